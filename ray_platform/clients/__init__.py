@@ -1,0 +1,1 @@
+"""Whom the platform talks to: one outside system a file."""

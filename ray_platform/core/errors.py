@@ -1,0 +1,109 @@
+"""Every failure that a user can cause, as one tree.
+
+::
+
+    PlatformError               what happened, where, what to do now; exit code 1
+    ├── SettingsError           an environment or variables file, a flag or a variable is wrong
+    ├── ToolError               an outside program is missing, too old, or refused
+    │   └── TerraformError      a terraform call failed; carries its diagnostics
+    ├── PlanFormatError         a file is not a plan that this version can read
+    ├── StateError              the Terraform state cannot be read, written or locked
+    ├── GitError                the repository or a commit in it cannot be read
+    ├── LocalServiceError       the emulator or a local Ray node does not start or answer
+    ├── RayError                the Ray cluster or a Ray job failed
+    ├── ArtifactError           the artifact store cannot be read or written, or lies
+    ├── NotFoundError           no such run, plan, infra version
+    └── Refused                 the answer is no; exit code 2
+        ├── PolicyDenied        a policy rule denies the plan
+        ├── NotApproved         an approval is missing or void
+        ├── StalePlan           the state moved on after the plan was made
+        └── BusyError           another change holds the environment
+"""
+
+
+class PlatformError(Exception):
+    """A failure told in one message.
+
+    Args:
+        what: What happened, one sentence without a full stop at its end.
+        where: The file, resource, address or environment it happened at.
+        fix: What to do now.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = self.what
+        if self.where:
+            text += f"\n  where: {self.where}"
+        if self.fix:
+            text += f"\n  what to do: {self.fix}"
+        return text
+
+
+class SettingsError(PlatformError):
+    """An environment or variables file, a flag or a variable is wrong."""
+
+
+class ToolError(PlatformError):
+    """An outside program is missing, too old, or refused."""
+
+
+class TerraformError(ToolError):
+    """A terraform call failed."""
+
+
+class PlanFormatError(PlatformError):
+    """A file is not a plan that this version can read."""
+
+
+class StateError(PlatformError):
+    """The Terraform state cannot be read, written or locked."""
+
+
+class GitError(PlatformError):
+    """The repository or a commit in it cannot be read."""
+
+
+class LocalServiceError(PlatformError):
+    """The emulator or a local Ray node does not start or answer."""
+
+
+class RayError(PlatformError):
+    """The Ray cluster or a Ray job failed."""
+
+
+class ArtifactError(PlatformError):
+    """The artifact store cannot be read or written, or its content does not match its name."""
+
+
+class NotFoundError(PlatformError):
+    """No such run, plan or infra version."""
+
+
+class Refused(PlatformError):
+    """Nothing is broken: the answer is no."""
+
+    exit_code = 2
+
+
+class PolicyDenied(Refused):
+    """A policy rule denies the plan."""
+
+
+class NotApproved(Refused):
+    """An approval is missing, or void because the plan or the state changed."""
+
+
+class StalePlan(Refused):
+    """The state moved on after the plan was made."""
+
+
+class BusyError(Refused):
+    """Another change holds the environment."""

@@ -1,0 +1,274 @@
+"""One typed object per environment: the only reader of `os.environ` and of environment files.
+
+Two files make an environment: ``environments/NAME.toml`` says what the platform does there (approvals,
+budget, schedules, adapters), ``terraform/environments/NAME.tfvars`` what stands there (network, node pools).
+
+Variables that the platform itself reads:
+
+===============================  ==================================================================
+``RAY_PLATFORM_ROOT``            the checkout; otherwise found from the working directory upwards
+``RAY_PLATFORM_HOME``            where local state lives; default ``.ray_platform`` in the checkout
+``RAY_PLATFORM_PORT_BASE``       first of the local ports (emulator, Ray GCS, Ray dashboard); 5580
+``RAY_PLATFORM_TERRAFORM``       the Terraform or OpenTofu binary; default ``terraform``
+``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
+``RAY_PLATFORM_REPOSITORY``      the Git repository to watch; default: the checkout
+``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
+===============================  ==================================================================
+"""
+
+import functools
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ray_platform.core.errors import SettingsError
+from ray_platform.core.node_pools import NodePool, read_node_pools
+
+ROOT_MARK = "workspace.yaml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cloud(_Section):
+    emulator: bool = False
+
+
+class State(_Section):
+    """Where the Terraform state lies in S3."""
+
+    bucket: str
+    key: str
+
+
+class Artifacts(_Section):
+    uri: str = "file"
+
+
+class Ray(_Section):
+    """Which adapter carries Ray. Times in seconds."""
+
+    runtime: Literal["local", "existing"]
+    address: str = ""
+    idle_timeout_seconds: float = Field(60, gt=0)
+    ready_timeout_seconds: float = Field(900, gt=0)
+
+
+class Approval(_Section):
+    """How many people must approve a plan before it is applied; 0 means automatic."""
+
+    required: int = Field(ge=0, le=5)
+
+
+class Budget(_Section):
+    monthly_usd: float = Field(gt=0)
+
+
+class Watch(_Section):
+    """Which schedules are on."""
+
+    daily_cost: bool = False
+    hourly_drift: bool = False
+
+
+class EnvironmentFile(_Section):
+    """The shape of ``environments/NAME.toml``."""
+
+    description: str
+    cloud: Cloud
+    state: State
+    artifacts: Artifacts
+    ray: Ray
+    approval: Approval
+    budget: Budget
+    watch: Watch
+
+
+class Environment:
+    """One environment: its settings, and its variables (read when first asked for)."""
+
+    def __init__(self, name: str, root: Path, file: EnvironmentFile) -> None:
+        self.name = name
+        self.root = root
+        self.description = file.description
+        self.cloud = file.cloud
+        self.state = file.state
+        self.artifacts = file.artifacts
+        self.ray = file.ray
+        self.approval = file.approval
+        self.budget = file.budget
+        self.watch = file.watch
+
+    @property
+    def variables_file(self) -> Path:
+        return self.root / "terraform" / "environments" / f"{self.name}.tfvars"
+
+    @functools.cached_property
+    def variables(self) -> Mapping[str, Any]:
+        """The content of the variables file.
+
+        Raises:
+            SettingsError: missing or malformed.
+        """
+        return _read_variables(self.variables_file)
+
+    @functools.cached_property
+    def node_pools(self) -> tuple[NodePool, ...]:
+        """The node pools, by name.
+
+        Raises:
+            SettingsError: the variables file has none, or one that is wrong.
+        """
+        return read_node_pools(self.variables, where=str(self.variables_file))
+
+    @property
+    def region(self) -> str:
+        return str(self.variables.get("region", "us-east-1"))
+
+
+class Settings:
+    """The checkout, the home of local state, and the environments."""
+
+    def __init__(self, root: Path, home: Path, variables: Mapping[str, str]) -> None:
+        self.root = root
+        self.home = home
+        self.terraform_binary = variables.get("RAY_PLATFORM_TERRAFORM", "terraform")
+        self.provider_dir = variables.get("RAY_PLATFORM_PROVIDER_DIR", "")
+        self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
+        self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
+        self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
+
+    @property
+    def terraform_root(self) -> Path:
+        return self.root / "terraform"
+
+    @property
+    def policy_root(self) -> Path:
+        return self.root / "policies"
+
+    @property
+    def ray_chart(self) -> Path:
+        return self.root / "helm" / "ray"
+
+    @property
+    def workload(self) -> Path:
+        return self.root / "workloads" / "bursty_training.py"
+
+    @functools.cached_property
+    def environment_names(self) -> tuple[str, ...]:
+        """In the order of promotion; others follow by name."""
+        order = {"local": 0, "dev": 1, "staging": 2, "prod": 3}
+        names = [path.stem for path in (self.root / "environments").glob("*.toml")]
+        return tuple(sorted(names, key=lambda name: (order.get(name, len(order)), name)))
+
+    def environment(self, name: str) -> Environment:
+        """One environment by its name.
+
+        Raises:
+            SettingsError: unknown, or its file is malformed.
+        """
+        return _environment(self, name)
+
+
+@functools.cache
+def _environment(settings: Settings, name: str) -> Environment:
+    if name not in settings.environment_names:
+        raise SettingsError(
+            f"there is no environment {name!r}",
+            where=str(settings.root / "environments"),
+            fix=f"use one of: {', '.join(settings.environment_names)}",
+        )
+    path = settings.root / "environments" / f"{name}.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        file = EnvironmentFile.model_validate(content)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"the environment file is malformed: {error}", where=str(path), fix="mend the line"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(
+            f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}",
+            where=str(path),
+            fix="compare it with environments/local.toml",
+        ) from error
+    return Environment(name, settings.root, file)
+
+
+def _read_variables(path: Path) -> Mapping[str, Any]:
+    import hcl2
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(
+            "the environment has no variables file",
+            where=str(path),
+            fix="copy terraform/environments/dev.tfvars and set its values",
+        ) from error
+    try:
+        variables: Mapping[str, Any] = hcl2.loads(text)
+    except Exception as error:  # the parser raises its grammar library's own exceptions
+        line, column = getattr(error, "line", "?"), getattr(error, "column", "?")
+        raise SettingsError(
+            f"the variables file is malformed at line {line}, column {column}",
+            where=f"{path}:{line}",
+            fix="mend the line; `terraform fmt -check` points at it too",
+        ) from error
+    return variables
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1024 <= int(text) <= 65000:
+        raise SettingsError(
+            f"RAY_PLATFORM_PORT_BASE is {text!r}",
+            where="environment variable",
+            fix="give a port from 1024 to 65000",
+        )
+    return int(text)
+
+
+def find_root(start: Path) -> Path:
+    """The checkout: the nearest folder upwards of ``start`` that holds ``workspace.yaml`` and ``terraform/``.
+
+    Raises:
+        SettingsError: none of the folders above is a checkout.
+    """
+    for folder in (start, *start.parents):
+        if (folder / ROOT_MARK).is_file() and (folder / "terraform").is_dir():
+            return folder
+    raise SettingsError(
+        "this folder is not in a ray_platform checkout",
+        where=str(start),
+        fix="change to the checkout, or set RAY_PLATFORM_ROOT to it",
+    )
+
+
+@functools.cache
+def load_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: no checkout is found, or a variable is wrong.
+    """
+    variables = dict(os.environ)
+    if root_text := variables.get("RAY_PLATFORM_ROOT"):
+        root = find_root(Path(root_text).resolve())
+    else:
+        try:
+            root = find_root(Path.cwd())
+        except SettingsError:
+            root = find_root(Path(__file__).resolve().parent)
+    home = Path(variables.get("RAY_PLATFORM_HOME") or root / ".ray_platform").resolve()
+    return Settings(root, home, variables)
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for a child process, with ``extra`` on top."""
+    return {**os.environ, **(extra or {})}
