@@ -37,7 +37,7 @@ _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Service:
-    """A recorded service. ``started`` is in the system's own spelling: compare it, don't read it."""
+    """A recorded service. ``started`` is in the system's own spelling: compare, don't read it."""
 
     name: str
     pid: int
