@@ -137,11 +137,16 @@ class Settings:
     def __init__(self, root: Path, home: Path, variables: Mapping[str, str]) -> None:
         self.root = root
         self.home = home
+        self._variables = variables
         self.terraform_binary = variables.get("RAY_PLATFORM_TERRAFORM", "terraform")
         self.provider_dir = variables.get("RAY_PLATFORM_PROVIDER_DIR", "")
         self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
+
+    def at(self, root: Path) -> "Settings":
+        """The same machine and home, with the files of another checkout."""
+        return Settings(root, self.home, {"RAY_PLATFORM_REPOSITORY": self.repository, **self._variables})
 
     @property
     def terraform_root(self) -> Path:
@@ -172,11 +177,10 @@ class Settings:
         Raises:
             SettingsError: unknown, or its file is malformed.
         """
-        return _environment(self, name)
+        return _read_environment(self, name)
 
 
-@functools.cache
-def _environment(settings: Settings, name: str) -> Environment:
+def _read_environment(settings: Settings, name: str) -> Environment:
     if name not in settings.environment_names:
         raise SettingsError(
             f"there is no environment {name!r}",

@@ -1,0 +1,187 @@
+"""The artifact store: plans, manifests, module contents, run files; a folder or an S3 prefix.
+
+Content that is named by its digest never changes and is checked when it is read. Everything else is a
+small record that is replaced whole.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray_platform.core.canonical import canonical_json, digest_bytes
+from ray_platform.core.errors import ArtifactError, NotFoundError
+
+
+class Store(Protocol):
+    """Where bytes lie under keys such as ``plans/dev/0123/record.json``."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, content: bytes) -> None: ...
+
+    def keys(self, prefix: str) -> list[str]: ...
+
+    def url(self, key: str) -> str: ...
+
+
+class FileStore:
+    """A folder; files are readable by their owner alone, since a saved plan holds every value."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return (self.folder / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(self.url(key), error) from error
+
+    def put(self, key: str, content: bytes) -> None:
+        path = self.folder / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(beside).replace(path)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    Path(beside).unlink()
+                raise
+        except OSError as error:
+            raise ArtifactError(
+                f"the artifact store cannot be written: {error.strerror}",
+                where=str(path),
+                fix="free some disk space or mend the folder's rights, then run it again",
+            ) from error
+
+    def keys(self, prefix: str) -> list[str]:
+        start = self.folder / prefix
+        if not start.is_dir():
+            return []
+        return sorted(
+            str(path.relative_to(self.folder))
+            for path in start.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        )
+
+    def url(self, key: str) -> str:
+        return str(self.folder / key)
+
+
+class S3Store:
+    """A prefix in an S3 bucket, with the credentials of the environment (OIDC or IRSA, never keys)."""
+
+    def __init__(self, bucket: str, prefix: str, client: Any) -> None:
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        self.client = client
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
+            content: bytes = answer["Body"].read()
+            return content
+        except self.client.exceptions.NoSuchKey:
+            return None
+        except Exception as error:
+            raise _unreadable(self.url(key), error) from error
+
+    def put(self, key: str, content: bytes) -> None:
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=content)
+        except Exception as error:
+            raise ArtifactError(
+                f"the artifact store cannot be written: {error}",
+                where=self.url(key),
+                fix="see that the bucket exists and that this role may put objects into it",
+            ) from error
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._key(prefix.rstrip("/") + "/")
+        )
+        cut = len(self.prefix) + 1 if self.prefix else 0
+        return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
+
+    def url(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self._key(key)}"
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+
+class Artifacts:
+    """The artifact store as the stages use it: JSON records, and content named by its digest."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self, key: str) -> Any | None:
+        """A JSON record, or None when there is none.
+
+        Raises:
+            ArtifactError: unreadable, or not JSON.
+        """
+        content = self.store.get(key)
+        if content is None:
+            return None
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise ArtifactError(
+                "a record in the artifact store is not JSON",
+                where=self.store.url(key),
+                fix="restore the object's earlier version, or remove it and run the stage again",
+            ) from error
+
+    def write(self, key: str, value: Mapping[str, Any]) -> None:
+        """Replace a JSON record whole."""
+        self.store.put(key, canonical_json(value))
+
+    def put_content(self, kind: str, value: Any) -> str:
+        """Store a JSON value under the digest of its canonical form; return the digest."""
+        content = canonical_json(value)
+        name = digest_bytes(content)
+        key = f"{kind}/{name}.json"
+        if self.store.get(key) != content:
+            self.store.put(key, content)
+        return name
+
+    def get_content(self, kind: str, name: str) -> Any:
+        """A JSON value by the digest that it was stored under.
+
+        Raises:
+            NotFoundError: nothing is stored under it.
+            ArtifactError: what is stored does not match its name.
+        """
+        key = f"{kind}/{name}.json"
+        content = self.store.get(key)
+        if content is None:
+            raise NotFoundError(
+                f"the artifact store holds no {kind} {name}", where=self.store.url(key)
+            )
+        if digest_bytes(content) != name:
+            raise ArtifactError(
+                "stored content does not match its digest: it was changed",
+                where=self.store.url(key),
+                fix="restore the object's first version",
+            )
+        return json.loads(content)
+
+
+def _unreadable(url: str, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"the artifact store cannot be read: {error}",
+        where=url,
+        fix="see that it exists and that this user or role may read it",
+    )

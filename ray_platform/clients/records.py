@@ -1,0 +1,201 @@
+"""The records of one environment in the artifact store: plans, approvals, what is applied, infra versions.
+
+::
+
+    plans/ENV/DIGEST/record.json      what a plan is: digests, state, revision, verdict, estimate
+    plans/ENV/DIGEST/plan.tfplan      the saved plan that will be applied, as Terraform wrote it
+    plans/ENV/DIGEST/plan.json        its JSON, secrets masked
+    plans/ENV/DIGEST/plan.txt         its readable text
+    approvals/ENV/DIGEST/*.json       one file an approval
+    environments/ENV/*.json           planned, applied, ray: the latest of each
+    manifests/VERSION.json            infra versions, by content hash
+    modules/, variables/, values/     what their digests stand for, by content hash
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray_platform.clients.artifacts import Artifacts
+from ray_platform.core import infra_version
+from ray_platform.core.approval import Approval
+from ray_platform.core.canonical import digest, digest_bytes
+from ray_platform.core.errors import ArtifactError, NotFoundError
+from ray_platform.core.revision import Revision
+
+MIN_PREFIX = 6
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """One saved plan. Digests are hex SHA-256; ``file_digest`` is over the saved file's bytes.
+
+    ``made_at`` is an ISO 8601 time in UTC.
+    """
+
+    environment: str
+    plan_digest: str
+    file_digest: str
+    state_lineage: str
+    state_serial: int
+    revision: Mapping[str, Any]
+    configuration_digest: str
+    variables_digest: str
+    provider_lock_digest: str
+    price_book_version: str
+    counts: Mapping[str, int]
+    empty: bool
+    destroy: bool
+    made_at: str
+
+    @property
+    def commit(self) -> Revision:
+        return Revision.from_json(self.revision)
+
+
+class Records:
+    """The records of one environment."""
+
+    def __init__(self, artifacts: Artifacts, environment: str) -> None:
+        self.artifacts = artifacts
+        self.environment = environment
+
+    # Plans ---------------------------------------------------------------------------------------
+
+    def save_plan(self, record: PlanRecord, *, file: bytes, plan_json: Any, text: str) -> None:
+        """Store a plan; the record comes last, so that a record means a whole plan."""
+        store = self.artifacts.store
+        folder = self._plan(record.plan_digest)
+        store.put(f"{folder}/plan.tfplan", file)
+        store.put(f"{folder}/plan.txt", text.encode())
+        self.artifacts.write(f"{folder}/plan.json", plan_json)
+        self.artifacts.write(f"{folder}/record.json", asdict(record))
+        self.artifacts.write(
+            f"environments/{self.environment}/planned.json", {"plan_digest": record.plan_digest}
+        )
+
+    def plan(self, prefix: str) -> PlanRecord:
+        """A plan by its digest or a unique beginning of it (at least 6 characters).
+
+        Raises:
+            NotFoundError: none, or several.
+        """
+        found = {key.split("/")[2] for key in self.artifacts.store.keys(f"plans/{self.environment}")}
+        matching = sorted(name for name in found if name.startswith(prefix))
+        if len(prefix) < MIN_PREFIX or len(matching) != 1:
+            raise NotFoundError(
+                f"{len(matching)} plans of {self.environment} begin with {prefix!r}",
+                where=self.artifacts.store.url(f"plans/{self.environment}"),
+                fix=f"ray-platform plan --env {self.environment} prints the digest",
+            )
+        record = self.artifacts.read(f"{self._plan(matching[0])}/record.json")
+        if record is None:
+            raise NotFoundError(
+                "the plan was not stored whole",
+                where=self.artifacts.store.url(self._plan(matching[0])),
+                fix=f"ray-platform plan --env {self.environment} makes it again",
+            )
+        return PlanRecord(**record)
+
+    def latest_plan(self) -> PlanRecord | None:
+        """The plan that was made last, or None."""
+        planned = self.artifacts.read(f"environments/{self.environment}/planned.json")
+        return self.plan(planned["plan_digest"]) if planned else None
+
+    def plan_json(self, record: PlanRecord) -> Any:
+        """The JSON of a plan, secrets masked."""
+        return self.artifacts.read(f"{self._plan(record.plan_digest)}/plan.json")
+
+    def plan_text(self, record: PlanRecord) -> str:
+        content = self.artifacts.store.get(f"{self._plan(record.plan_digest)}/plan.txt")
+        return (content or b"").decode()
+
+    def plan_file(self, record: PlanRecord) -> bytes:
+        """The saved plan file.
+
+        Raises:
+            ArtifactError: it is missing or is not the file that was saved.
+        """
+        key = f"{self._plan(record.plan_digest)}/plan.tfplan"
+        content = self.artifacts.store.get(key)
+        if content is None or digest_bytes(content) != record.file_digest:
+            raise ArtifactError(
+                "the saved plan file is missing or was changed after it was made",
+                where=self.artifacts.store.url(key),
+                fix=f"ray-platform plan --env {self.environment} makes it again",
+            )
+        return content
+
+    def _plan(self, plan_digest: str) -> str:
+        return f"plans/{self.environment}/{plan_digest}"
+
+    # Approvals -----------------------------------------------------------------------------------
+
+    def approve(self, approval: Approval) -> None:
+        """Add an approval; the same one again changes nothing."""
+        bound = {**approval.to_json(), "at": "", "source": ""}
+        key = f"approvals/{self.environment}/{approval.plan_digest}/{digest(bound)}.json"
+        if self.artifacts.store.get(key) is None:
+            self.artifacts.write(key, approval.to_json())
+
+    def approvals(self, plan_digest: str) -> tuple[Approval, ...]:
+        """Every approval of a plan, also those given on an earlier state."""
+        keys = self.artifacts.store.keys(f"approvals/{self.environment}/{plan_digest}")
+        return tuple(Approval.from_json(self.artifacts.read(key) or {}) for key in keys)
+
+    # What stands now -----------------------------------------------------------------------------
+
+    def applied(self) -> infra_version.Applied | None:
+        record = self.artifacts.read(f"environments/{self.environment}/applied.json")
+        return infra_version.Applied.from_json(record) if record else None
+
+    def save_applied(self, applied: infra_version.Applied) -> None:
+        self.artifacts.write(f"environments/{self.environment}/applied.json", applied.to_json())
+
+    def forget_applied(self) -> None:
+        """After a destroy: nothing stands in the environment any more."""
+        for name in ("applied", "ray", "outputs"):
+            self.artifacts.write(f"environments/{self.environment}/{name}.json", {})
+
+    def ray(self) -> infra_version.Ray | None:
+        record = self.artifacts.read(f"environments/{self.environment}/ray.json")
+        return infra_version.Ray.from_json(record) if record else None
+
+    def save_ray(self, ray: infra_version.Ray) -> None:
+        self.artifacts.write(f"environments/{self.environment}/ray.json", ray.to_json())
+
+    # Infra versions ------------------------------------------------------------------------------
+
+    def record_infra_version(self) -> str | None:
+        """Store the manifest of what stands now and return its version; None before the first apply."""
+        applied = self.applied()
+        if applied is None:
+            return None
+        manifest = infra_version.manifest(self.environment, applied, self.ray())
+        return self.artifacts.put_content("manifests", manifest)
+
+    def manifest(self, version: str) -> dict[str, Any]:
+        """The manifest of an infra version, checked against its hash."""
+        manifest: dict[str, Any] = self.artifacts.get_content("manifests", version)
+        return manifest
+
+    def find_version(self, prefix: str) -> str:
+        """A whole infra version from a unique beginning of it.
+
+        Raises:
+            NotFoundError: none, or several.
+        """
+        names = [
+            key.removeprefix("manifests/").removesuffix(".json")
+            for key in self.artifacts.store.keys("manifests")
+        ]
+        matching = [name for name in names if name.startswith(prefix)]
+        if len(prefix) < MIN_PREFIX or len(matching) != 1:
+            raise NotFoundError(
+                f"{len(matching)} infra versions begin with {prefix!r}",
+                where=self.artifacts.store.url("manifests"),
+                fix=f"give at least {MIN_PREFIX} characters of one that `ray-platform status` shows",
+            )
+        return matching[0]
+
+

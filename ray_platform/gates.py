@@ -1,0 +1,97 @@
+"""The gates before an apply. Dagster's blocking checks stop one run; these stop every path to an apply."""
+
+from datetime import UTC, datetime
+
+from ray_platform.clients.records import PlanRecord
+from ray_platform.clients.terraform import TerraformState
+from ray_platform.core import approval
+from ray_platform.core.canonical import short
+from ray_platform.core.errors import PolicyDenied, StalePlan
+from ray_platform.core.plan import Plan, read_plan
+from ray_platform.core.policy import Verdict
+from ray_platform.site import Site
+
+
+def stored_plan(site: Site, record: PlanRecord) -> Plan:
+    """The plan of a record, from its stored JSON (secrets masked)."""
+    return read_plan(site.records.plan_json(record), where=f"plan {short(record.plan_digest)}")
+
+
+def verdict(site: Site, record: PlanRecord) -> Verdict:
+    """What today's policies say of a stored plan."""
+    return site.policies.check_plan(
+        stored_plan(site, record), environment=site.name, destroy=record.destroy
+    )
+
+
+def staleness(record: PlanRecord, state: TerraformState) -> str:
+    """Why a plan no longer fits the state, or an empty string."""
+    if (record.state_lineage, record.state_serial) == (state.lineage, state.serial):
+        return ""
+    return (
+        f"the plan was made from state serial {record.state_serial}, "
+        f"the state is at {state.serial} now"
+    )
+
+
+def require_fresh(record: PlanRecord, state: TerraformState) -> None:
+    """Raises `StalePlan` when the state moved on after the plan was made."""
+    if why := staleness(record, state):
+        raise StalePlan(
+            why,
+            where=f"environment {record.environment}, plan {short(record.plan_digest)}",
+            fix=f"ray-platform plan --env {record.environment}",
+        )
+
+
+def require_allowed(site: Site, record: PlanRecord) -> Verdict:
+    """Raises `PolicyDenied` when a rule denies the plan."""
+    found = verdict(site, record)
+    if found.denied:
+        raise PolicyDenied(
+            "policy denies the plan: "
+            + "; ".join(f"[{item.id}] {item.resource}: {item.message}" for item in found.violations),
+            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            fix="; ".join(sorted({item.fix for item in found.violations})),
+        )
+    return found
+
+
+def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval, ...]:
+    """The approvals that let the plan be applied; in an environment that needs none, an automatic one.
+
+    Destroying needs an approval even where applying needs none on a real cloud: see `approvals_required`.
+
+    Raises:
+        NotApproved: fewer people than the environment requires.
+    """
+    required = approvals_required(site, destroy=record.destroy)
+    if required == 0:
+        site.records.approve(approve(record, by=approval.AUTOMATIC, source="automatic"))
+    return approval.require(
+        site.records.approvals(record.plan_digest),
+        required=required,
+        environment=record.environment,
+        plan_digest=record.plan_digest,
+        state_lineage=record.state_lineage,
+        state_serial=record.state_serial,
+    )
+
+
+def approvals_required(site: Site, *, destroy: bool) -> int:
+    """People who must approve: as the environment says; a destroy outside the emulator at least one."""
+    required = site.environment.approval.required
+    return max(required, 1) if destroy and not site.environment.cloud.emulator else required
+
+
+def approve(record: PlanRecord, *, by: str, source: str) -> approval.Approval:
+    """An approval of a plan on the state that it was made from, given now."""
+    return approval.Approval(
+        environment=record.environment,
+        plan_digest=record.plan_digest,
+        state_lineage=record.state_lineage,
+        state_serial=record.state_serial,
+        by=by,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        source=source,
+    )

@@ -1,0 +1,31 @@
+"""Environments and days as Dagster partitions, and the run tags that the stages share."""
+
+import dagster as dg
+
+from ray_platform.settings import load_settings
+
+#: The first day that a report can be made for.
+FIRST_DAY = "2026-01-01"
+
+environments = dg.StaticPartitionsDefinition(list(load_settings().environment_names))
+
+#: Days end at midnight UTC; today's report exists while the day is not over.
+days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
+
+days_by_environment = dg.MultiPartitionsDefinition({"day": days, "environment": environments})
+
+#: The environment that a run changes: at most one such run at a time (dagster.yaml).
+CHANGE_TAG = "ray_platform/change"
+#: The commit that a run takes its files from; without it, the working tree.
+COMMIT_TAG = "ray_platform/commit"
+#: The digest of the saved plan that a run applies; without it, the latest.
+PLAN_TAG = "ray_platform/plan"
+#: The infra version that a burst run ran on.
+INFRA_VERSION_TAG = "ray_platform/infra_version"
+#: "true" where a run plans or applies the removal of everything.
+DESTROY_TAG = "ray_platform/destroy"
+
+
+def day_key(day: str, environment: str) -> dg.MultiPartitionKey:
+    """The partition of one day (``YYYY-MM-DD``) in one environment."""
+    return dg.MultiPartitionKey({"day": day, "environment": environment})

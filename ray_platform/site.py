@@ -1,0 +1,152 @@
+"""One environment with all that its stages talk to; the settings choose each adapter.
+
+A stage asks the site for `terraform`, `artifacts` or `ray` and never whether it is on a laptop or on AWS.
+"""
+
+import fcntl
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
+from ray_platform.clients.git import Git
+from ray_platform.clients.policy_engine import PolicyEngine
+from ray_platform.clients.records import Records
+from ray_platform.clients.terraform import Terraform
+from ray_platform.core.errors import BusyError, SettingsError
+from ray_platform.core.price_book import PriceBook, load_price_book
+from ray_platform.core.revision import Revision
+from ray_platform.local.emulator import ensure_emulator
+from ray_platform.settings import Environment, Settings
+
+
+class Site:
+    """The adapters of one environment, each made when it is first asked for.
+
+    Args:
+        settings: Where the checkout and the local state are.
+        name: The environment.
+        commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
+            of the working tree's.
+    """
+
+    def __init__(self, settings: Settings, name: str, commit: str | None = None) -> None:
+        self.name = name
+        self.commit = commit
+        self.home = settings.home
+        self.git = Git(Path(settings.repository))
+        if commit:
+            folder = self.git.checkout(commit, settings.home / "checkouts" / commit)
+            settings = settings.at(folder)
+        self.settings = settings
+        self.environment: Environment = settings.environment(name)
+
+    @functools.cached_property
+    def revision(self) -> Revision:
+        """What the files of this site come from."""
+        if self.commit:
+            return Revision(commit=self.commit, subject=self.git.subject(self.commit))
+        return Git(self.settings.root).revision()
+
+    @functools.cached_property
+    def cloud_variables(self) -> Mapping[str, str]:
+        """What a child process or an AWS client needs to reach this environment's cloud.
+
+        On AWS nothing: the usual chain (OIDC, IRSA) applies. With the emulator its address and throw-away
+        credentials; it is started where it does not run.
+        """
+        return ensure_emulator(self.settings).env if self.environment.cloud.emulator else {}
+
+    def aws(self, service: str) -> Any:
+        """A boto3 client for this environment's cloud."""
+        import boto3
+
+        region = self.environment.region
+        if not self.environment.cloud.emulator:
+            return boto3.client(service, region_name=region)
+        cloud = self.cloud_variables
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=cloud["AWS_ENDPOINT_URL"],
+            aws_access_key_id=cloud["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=cloud["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    @functools.cached_property
+    def artifacts(self) -> Artifacts:
+        """The artifact store.
+
+        Raises:
+            SettingsError: its URI is neither ``file`` nor ``s3://BUCKET/PREFIX``.
+        """
+        return Artifacts(self._store())
+
+    @functools.cached_property
+    def records(self) -> Records:
+        return Records(self.artifacts, self.name)
+
+    @functools.cached_property
+    def policies(self) -> PolicyEngine:
+        return PolicyEngine(self.settings.policy_root)
+
+    @functools.cached_property
+    def prices(self) -> PriceBook:
+        return load_price_book()
+
+    def terraform(self, progress: Callable[[str], None] | None = None) -> Terraform:
+        """Terraform on this environment's root, state and cloud."""
+        return Terraform(
+            self.settings,
+            self.environment,
+            env=self.cloud_variables,
+            commit=self.revision.commit,
+            repository=self.git.remote(),
+            progress=progress,
+        )
+
+    @contextmanager
+    def change_lock(self, holder: str) -> Iterator[None]:
+        """Hold the environment against other changes from this machine; freed when the process ends.
+
+        Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
+        stands behind both.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        path = self.home / "locks" / f"{self.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise BusyError(
+                    f"another change holds the environment: {file.read().strip() or 'unknown'}",
+                    where=self.name,
+                    fix="wait until it has ended; the lock goes with its process",
+                ) from error
+            file.truncate(0)
+            file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
+            file.flush()
+            yield
+            file.truncate(0)
+
+    def _store(self) -> Store:
+        uri = self.environment.artifacts.uri
+        if uri == "file":
+            return FileStore(self.home / "artifacts")
+        if uri.startswith("s3://"):
+            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+            return S3Store(bucket, prefix, self.aws("s3"))
+        raise SettingsError(
+            f"artifacts.uri is {uri!r}",
+            where=str(self.settings.root / "environments" / f"{self.name}.toml"),
+            fix='give "file" or "s3://BUCKET/PREFIX"',
+        )
+

@@ -1,0 +1,61 @@
+"""What every stage does first and last: find its site, and tell a failure in one message."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import dagster as dg
+
+from ray_platform.core.errors import PlatformError
+from ray_platform.partitions import COMMIT_TAG
+from ray_platform.settings import load_settings
+from ray_platform.site import Site
+
+
+class _Run(Protocol):
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+class RunContext(Protocol):
+    """What asset and check contexts have in common."""
+
+    @property
+    def run(self) -> _Run: ...
+
+    @property
+    def partition_key(self) -> str: ...
+
+
+def environment_of(partition_key: str) -> str:
+    """The environment of a partition: the key itself, or its part of a day x environment key."""
+    if isinstance(partition_key, dg.MultiPartitionKey):
+        return partition_key.keys_by_dimension["environment"]
+    return partition_key
+
+
+@contextmanager
+def stage(context: RunContext) -> Iterator[Site]:
+    """The site that a run works on: its partition's environment, at its commit tag or the working tree.
+
+    Raises:
+        dg.Failure: in place of a `PlatformError`, with its message, and its exit code as metadata.
+    """
+    try:
+        yield Site(
+            load_settings(),
+            environment_of(context.partition_key),
+            context.run.tags.get(COMMIT_TAG),
+        )
+    except PlatformError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={
+                "what": error.what,
+                "where": error.where,
+                "what to do": error.fix,
+                "exit_code": error.exit_code,
+                "error": type(error).__name__,
+            },
+            allow_retries=False,
+        ) from error
