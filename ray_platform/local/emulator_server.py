@@ -1,0 +1,73 @@
+"""The AWS emulator's own process: ``python -m ray_platform.local.emulator_server --port PORT``.
+
+moto on 127.0.0.1, with what Terraform needs mended. Without the two mends below and those of
+`emulator_eks`, a plan straight after an apply would not be empty.
+"""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from ray_platform.local.emulator_eks import add_missing_eks_calls
+from ray_platform.local.processes import LOOPBACK
+
+
+def mend() -> None:
+    """Make moto 5.2.5 answer as AWS does where Terraform would see a difference."""
+    from moto.ec2.models.launch_templates import LaunchTemplateVersion
+    from moto.eks import models as eks_models
+
+    # A node group without SSH access has no remoteAccess in EKS. moto makes one up, which Terraform
+    # reads as a change that replaces the group.
+    mended: Any = eks_models
+    mended.DEFAULT_REMOTE_ACCESS = None
+
+    # The tags asked for the launch template itself are kept out of its versions in EC2. moto stores
+    # them among the tags for instances and volumes, which Terraform reads as a change.
+    template_version: Any = LaunchTemplateVersion
+    plain_init = template_version.__init__
+
+    def init(self: Any, template: Any, number: int, data: dict[str, Any], description: str) -> None:
+        if asked := data.get("TagSpecifications"):
+            kept = [item for item in asked if item.get("ResourceType") != "launch-template"]
+            data = {**data, "TagSpecifications": kept}
+        plain_init(self, template, number, data, description)
+
+    template_version.__init__ = init
+    add_missing_eks_calls()
+
+
+def serve(port: int) -> None:
+    """Answer on the loopback port until ended."""
+    # Read by moto when it is imported. The managed policies are what roles attach; without CORS no
+    # page in a browser on this machine can talk to the emulator.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    mend()
+    server = make_server(
+        LOOPBACK,
+        port,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+    server.serve_forever()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="The AWS emulator, on 127.0.0.1 only.")
+    parser.add_argument("--port", type=int, required=True)
+    serve(parser.parse_args(arguments).port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
