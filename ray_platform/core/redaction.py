@@ -31,9 +31,9 @@ _SECRET_PAIRS = (
 )
 #: Keys that hold such a word and name a thing instead of being it.
 _NAMING_WORDS = frozenset(
-    ["arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"]
-    + ["tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"]
-    + ["digest", "rotation", "period", "days"]
+    {"arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"}
+    | {"tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"}
+    | {"digest", "rotation", "period", "days"}
 )
 
 _KNOWN_KINDS = re.compile(
