@@ -1,0 +1,172 @@
+# Encryption at rest: volumes, buckets, Kubernetes secrets, logs.
+package terraform
+
+import rego.v1
+
+volume_encryption := array.concat(
+	array.concat(template_volumes, instance_volumes),
+	array.concat(
+		[v |
+			some type
+			switch := settings.encryption_switches[type]
+			some r in of(type)
+			not is_on(r.change.after[switch])
+			v := violation("volume-encryption", r.address, sprintf(
+				"%s is %s",
+				[switch, told(r.change.after, unknown(r), switch)],
+			))
+		],
+		[v |
+			some node in untold_nodes
+			v := violation("volume-encryption", node.address, sprintf(
+				"launch_template is %v, not one of this plan, so nothing encrypts the volumes",
+				[node.template],
+			))
+		],
+	),
+)
+
+template_volumes := array.concat(
+	[v |
+		some r in of("aws_launch_template")
+		not maps_root(r)
+		v := violation("volume-encryption", r.address, sprintf(
+			"block_device_mappings names no root volume (%s), so the image decides",
+			[listed(settings.root_devices)],
+		))
+	],
+	[v |
+		some r in of("aws_launch_template")
+		some i
+		mapping := r.change.after.block_device_mappings[i]
+		is_volume(mapping)
+		not is_on(first(mapping, "ebs").encrypted)
+		v := violation("volume-encryption", r.address, sprintf("block_device_mappings %v: ebs.encrypted is %s", [
+			object.get(mapping, "device_name", i),
+			told(
+				first(mapping, "ebs"),
+				first(nth(unknown(r), "block_device_mappings", i), "ebs"),
+				"encrypted",
+			),
+		]))
+	],
+)
+
+maps_root(r) if {
+	some mapping in r.change.after.block_device_mappings
+	mapping.device_name in settings.root_devices
+	not is_text(mapping.no_device)
+}
+
+is_volume(mapping) if {
+	not is_text(mapping.no_device)
+	not is_text(mapping.virtual_name)
+}
+
+instance_volumes := array.concat(
+	[v |
+		some r in of("aws_instance")
+		not is_on(first(r.change.after, "root_block_device").encrypted)
+		v := violation("volume-encryption", r.address, sprintf(
+			"root_block_device.encrypted is %s",
+			[told(first(r.change.after, "root_block_device"), unknown(r), "root_block_device")],
+		))
+	],
+	[v |
+		some r in of("aws_instance")
+		some device in r.change.after.ebs_block_device
+		not is_on(device.encrypted)
+		v := violation("volume-encryption", r.address, sprintf(
+			"ebs_block_device %v: encrypted is %s",
+			[object.get(device, "device_name", "?"), told(device, {}, "encrypted")],
+		))
+	],
+)
+
+# Whether `r` is the part of `bucket`: by the bucket's name, or, while that is unknown, by having the
+# bucket's own place (module, name and key) in the configuration.
+belongs(r, bucket) if {
+	is_text(r.change.after.bucket)
+	r.change.after.bucket in {
+		object.get(bucket.change.after, "bucket", null),
+		object.get(bucket.change.after, "id", null),
+	}
+}
+
+belongs(r, bucket) if {
+	not is_text(r.change.after.bucket)
+	replace(r.address, concat("", [r.type, "."]), "aws_s3_bucket.") == bucket.address
+}
+
+bucket_encryption := [v |
+	some bucket in of("aws_s3_bucket")
+	algorithms := {algorithm |
+		some r in of("aws_s3_bucket_server_side_encryption_configuration")
+		belongs(r, bucket)
+		some rule in r.change.after.rule
+		algorithm := object.get(
+			first(rule, "apply_server_side_encryption_by_default"),
+			"sse_algorithm", "unknown until apply",
+		)
+	}
+	not all_accepted(algorithms)
+	v := violation("bucket-encryption", bucket.address, sprintf("its encryption is %s", [told_set(algorithms)]))
+]
+
+all_accepted(algorithms) if {
+	count(algorithms) > 0
+	count(algorithms - {algorithm | some algorithm in settings.bucket_encryption}) == 0
+}
+
+told_set(values) := "not set" if {
+	count(values) == 0
+} else := listed(sort([sprintf("%v", [value]) | some value in values]))
+
+secret_encryption := [v |
+	some r in of("aws_eks_cluster")
+	not encrypts_secrets(r)
+	v := violation("secret-encryption", r.address, sprintf(
+		"encryption_config is %s",
+		[told(r.change.after, unknown(r), "encryption_config")],
+	))
+]
+
+encrypts_secrets(r) if {
+	some i
+	block := r.change.after.encryption_config[i]
+	"secrets" in block.resources
+	has_key(block, nth(unknown(r), "encryption_config", i))
+}
+
+has_key(block, _) if is_text(first(block, "provider").key_arn)
+
+has_key(_, hidden) if first(hidden, "provider").key_arn == true
+
+log_encryption := array.concat(
+	[v |
+		some r in of("aws_cloudwatch_log_group")
+		not is_text(r.change.after.kms_key_id)
+		not unknown(r).kms_key_id == true
+		v := violation("log-encryption", r.address, "kms_key_id is not set")
+	],
+	[v |
+		some r in of("aws_eks_cluster")
+		count(r.change.after.enabled_cluster_log_types) > 0
+		name := sprintf("/aws/eks/%s/cluster", [object.get(r.change.after, "name", "?")])
+		not has_log_group(name)
+		v := violation("log-encryption", r.address, sprintf(
+			"the control plane logs to %s, which is not in the plan: EKS makes it without a key",
+			[name],
+		))
+	],
+)
+
+has_log_group(name) if {
+	some r in of("aws_cloudwatch_log_group")
+	r.change.after.name == name
+}
+
+has_log_group(_) if {
+	some r in of("aws_cloudwatch_log_group")
+	unknown(r).name == true
+}

@@ -1,0 +1,181 @@
+"""What the policies are asked and what they answer.
+
+The rules are in ``policies/``; this is the way in (the few fields that they read, since handing over a
+whole plan costs more than judging it) and the way out (a `Verdict`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.core.node_pools import NodePool
+from ray_platform.core.plan import Action, Plan, ResourceChange
+
+#: What every resource is judged by, whatever its type.
+COMMON_FIELDS = ("tags_all",)
+
+#: Violations that are shown one by one in Markdown; the rest is counted, since a comment on GitHub holds
+#: 65,535 characters.
+SHOWN_IN_MARKDOWN = 50
+
+#: Terraform's own words for an action. The order of a replacement makes no difference to a rule.
+_ACTIONS: Mapping[Action, tuple[str, ...]] = {
+    "create": ("create",),
+    "update": ("update",),
+    "replace": ("delete", "create"),
+    "delete": ("delete",),
+    "read": ("read",),
+    "no-op": ("no-op",),
+    "forget": ("forget",),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Violation:
+    """One rule broken by one resource; ``message`` holds the value, ``fix`` how to mend it."""
+
+    id: str
+    resource: str
+    message: str
+    fix: str
+    severity: str = "deny"
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "id": self.id,
+            "resource": self.resource,
+            "message": self.message,
+            "fix": self.fix,
+            "severity": self.severity,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the policies of one bundle say: sorted violations, none when everything is allowed."""
+
+    violations: tuple[Violation, ...]
+    bundle_digest: str
+
+    @property
+    def denied(self) -> bool:
+        return bool(self.violations)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "denied": self.denied,
+            "violations": [violation.to_json() for violation in self.violations],
+            "bundle_digest": self.bundle_digest,
+        }
+
+    def to_markdown(self) -> str:
+        """A table of the first 50 violations; beyond them, how many each rule has."""
+        if not self.denied:
+            return "Policy allows it: no violations.\n"
+        lines = [
+            f"Policy denies it: {len(self.violations)} "
+            f"violation{'s' if len(self.violations) > 1 else ''}.",
+            "",
+            "| rule | resource | what is wrong | how to mend it |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {_cell(item.id)} | `{_cell(item.resource)}` "
+            f"| {_cell(item.message)} | {_cell(item.fix)} |"
+            for item in self.violations[:SHOWN_IN_MARKDOWN]
+        ]
+        if len(self.violations) > SHOWN_IN_MARKDOWN:
+            counts = Counter(item.id for item in self.violations)
+            told = ", ".join(f"{rule} {count}" for rule, count in sorted(counts.items()))
+            lines += ["", f"The first {SHOWN_IN_MARKDOWN} are shown. All by rule: {told}."]
+        return "\n".join(lines) + "\n"
+
+
+def read_verdict(found: Sequence[Mapping[str, str]], bundle_digest: str) -> Verdict:
+    """A verdict of what the rules found, each violation once, in an order of its own.
+
+    Raises:
+        KeyError: a violation lacks a key that every rule has to give.
+    """
+    violations = {
+        Violation(
+            id=item["id"],
+            resource=item["resource"],
+            message=item["message"],
+            fix=item["fix"],
+            severity=item["severity"],
+        )
+        for item in found
+    }
+    return Verdict(violations=tuple(sorted(violations)), bundle_digest=bundle_digest)
+
+
+def policy_input(
+    plan: Plan,
+    *,
+    environment: str,
+    destroy: bool = False,
+    fields: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """The input of ``policies/terraform.rego``, in the shape of ``terraform show -json``.
+
+    Args:
+        plan: The plan; resources that stay as they are count too.
+        environment: Names the numbers that hold.
+        destroy: Whether the removal of everything was asked for.
+        fields: Resource type -> the attributes that the rules read (``policy.fields`` in
+            ``policies/data.json``); of other types the tags are handed over. None hands over everything.
+    """
+    return {
+        "environment": environment,
+        "destroy": destroy,
+        "resource_changes": [
+            _change(change, None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS))
+            for change in plan.changes
+            if change.mode == "managed"
+        ],
+    }
+
+
+def _change(change: ResourceChange, kept: Sequence[str] | None) -> dict[str, Any]:
+    stands = change.action not in ("delete", "forget")
+    return {
+        "address": change.address,
+        "type": change.type,
+        "mode": change.mode,
+        "change": {
+            "actions": list(_ACTIONS[change.action]),
+            "after": _pick(change.after, kept) if stands else None,
+            "after_unknown": _pick(change.after_unknown, kept) if stands else {},
+        },
+    }
+
+
+def _pick(attributes: Any, kept: Sequence[str] | None) -> dict[str, Any]:
+    if not isinstance(attributes, Mapping):
+        return {}
+    if kept is None:
+        return dict(attributes)
+    return {key: attributes[key] for key in kept if key in attributes}
+
+
+def ray_input(
+    documents: Sequence[Mapping[str, Any]], pools: Sequence[NodePool], *, environment: str
+) -> dict[str, Any]:
+    """The input of ``policies/ray.rego``.
+
+    Args:
+        documents: The rendered Kubernetes manifests.
+        pools: The node pools that the Ray workers run on.
+        environment: Names the numbers that hold.
+    """
+    return {
+        "environment": environment,
+        "documents": [dict(document) for document in documents],
+        "pools": {pool.name: {"max_size": pool.max_size, "gpu": pool.gpu} for pool in pools},
+    }
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
