@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MASK = "(sensitive)"
@@ -65,21 +65,22 @@ _ENTROPY_BITS = 4.2
 _BASE64_CERTIFICATE = "LS0tLS1CRUdJTiBDRVJU"
 
 
-def redact_marked(value: Any, marks: Any) -> Any:
+def redact_marked(value: Any, marks: Any, mask: Callable[[Any], Any] = lambda value: MASK) -> Any:
     """``value`` with every place masked that Terraform marks sensitive.
 
     Args:
         value: An attribute value of a plan or state.
         marks: ``before_sensitive`` or ``after_sensitive``: ``True`` for all of it, or the same
             nesting with ``True`` at the sensitive places.
+        mask: What stands in for a sensitive value (never asked for None).
     """
     if marks is True:
-        return value if value is None else MASK
+        return value if value is None else mask(value)
     if isinstance(value, Mapping) and isinstance(marks, Mapping):
-        return {key: redact_marked(item, marks.get(key)) for key, item in value.items()}
+        return {key: redact_marked(item, marks.get(key), mask) for key, item in value.items()}
     if isinstance(value, list) and isinstance(marks, list):
         padded = [*marks, *[None] * (len(value) - len(marks))]
-        return [redact_marked(item, mark) for item, mark in zip(value, padded, strict=False)]
+        return [redact_marked(item, mark, mask) for item, mark in zip(value, padded, strict=False)]
     return value
 
 
