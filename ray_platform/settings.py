@@ -70,8 +70,9 @@ class Budget(_Section):
 
 
 class Watch(_Section):
-    """Which schedules are on."""
+    """What is watched: the Git branch by a sensor, cost and drift by schedules."""
 
+    git_pushes: bool = False
     daily_cost: bool = False
     hourly_drift: bool = False
 

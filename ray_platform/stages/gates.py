@@ -9,7 +9,7 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import PolicyDenied, StalePlan
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.policy import Verdict
-from ray_platform.site import Site
+from ray_platform.stages.site import Site
 
 
 def stored_plan(site: Site, record: PlanRecord) -> Plan:

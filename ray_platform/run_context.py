@@ -9,7 +9,7 @@ import dagster as dg
 from ray_platform.core.errors import PlatformError
 from ray_platform.partitions import COMMIT_TAG
 from ray_platform.settings import load_settings
-from ray_platform.site import Site
+from ray_platform.stages.site import Site
 
 
 class _Run(Protocol):

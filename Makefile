@@ -1,0 +1,76 @@
+# Set-up and the main commands. Each target works on a fresh checkout and says what it does.
+# What it needs on the machine: Python 3.11+, git, make, Terraform 1.10+ (or OpenTofu, see README).
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+TOOLS := .venv-tools
+UV := $(TOOLS)/bin/uv
+BIN := .venv/bin
+SETUP := .venv/.set-up
+SETUP_TEST := .venv/.set-up-test
+
+# uv takes the machine's own Python, and this checkout's own environment whatever else is active.
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV
+
+.PHONY: help up dev down doctor test test-fast lint bench clean
+
+help:
+	@echo "make up      set up, then the whole walk in the local environment"
+	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
+	@echo "make down    end the emulator and the Ray nodes that were started here"
+	@echo "make doctor  what this machine lacks, before anything is changed"
+	@echo "make test    set up, then every test"
+	@echo "make bench   the benchmarks of bench/"
+
+up: $(SETUP)
+	@$(BIN)/ray-platform doctor
+	@$(BIN)/ray-platform up
+
+dev: $(SETUP)
+	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+down: $(SETUP)
+	@$(BIN)/ray-platform down
+
+doctor: $(SETUP)
+	@$(BIN)/ray-platform doctor
+
+test: $(SETUP_TEST) lint
+	@$(BIN)/python tests/browser_set_up.py
+	@$(BIN)/pytest --durations=15
+
+test-fast: $(SETUP_TEST)
+	@$(BIN)/pytest -m "not real" -q
+
+lint: $(SETUP_TEST)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(SETUP_TEST)
+	@for script in bench/load_time.py bench/policy.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	@rm -rf .venv $(TOOLS)
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python is missing: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) -V): Python 3.11 or newer is needed, name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing: install git"; exit 1; }
+	@echo "set-up 1/2: uv $(UV_VERSION), which installs the locked dependencies"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(SETUP): pyproject.toml uv.lock | $(UV)
+	@echo "set-up 2/2: the locked dependencies into .venv (about 1.3 GB, once)"
+	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --no-default-groups
+	@touch $@
+
+$(SETUP_TEST): $(SETUP)
+	@echo "set-up: what the tests need besides"
+	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --group dev --group browser
+	@touch $@ $(SETUP)
+	@touch $@

@@ -1,0 +1,58 @@
+"""The commands about this machine: doctor and down."""
+
+import sys
+
+import click
+
+from ray_platform.cli.output import json_option, print_json, say
+from ray_platform.doctor import examine
+from ray_platform.settings import load_settings
+
+
+@click.command()
+@json_option
+@click.option("--env", "env", default="local", show_default=True, metavar="E", help="The environment.")
+def doctor(as_json: bool, env: str) -> None:
+    """Check this machine before anything is changed: tools, provider, ports, memory, disk.
+
+    \b
+    Examples:
+      ray-platform doctor
+      ray-platform doctor --json | jq '.findings[] | select(.good | not)'
+    """
+    settings = load_settings()
+    settings.environment(env)
+    findings = examine(settings, env)
+    good = all(finding.good for finding in findings)
+    if as_json:
+        print_json({"good": good, "findings": [finding.to_json() for finding in findings]})
+    else:
+        for finding in findings:
+            say(f"{'✓' if finding.good else '✗'} {finding.subject:<12} {finding.found}")
+            if not finding.good:
+                say(f"    what to do: {finding.fix}")
+    if not good:
+        sys.exit(1)
+
+
+@click.command()
+@json_option
+def down(as_json: bool) -> None:
+    """End the emulator and the Ray nodes that this checkout started, and nothing else.
+
+    What was in the emulator is gone with it, the state of `local` included; history and artifacts stay.
+
+    \b
+    Examples:
+      ray-platform down
+    """
+    from ray_platform.local.emulator import stop_emulator
+    from ray_platform.local.ray_nodes import stop_ray
+
+    settings = load_settings()
+    ended = {"ray": stop_ray(settings), "emulator": stop_emulator(settings)}
+    if as_json:
+        print_json({"ended": ended})
+        return
+    names = [name for name, was_running in ended.items() if was_running]
+    say(f"ended: {', '.join(names)}" if names else "nothing was running")

@@ -1,0 +1,65 @@
+"""What the command prints: people's text, or one JSON object on stdout and nothing else there."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Progress and messages; stdout is for the answer.
+progress_console = Console(stderr=True, highlight=False)
+
+
+def env_option(function: F) -> F:
+    """``--env E``, one of the environments, ``local`` where none is named."""
+    return click.option(
+        "--env", "env", default="local", show_default=True, metavar="E", help="The environment."
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """``--json``: one JSON object on stdout."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(function)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[int] = ()
+) -> None:
+    """A table on stdout; ``numbers`` are the columns to align right."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        made.add_column(
+            column,
+            justify="right" if index in numbers else "left",
+            overflow="fold",
+            no_wrap=index in numbers,
+        )
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 120
+    Console(highlight=False, width=width, markup=False).print(made)
+
+
+def say(text: str) -> None:
+    """A line on stdout for people."""
+    click.echo(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (datetime, Path)):
+        return str(value)
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    return str(value)

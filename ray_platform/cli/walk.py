@@ -1,0 +1,374 @@
+"""The commands of the walk: up, plan, policy, approve, apply, burst, destroy."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ray_platform.cli.jobs import Outcome, run_job
+from ray_platform.cli.output import env_option, json_option, print_json, say, table
+from ray_platform.core.canonical import short
+from ray_platform.core.errors import PlanFormatError, Refused, SettingsError
+from ray_platform.partitions import CHANGE_TAG, PLAN_TAG, day_key
+from ray_platform.settings import Environment, load_settings
+from ray_platform.stages.site import Site
+
+DENIED = Refused.exit_code
+
+
+def known(env: str) -> Environment:
+    """The environment of that name; a mistyped one is answered with those that there are."""
+    return load_settings().environment(env)
+
+
+@click.command()
+@env_option
+@json_option
+def up(env: str, as_json: bool) -> None:
+    """The whole walk: plan, policy, estimate, approval, apply, Ray cluster, burst, cost and drift.
+
+    Safe to repeat: what already stands is left as it is.
+
+    \b
+    Examples:
+      ray-platform up
+      ray-platform up --env local --json
+    """
+    known(env)
+    walked = run_job("up", partition=env, tags={CHANGE_TAG: env}).require()
+    today = datetime.now(UTC).date().isoformat()
+    cost = run_job("daily_cost", partition=day_key(today, env)).require()
+    drift = run_job("drift", partition=day_key(today, env))
+    if "drift_report" not in drift.facts:
+        drift.require()
+    answer = _summary(env, walked, cost, drift)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_summary(answer)
+
+
+def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[str, Any]:
+    burst = walked.facts["burst_run"]
+    plan = walked.facts["terraform_plan"]
+    return {
+        "environment": env,
+        "run_id": walked.run_id,
+        "infra_version": burst["infra version"],
+        "commit": plan["commit"],
+        "dirty": plan["dirty"],
+        "plan": plan["summary"],
+        "resources": {
+            module: walked.facts[module]["resources"]
+            for module in ("vpc", "eks_cluster", "node_pools", "storage")
+        },
+        "phases": burst["phases"],
+        "loss": burst["loss"],
+        "node_seconds": burst["node-seconds"],
+        "burst_usd": burst["US dollars"],
+        "cost": {key: value for key, value in cost.facts["daily_cost_report"].items() if "USD" in key},
+        "drift": drift.facts["drift_report"]["summary"],
+    }
+
+
+def _print_summary(answer: dict[str, Any]) -> None:
+    phases = [
+        (p["name"], p["workers_wanted"], p["workers_reached"], f"{p['seconds_to_reach']:.1f}")
+        for p in answer["phases"]
+    ]
+    say("")
+    table(
+        "Burst run: workers of each phase", ("phase", "wanted", "reached", "seconds"), phases,
+        numbers=(1, 2, 3),
+    )
+    dirty = " with uncommitted changes" if answer["dirty"] else ""
+    resources = ", ".join(f"{name} {count}" for name, count in answer["resources"].items())
+    table(
+        f"Environment {answer['environment']}",
+        ("what", "value"),
+        [
+            ("infra version", answer["infra_version"]),
+            ("commit", f"{short(answer['commit'])}{dirty}"),
+            ("plan", answer["plan"]),
+            ("resources", f"{sum(answer['resources'].values())}: {resources}"),
+            ("burst run", answer["run_id"]),
+            ("node-seconds", f"{answer['node_seconds']:.0f}"),
+            ("burst cost", f"${answer['burst_usd']:.4f}"),
+            *((key, value) for key, value in answer["cost"].items()),
+            ("drift", answer["drift"]),
+        ],
+    )
+    say(
+        "Next:  make dev                                  the Dagster UI on http://127.0.0.1:3000\n"
+        f"       ray-platform lineage {answer['run_id']}   what this run ran on\n"
+        "       ray-platform status                       addresses\n"
+        "       make down                                 end all that was started"
+    )
+
+
+@click.command()
+@env_option
+@json_option
+@click.option("--text/--no-text", default=True, help="Print Terraform's own text of the plan.")
+def plan(env: str, as_json: bool, text: bool) -> None:
+    """Plan an environment and judge the plan; nothing is changed. Exit code 2 when it is denied.
+
+    \b
+    Examples:
+      ray-platform plan --env local
+      ray-platform plan --env staging --json
+    """
+    known(env)
+    outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env})
+    if "terraform_plan" not in outcome.facts:
+        outcome.require()
+    facts = outcome.facts["terraform_plan"]
+    checks = {check.name: check for check in outcome.checks}
+    violations = checks["policy"].metadata["violations"] if "policy" in checks else []
+    failed = [check for check in outcome.checks if not check.passed]
+    if len(checks) < 3 and not failed:
+        outcome.require()
+    if as_json:
+        print_json(
+            {
+                "environment": env,
+                "run_id": outcome.run_id,
+                "plan_digest": facts["plan digest"],
+                "state_serial": facts["state serial"],
+                "commit": facts["commit"],
+                "dirty": facts["dirty"],
+                "counts": {
+                    name: facts[f"to {name}"] for name in ("create", "update", "replace", "delete")
+                },
+                "estimate": facts["estimate JSON"],
+                "violations": violations,
+                "checks": {check.name: check.passed for check in outcome.checks},
+            }
+        )
+    else:
+        if text:
+            say(facts["plan text"])
+        say(f"\nplan {short(facts['plan digest'])}: {facts['summary']}")
+        say(facts["estimate summary"])
+        print_violations(violations)
+        for check in failed:
+            if check.name != "policy":
+                say(f"✗ {check.name}: {check.description}")
+        if not failed:
+            say(f"apply it: ray-platform apply --env {env} --plan {short(facts['plan digest'])}")
+    if failed:
+        sys.exit(DENIED)
+
+
+def print_violations(violations: list[dict[str, Any]]) -> None:
+    """Each violation with its rule, resource, value and remedy."""
+    for item in violations:
+        say(f"✗ [{item['id']}] {item['resource']}: {item['message']}\n    fix: {item['fix']}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@env_option
+@json_option
+@click.option("--destroy", is_flag=True, help="Judge it as a removal.")
+def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
+    """Judge a plan FILE, the output of `terraform show -json`. Exit code 2 when it is denied.
+
+    \b
+    Examples:
+      terraform show -json my.tfplan > my.json && ray-platform policy my.json
+      ray-platform policy my.json --env prod --json
+    """
+    from ray_platform.core.plan import read_plan
+
+    known(env)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"the file cannot be read: {error.strerror}", where=str(file), fix="name a readable file"
+        ) from error
+    except ValueError as error:
+        raise PlanFormatError(
+            f"the file is not JSON: {error}",
+            where=str(file),
+            fix="give the output of `terraform show -json PLANFILE`",
+        ) from error
+    site = Site(load_settings(), env)
+    found = site.policies.check_plan(
+        read_plan(content, where=str(file)), environment=env, destroy=destroy
+    )
+    if as_json:
+        print_json({"environment": env, **found.to_json()})
+    else:
+        print_violations([item.to_json() for item in found.violations])
+        say("denied" if found.denied else "no rule denies this plan")
+    if found.denied:
+        sys.exit(DENIED)
+
+
+@click.command()
+@click.argument("digest")
+@env_option
+@click.option("--by", required=True, metavar="WHO", help="Who approves.")
+@json_option
+def approve(digest: str, env: str, by: str, as_json: bool) -> None:
+    """Approve the plan DIGEST (or a unique beginning of it) on the state that it was made from.
+
+    \b
+    Examples:
+      ray-platform approve 3f9a0c1d2e4b --env staging --by alice
+    """
+    from ray_platform.core.approval import binding
+    from ray_platform.stages import gates
+
+    known(env)
+    if not by.strip():
+        raise SettingsError("--by is empty", where="--by", fix="name who approves")
+    site = Site(load_settings(), env)
+    record = site.records.plan(digest)
+    site.records.approve(gates.approve(record, by=by.strip(), source="cli"))
+    holding = binding(
+        site.records.approvals(record.plan_digest),
+        environment=env,
+        plan_digest=record.plan_digest,
+        state_lineage=record.state_lineage,
+        state_serial=record.state_serial,
+    )
+    required = gates.approvals_required(site, destroy=record.destroy)
+    answer = {
+        "environment": env,
+        "plan_digest": record.plan_digest,
+        "state_serial": record.state_serial,
+        "counts": dict(record.counts),
+        "approved_by": [approval.by for approval in holding],
+        "required": required,
+    }
+    if as_json:
+        print_json(answer)
+        return
+    say(
+        f"plan {short(record.plan_digest)} of {env} has {len(holding)} of {required} approvals: "
+        + ", ".join(answer["approved_by"])  # type: ignore[arg-type]
+    )
+
+
+@click.command()
+@env_option
+@click.option("--plan", "digest", metavar="DIGEST", help="A plan that was made before.")
+@json_option
+def apply(env: str, digest: str | None, as_json: bool) -> None:
+    """Apply a plan once policy, budget and approvals let it through; then bring Ray in line with it.
+
+    Without --plan, a plan is made and applied at once where no approval is needed, or where the very
+    same plan has been approved. Exit code 2 when a gate says no.
+
+    \b
+    Examples:
+      ray-platform apply --env local
+      ray-platform apply --env prod --plan 3f9a0c1d2e4b
+    """
+    known(env)
+    if digest:
+        record = Site(load_settings(), env).records.plan(digest)
+        tags = {CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
+        outcome = run_job("apply", partition=env, tags=tags).require()
+    else:
+        outcome = run_job("change", partition=env, tags={CHANGE_TAG: env}).require()
+    facts = outcome.facts["vpc"]
+    answer = {
+        "environment": env,
+        "run_id": outcome.run_id,
+        "plan_digest": facts["plan digest"],
+        "infra_version": outcome.facts["ray_cluster"]["infra version"],
+        "state_serial": facts["state serial"],
+        "approved_by": facts["approved by"],
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"applied {short(facts['plan digest'])}: infra version {answer['infra_version']}")
+
+
+@click.command()
+@env_option
+@json_option
+def burst(env: str, as_json: bool) -> None:
+    """Run the bursty training workload on the environment's Ray cluster.
+
+    \b
+    Examples:
+      ray-platform burst --env local
+      ray-platform burst --json | jq -r .run_id
+    """
+    known(env)
+    outcome = run_job("burst", partition=env)
+    if "burst_run" not in outcome.facts:
+        outcome.require()
+    facts = outcome.facts["burst_run"]
+    failed = [check for check in outcome.checks if not check.passed]
+    answer = {
+        "environment": env,
+        "run_id": outcome.run_id,
+        "infra_version": facts["infra version"],
+        "phases": facts["phases"],
+        "loss": facts["loss"],
+        "node_seconds": facts["node-seconds"],
+        "usd": facts["US dollars"],
+        "reached_its_workers": not failed,
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        table(
+            f"Burst run {outcome.run_id}",
+            ("phase", "wanted", "reached", "seconds"),
+            [
+                (p["name"], p["workers_wanted"], p["workers_reached"], f"{p['seconds_to_reach']:.1f}")
+                for p in facts["phases"]
+            ],
+            numbers=(1, 2, 3),
+        )
+        say(f"infra version {facts['infra version']}\nloss {facts['loss']:.6f}")
+        for check in failed:
+            say(f"✗ {check.name}: {check.description}")
+    if failed:
+        sys.exit(DENIED)
+
+
+@click.command()
+@env_option
+@click.option("--confirm", required=True, metavar="E", help="The environment's name, once more.")
+@json_option
+def destroy(env: str, confirm: str, as_json: bool) -> None:
+    """Remove everything in an environment. The state is backed up first; approvals are needed as to apply.
+
+    Outside the emulator at least one person must approve the removal's plan.
+
+    \b
+    Examples:
+      ray-platform destroy --env local --confirm local
+    """
+    known(env)
+    if confirm != env:
+        raise Refused(
+            f"--confirm says {confirm!r}, --env says {env!r}: nothing was removed",
+            where="--confirm",
+            fix=f"to remove everything in {env}: --confirm {env}",
+        )
+    outcome = run_job("destroy", partition=env, tags={CHANGE_TAG: env}).require()
+    facts = outcome.facts["vpc"]
+    answer = {
+        "environment": env,
+        "run_id": outcome.run_id,
+        "removed": facts["resources removed"],
+        "backup": facts["state backup"],
+        "approved_by": facts["approved by"],
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{env}: {answer['removed']} resources removed; the state before lies in {answer['backup']}")

@@ -1,0 +1,1 @@
+"""Dagster only: one file a stage of the walk, each asset with its checks, job, sensor and schedule."""

@@ -1,0 +1,105 @@
+"""Stage `drift_report`: what changed behind Terraform's back, looked for every hour."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ray_platform.core import drift as drifts
+from ray_platform.core.canonical import digest
+from ray_platform.core.infra_version import MODULES
+from ray_platform.partitions import day_key, days_by_environment
+from ray_platform.run_context import stage
+from ray_platform.settings import load_settings
+from ray_platform.stages.drift import find_drift
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(
+            module,
+            partition_mapping=dg.MultiToSingleDimensionPartitionMapping("environment"),
+        )
+        for module in MODULES
+    ],
+    partitions_def=days_by_environment,
+    group_name="watch",
+    kinds={"terraform"},
+    owners=["team:platform"],
+    code_version="1",
+    description="Each difference between the live infrastructure and the state, with its severity.",
+)
+def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    with stage(context) as site, site.change_lock(f"drift, run {context.run_id}"):
+        items = find_drift(site, progress=context.log.info)
+        report = drifts.to_json(items)
+        counts = report["counts"]
+        summary = (
+            f"{counts['major']} major, {counts['minor']} minor, {counts['none']} by the autoscaler"
+            if items
+            else "none"
+        )
+        context.log.info(f"Drift: {summary}")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        site.artifacts.write(f"drift/{site.name}/{now}.json", report)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(digest(report)),
+            metadata={
+                "summary": summary,
+                "severity": report["severity"],
+                "major": counts["major"],
+                "minor": counts["minor"],
+                "report": dg.MetadataValue.md(drifts.to_markdown(items)),
+                "items": dg.MetadataValue.json(report["items"]),
+                "seen at": now,
+            },
+        )
+
+
+@dg.asset_check(
+    asset=drift_report,
+    partitions_def=days_by_environment,
+    description="Nothing was removed or opened up behind Terraform's back.",
+)
+def no_major_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    event = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=drift_report.key, asset_partitions=[str(context.partition_key)]
+        ),
+        limit=1,
+    ).records[0]
+    metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+    major = int(metadata["major"].value)  # type: ignore[arg-type]
+    return dg.AssetCheckResult(
+        passed=major == 0,
+        description=f"{major} major drift items" if major else "no major drift",
+        metadata={"major": major, "report": metadata["report"]},
+    )
+
+
+drift = dg.define_asset_job(
+    "drift",
+    selection=dg.AssetSelection.assets(drift_report),
+    partitions_def=days_by_environment,
+    description="Look for drift in one environment.",
+)
+
+
+@dg.schedule(
+    job=drift,
+    cron_schedule="7 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour, in each environment that has watch.hourly_drift = true.",
+)
+def hourly_drift(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    at = context.scheduled_execution_time.astimezone(UTC)
+    settings = load_settings()
+    watched = [n for n in settings.environment_names if settings.environment(n).watch.hourly_drift]
+    if not watched:
+        yield dg.SkipReason("no environment has watch.hourly_drift = true")
+    for name in watched:
+        yield dg.RunRequest(
+            run_key=f"drift-{at:%Y-%m-%dT%H}-{name}",
+            partition_key=day_key(at.date().isoformat(), name),
+        )

@@ -1,0 +1,143 @@
+"""Stages `plan`, `policy` and `estimate`: the saved plan, and the checks that may stop it."""
+
+import dagster as dg
+
+from ray_platform.core.canonical import short
+from ray_platform.core.errors import NotFoundError
+from ray_platform.core.estimate import estimate
+from ray_platform.partitions import CHANGE_TAG, DESTROY_TAG, PLAN_TAG, environments
+from ray_platform.clients.records import PlanRecord
+from ray_platform.run_context import stage
+from ray_platform.stages import gates
+from ray_platform.stages.plan import make_plan
+from ray_platform.stages.site import Site
+
+
+@dg.asset(
+    partitions_def=environments,
+    group_name="infrastructure",
+    kinds={"terraform", "aws"},
+    owners=["team:platform"],
+    code_version="1",
+    description="The saved Terraform plan: what an apply will do, to the byte. Nothing is changed here.",
+)
+def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    with stage(context) as site, site.change_lock(f"plan, run {context.run_id}"):
+        context.log.info(f"Planning {site.name} at {site.revision}")
+        made = make_plan(
+            site,
+            destroy=context.run.tags.get(DESTROY_TAG) == "true",
+            progress=context.log.info,
+        )
+        record, counts = made.record, made.plan.counts
+        context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(record.plan_digest),
+            metadata={
+                "plan digest": record.plan_digest,
+                "summary": str(counts),
+                "revision": str(site.revision),
+                "commit": site.revision.commit,
+                "dirty": site.revision.dirty,
+                "to create": counts.create,
+                "to update": counts.update,
+                "to replace": counts.replace,
+                "to delete": counts.delete,
+                "state serial": record.state_serial,
+                "plan": dg.MetadataValue.md(f"```\n{site.records.plan_text(record)}\n```"),
+                "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
+                "saved in": dg.MetadataValue.path(
+                    site.artifacts.store.url(f"plans/{site.name}/{record.plan_digest}")
+                ),
+            },
+        )
+
+
+def plan_of(site: Site, tags: dict[str, str]) -> PlanRecord:
+    """The plan that a run is about: the one its tag names, else the one made last."""
+    digest = tags.get(PLAN_TAG)
+    record = site.records.plan(digest) if digest else site.records.latest_plan()
+    if record is None:
+        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
+    return record
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="No rule of policies/terraform.rego denies the plan.",
+)
+def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        verdict = gates.verdict(site, record)
+        for violation in verdict.violations:
+            context.log.warning(f"[{violation.id}] {violation.resource}: {violation.message}")
+        return dg.AssetCheckResult(
+            passed=not verdict.denied,
+            metadata={
+                "plan digest": record.plan_digest,
+                "violations": len(verdict.violations),
+                "verdict": dg.MetadataValue.md(verdict.to_markdown()),
+                "policy bundle": verdict.bundle_digest,
+            },
+        )
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="The Terraform state is still the one that the plan was made from.",
+)
+def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        terraform = site.terraform()
+        terraform.init()
+        why = gates.staleness(record, terraform.state())
+        return dg.AssetCheckResult(
+            passed=not why,
+            description=why or "the state has not moved since the plan was made",
+            metadata={"plan digest": record.plan_digest, "state serial": record.state_serial},
+        )
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    name="cost_within_budget",
+    blocking=True,
+    partitions_def=environments,
+    description="A month at the pools' minimum sizes costs no more than the environment's budget.",
+)
+def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        costs = estimate(gates.stored_plan(site, record), site.prices)
+        budget = site.environment.budget.monthly_usd
+        return dg.AssetCheckResult(
+            passed=gates.over_budget(site, costs) == "",
+            description=gates.over_budget(site, costs) or "within the budget",
+            metadata={
+                "monthly USD at minimum": float(costs.after_minimum),
+                "monthly USD at maximum": float(costs.after_maximum),
+                "monthly budget USD": budget,
+                "estimate": dg.MetadataValue.md(costs.to_markdown()),
+            },
+        )
+
+
+plan = dg.define_asset_job(
+    "plan",
+    selection=dg.AssetSelection.assets(terraform_plan),
+    partitions_def=environments,
+    description="Plan an environment and check the plan; nothing is changed.",
+)
+
+policy_checks = dg.define_asset_job(
+    "policy_checks",
+    selection=dg.AssetSelection.checks(policy),
+    partitions_def=environments,
+    description="Judge the latest plan by today's policies.",
+)

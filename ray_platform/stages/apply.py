@@ -1,0 +1,133 @@
+"""Stage `apply`: the approved saved plan, never a fresh one; then what stands, module by module."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_platform.clients.records import PlanRecord
+from ray_platform.clients.terraform import Terraform, TerraformState
+from ray_platform.core.canonical import short
+from ray_platform.core.errors import NotFoundError, StalePlan
+from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
+from ray_platform.core.plan import top_module
+from ray_platform.core.redaction import redact
+from ray_platform.stages import gates
+from ray_platform.stages.site import Site
+
+
+@dataclass(frozen=True)
+class AppliedPlan:
+    """What an apply left behind.
+
+    ``resources`` are the applied resources by module and address; ``applied`` holds each module's digest.
+    """
+
+    record: PlanRecord
+    applied: Applied
+    resources: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
+    infra_version: str
+    approved_by: tuple[str, ...]
+
+
+def apply_plan(
+    site: Site, plan_digest: str | None, *, progress: Callable[[str], None]
+) -> AppliedPlan:
+    """Apply a saved plan once all gates let it through.
+
+    An empty plan is not applied: the state keeps its serial, the modules their versions.
+
+    Args:
+        site: The environment.
+        plan_digest: The plan's digest or a unique beginning of it; None for the plan made last.
+        progress: Is told each resource as it is done.
+
+    Raises:
+        NotFoundError: no such plan.
+        Refused: a gate says no.
+        PlatformError: Terraform's or the store's.
+    """
+    record = site.records.plan(plan_digest) if plan_digest else site.records.latest_plan()
+    if record is None:
+        raise NotFoundError(
+            f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}"
+        )
+    terraform = site.terraform(progress)
+    terraform.init()
+    state = terraform.state()
+    gates.require_fresh(record, state)
+    allowed = gates.require_allowed(site, record)
+    approvals = gates.require_approved(site, record)
+    if record.empty:
+        progress("The plan is empty: nothing to apply")
+    else:
+        with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
+            file = Path(folder) / "plan.tfplan"
+            file.write_bytes(site.records.plan_file(record))
+            terraform.apply(file)
+        state = terraform.state()
+    resources = by_module(state)
+    applied = Applied(
+        commit=record.commit.commit,
+        changes_digest=record.commit.changes_digest,
+        configuration_digest=record.configuration_digest,
+        variables_digest=record.variables_digest,
+        provider_lock_digest=record.provider_lock_digest,
+        plan_digest=record.plan_digest,
+        state_lineage=state.lineage,
+        state_serial=state.serial,
+        modules={
+            module: site.artifacts.put_content("modules", resources.get(module, {}))
+            for module in MODULES
+        },
+        policy_bundle_digest=allowed.bundle_digest,
+        price_book_version=record.price_book_version,
+    )
+    before = site.records.applied()
+    if before is not None and record.empty and same_infrastructure(before, applied):
+        applied = before  # nothing changed: what stands is still what the earlier commit made
+    site.records.save_applied(applied)
+    site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))
+    version = site.records.record_infra_version()
+    if version is None:
+        raise NotFoundError("what was applied is not in the artifact store", where=site.name)
+    return AppliedPlan(
+        record=record,
+        applied=applied,
+        resources=resources,
+        outputs=state.outputs,
+        infra_version=version,
+        approved_by=tuple(approval.by for approval in approvals) or ("automatic",),
+    )
+
+
+def by_module(state: TerraformState) -> dict[str, dict[str, Any]]:
+    """The attributes of every managed resource, by module and address: masked, without what moves by itself."""
+    found: dict[str, dict[str, Any]] = {}
+    for address, attributes in state.resources.items():
+        found.setdefault(top_module(address), {})[address] = stable(redact(attributes))
+    return found
+
+
+def require_applied(site: Site, terraform: Terraform) -> Applied:
+    """What is applied, after a look at the state: an apply that was cut short is no ground to run on.
+
+    Raises:
+        NotFoundError: nothing is applied.
+        StalePlan: the state moved on after the last recorded apply.
+    """
+    applied = site.records.applied()
+    fix = f"ray-platform apply --env {site.name}"
+    if applied is None:
+        raise NotFoundError(f"nothing is applied in {site.name}", fix=fix)
+    state = terraform.state()
+    if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):
+        raise StalePlan(
+            f"the state is at serial {state.serial}, the last recorded apply left {applied.state_serial}: "
+            "an apply was cut short, or made outside the platform",
+            where=f"{site.name}, infra of plan {short(applied.plan_digest)}",
+            fix=fix,
+        )
+    return applied

@@ -1,0 +1,78 @@
+"""Stage `plan`: plan once, show once, store what was made."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ray_platform.clients.records import PlanRecord
+from ray_platform.clients.state_bucket import ensure_state_bucket
+from ray_platform.core.canonical import digest_bytes, digest_files
+from ray_platform.core.estimate import Estimate, estimate
+from ray_platform.core.plan import Plan, read_plan
+from ray_platform.core.redaction import redact_plan_json, redact_text
+from ray_platform.stages.site import Site
+
+
+@dataclass(frozen=True)
+class MadePlan:
+    """A plan with its record and what it would cost."""
+
+    record: PlanRecord
+    plan: Plan
+    estimate: Estimate
+
+
+def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> MadePlan:
+    """Plan an environment and store the saved plan, its masked JSON and text, and its record.
+
+    Args:
+        site: The environment.
+        destroy: Plan the removal of everything.
+        progress: Is told what is being done, a line at a time.
+
+    Raises:
+        PlatformError: any of Terraform's, the state's or the store's.
+    """
+    state_place = site.environment.state
+    ensure_state_bucket(site.aws("s3"), state_place.bucket, site.environment.region)
+    terraform = site.terraform(progress)
+    terraform.init()
+    # Read before the plan: were the state to move in between, the plan would count as stale, never as fresh.
+    state = terraform.state()
+    with tempfile.TemporaryDirectory(prefix="ray-platform-plan-") as folder:
+        out = Path(folder) / "plan.tfplan"
+        made = terraform.plan(out, destroy=destroy)
+        saved = out.read_bytes()
+    plan = read_plan(made.json, where=f"the plan of {site.name}")
+    root = site.settings.terraform_root
+    record = PlanRecord(
+        environment=site.name,
+        plan_digest=plan.digest,
+        file_digest=digest_bytes(saved),
+        state_lineage=state.lineage,
+        state_serial=state.serial,
+        revision=site.revision.to_json(),
+        configuration_digest=configuration_digest(root),
+        variables_digest=site.artifacts.put_content("variables", dict(site.environment.variables)),
+        provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
+        price_book_version=site.prices.version,
+        counts=asdict(plan.counts),
+        empty=plan.is_empty,
+        destroy=destroy,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    site.records.save_plan(
+        record, file=saved, plan_json=redact_plan_json(made.json), text=redact_text(made.text)
+    )
+    return MadePlan(record, plan, estimate(plan, site.prices))
+
+
+def configuration_digest(root: Path) -> str:
+    """Hex SHA-256 over the HCL files of a Terraform root and its modules, without the variables files."""
+    return digest_files(
+        (str(path.relative_to(root)), path.read_bytes())
+        for path in root.rglob("*.tf")
+        if ".terraform" not in path.relative_to(root).parts
+    )

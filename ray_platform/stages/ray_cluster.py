@@ -1,0 +1,91 @@
+"""Stage `ray_cluster`: the rendered chart passes policy, then a cluster of that shape answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
+from ray_platform.clients.ray_cluster import ClusterInfo
+from ray_platform.core.canonical import digest
+from ray_platform.core.errors import PolicyDenied
+from ray_platform.core.infra_version import Ray
+from ray_platform.core.policy import Verdict
+from ray_platform.core.ray_spec import WorkerGroup, helm_values, worker_groups
+from ray_platform.stages.site import Site
+
+#: The Ray that every environment runs; the local nodes run the same one (pyproject.toml pins it).
+RAY_VERSION = "2.60.0"
+
+
+@dataclass(frozen=True)
+class RayClusterReady:
+    """A Ray cluster that answers, and what it was made from."""
+
+    ray: Ray
+    address: str
+    groups: tuple[WorkerGroup, ...]
+    info: ClusterInfo
+    manifest: str
+    infra_version: str
+
+
+def render(site: Site) -> tuple[Mapping[str, Any], RenderedChart]:
+    """The chart's values for an environment, and the manifest that they make.
+
+    Raises:
+        SettingsError: a value that the chart's schema refuses.
+    """
+    values = helm_values(
+        site.name,
+        site.environment.node_pools,
+        ray_version=RAY_VERSION,
+        idle_timeout_seconds=site.environment.ray.idle_timeout_seconds,
+    )
+    chart = site.settings.ray_chart
+    return values, render_chart(chart, values, release="ray", namespace="ray")
+
+
+def judge(site: Site, rendered: RenderedChart) -> Verdict:
+    """What today's policies say of the rendered manifest."""
+    return site.policies.check_ray(
+        rendered.documents, site.environment.node_pools, environment=site.name
+    )
+
+
+def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
+    """Bring up the Ray cluster of an environment; a cluster of the same shape is left as it is.
+
+    Raises:
+        PolicyDenied: a rule of policies/ray.rego denies the manifest.
+        RayError: it does not get ready in time, with the reason.
+    """
+    values, rendered = render(site)
+    if (verdict := judge(site, rendered)).denied:
+        raise PolicyDenied(
+            "policy denies the Ray cluster: "
+            + "; ".join(f"[{v.id}] {v.resource}: {v.message}" for v in verdict.violations),
+            where=f"helm/ray for {site.name}",
+            fix="; ".join(sorted({v.fix for v in verdict.violations})),
+        )
+    endpoint = site.ray(progress)
+    ray = Ray(
+        chart_digest=chart_digest(site.settings.ray_chart),
+        values_digest=site.artifacts.put_content("values", values),
+        manifest_digest=rendered.digest,
+        image=f"{values['image']['repository']}:{values['image']['tag']}",
+        version=endpoint.info.ray_version,
+    )
+    site.records.save_ray(ray)
+    return RayClusterReady(
+        ray=ray,
+        address=endpoint.address,
+        groups=worker_groups(site.environment.node_pools),
+        info=endpoint.info,
+        manifest=rendered.text,
+        infra_version=site.records.record_infra_version() or "",
+    )
+
+
+def data_version(ray: Ray) -> str:
+    """The digest that names the `ray_cluster` asset inside an infra version."""
+    return digest(ray.to_json())
