@@ -1,0 +1,144 @@
+"""The daily cost report as one self-contained HTML page, and as a picture.
+
+The page loads nothing, runs no script and says so in its content security policy. Each number that
+a plot shows stands in a table too. All inserted text is escaped.
+"""
+
+import io
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from ray_platform.core.cost_report import CostReport, PartKind
+from ray_platform.core.money import usd_text
+
+_LABELS: Mapping[PartKind, str] = {
+    "run": "burst runs",
+    "idle": "idle nodes",
+    "overhead": "head and system",
+    "fixed": "fixed infrastructure",
+}
+_COLOURS: Mapping[PartKind, str] = {
+    "run": "#2f6fdf",
+    "idle": "#e39a1c",
+    "overhead": "#8a63d2",
+    "fixed": "#7b8794",
+}
+_BAR_WIDTH = 240
+_BUDGET_WIDTH_100 = 400
+_BUDGET_WIDTH = 480
+_PLOT_TOP, _PLOT_BOTTOM = 10, 208
+_POOL_COLOURS = 6
+
+
+def cost_page(report: CostReport) -> str:
+    """The page, UTF-8 text of some ten kilobytes."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["usd"] = usd_text
+    text = resources.files("ray_platform.core").joinpath("report_page.html").read_text("utf-8")
+    kinds = report.cents_by_kind()
+    most = max(*kinds.values(), 1)
+    reached = [alert.percent for alert in report.alerts if alert.reached]
+    runs = report.runs
+    budget_width = float(report.budget_used_percent) / 100 * _BUDGET_WIDTH_100
+    return environment.from_string(text).render(
+        report=report,
+        kinds=kinds,
+        per_run=sum(float(run.usd) for run in runs) / len(runs) if runs else None,
+        reached=reached[-1] if reached else 0,
+        bars=[
+            {
+                "kind": kind,
+                "label": _LABELS[kind],
+                "cents": cents,
+                "width": round(_BAR_WIDTH * cents / most, 1),
+            }
+            for kind, cents in kinds.items()
+        ],
+        budget_width=round(min(_BUDGET_WIDTH, budget_width), 1),
+        **_hours(report),
+    )
+
+
+def cost_plot_png(report: CostReport) -> bytes:
+    """The day by part and its hours by node pool, as a PNG for Dagster's metadata."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
+    kinds = report.cents_by_kind()
+    names = [_LABELS[kind] for kind in kinds]
+    dollars = [cents / 100 for cents in kinds.values()]
+    bars = left.barh(names, dollars, color=[_COLOURS[kind] for kind in kinds])
+    left.bar_label(bars, [usd_text(cents) for cents in kinds.values()], padding=3)
+    left.set_xlim(0, max(*dollars, 0.01) * 1.35)
+    left.invert_yaxis()
+    # Dollar signs would start a formula.
+    left.set_title(f"{usd_text(report.total_cents)} on {report.day}".replace("$", r"\$"))
+    for label in left.texts:
+        label.set_text(label.get_text().replace("$", r"\$"))
+    base = [0.0] * 24
+    for pool in _pools(report):
+        heights = [hour.get(pool, 0.0) / 3600 for hour in report.hourly]
+        right.bar(range(24), heights, bottom=base, label=pool, width=0.85)
+        base = [low + high for low, high in zip(base, heights, strict=True)]
+    right.set_title(f"node-hours by hour (UTC), {report.environment}")
+    right.set_xlim(-0.6, 23.6)
+    right.set_xticks(range(0, 24, 3))
+    if any(base):
+        right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
+
+
+def _pools(report: CostReport) -> list[str]:
+    return sorted({pool for hour in report.hourly for pool in hour})
+
+
+def _hours(report: CostReport) -> dict[str, Any]:
+    """Geometry of the stacked bars: node-hours in each hour, one colour a pool."""
+    pools = _pools(report)
+    most = max((sum(hour.values()) / 3600 for hour in report.hourly), default=0.0)
+    top = _round_up(most)
+    height = _PLOT_BOTTOM - _PLOT_TOP
+    boxes = []
+    for number, hour in enumerate(report.hourly):
+        y = float(_PLOT_BOTTOM)
+        for index, pool in enumerate(pools):
+            node_hours = hour.get(pool, 0.0) / 3600
+            if node_hours:
+                tall = node_hours / top * height
+                y -= tall
+                boxes.append(
+                    {
+                        "pool": index % _POOL_COLOURS,
+                        "x": round(48 + number * 39.6, 1),
+                        "y": round(y, 2),
+                        "height": round(tall, 2),
+                        "title": f"{number:02d}:00 {pool}: {node_hours:.2f} node-hours",
+                    }
+                )
+    ticks = [
+        {"y": round(_PLOT_BOTTOM - height * part / 4, 1), "label": f"{top * part / 4:.3g}"}
+        for part in range(5)
+    ]
+    return {"pools": pools, "boxes": boxes, "ticks": ticks}
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 8 times a power of ten, so that quarters of it read well."""
+    scale = 0.01
+    while True:
+        for step in (1, 2, 4, 8):
+            if value <= step * scale:
+                return step * scale
+        scale *= 10
