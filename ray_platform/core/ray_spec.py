@@ -1,0 +1,226 @@
+"""What a Ray cluster is to be: worker groups derived from the node pools, for Helm and for one
+machine.
+
+One node pool with ``ray_workers`` is one worker group of the same name with the same bounds, and
+one Ray worker fills one node. A node's own services need their share, so the worker asks for less
+than the instance type has.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray_platform.core.canonical import digest
+from ray_platform.core.errors import SettingsError
+from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
+
+#: What kubelet, the operating system and the daemon sets of a node take: vCPUs and GiB. EKS
+#: reserves up to 0.1 vCPU and 1.8 GiB by itself
+#: (https://docs.aws.amazon.com/eks/latest/eksctl/node-resource-manager.html); the log and metric
+#: agents, the CSI and CNI pods ask for the rest.
+RESERVED_CPUS = 1
+RESERVED_MEMORY_GIB = 3
+
+#: The label that EKS puts on each node of a managed node group.
+NODE_GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+#: Ray node labels: the worker group, and the instance type that it stands on.
+GROUP_LABEL = "ray.io/node-group"
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
+HEAD_GROUP = "head"
+#: Ray's own name for the head among the autoscaler's node types.
+HEAD_NODE_TYPE = "ray.head.default"
+
+_TAINT_EFFECTS = {
+    "NO_SCHEDULE": "NoSchedule",
+    "NO_EXECUTE": "NoExecute",
+    "PREFER_NO_SCHEDULE": "PreferNoSchedule",
+}
+
+
+@dataclass(frozen=True)
+class WorkerGroup:
+    """Ray workers of one kind. ``memory_gib`` and ``cpus`` are what one worker gets, bounds count
+    workers."""
+
+    name: str
+    instance_type: str
+    cpus: int
+    memory_gib: int
+    gpus: int
+    min: int
+    max: int
+    tolerations: tuple[Mapping[str, str], ...] = ()
+
+
+def worker_groups(pools: Sequence[NodePool]) -> tuple[WorkerGroup, ...]:
+    """The worker groups of the node pools that carry Ray workers, by name.
+
+    Raises:
+        SettingsError: no pool carries Ray workers, or one has an instance type of unknown size.
+    """
+    groups = tuple(_group(pool) for pool in sorted(pools, key=lambda p: p.name) if pool.ray_workers)
+    if not groups:
+        raise SettingsError(
+            "no node pool carries Ray workers",
+            where="node_pools",
+            fix="give at least one pool ray_workers = true",
+        )
+    return groups
+
+
+def _group(pool: NodePool) -> WorkerGroup:
+    size = INSTANCE_TYPES.get(pool.instance_type)
+    if size is None:
+        raise SettingsError(
+            f"the size of the instance type {pool.instance_type!r} is not known",
+            where=f"node pool {pool.name!r}",
+            fix="use a listed type, or add it to ray_platform/core/node_pools.py; listed: "
+            + ", ".join(sorted(INSTANCE_TYPES)),
+        )
+    vcpus, memory_gib, gpus = size
+    return WorkerGroup(
+        name=pool.name,
+        instance_type=pool.instance_type,
+        cpus=max(1, vcpus - RESERVED_CPUS),
+        memory_gib=max(1, int(memory_gib) - RESERVED_MEMORY_GIB),
+        gpus=gpus if pool.gpu else 0,
+        min=pool.min_size,
+        max=pool.max_size,
+        tolerations=tuple(_toleration(taint) for taint in pool.taints),
+    )
+
+
+def _toleration(taint: Mapping[str, str]) -> dict[str, str]:
+    effect = str(taint.get("effect", "NO_SCHEDULE"))
+    return {
+        "key": str(taint["key"]),
+        "operator": "Equal",
+        "value": str(taint.get("value", "")),
+        "effect": _TAINT_EFFECTS.get(effect, effect),
+    }
+
+
+def helm_values(
+    environment: str,
+    pools: Sequence[NodePool],
+    *,
+    ray_version: str,
+    image_repository: str = "rayproject/ray",
+    image_tag: str = "",
+    idle_timeout_seconds: float = 60,
+    head_cpus: int = 1,
+    head_memory_gib: int = 4,
+) -> dict[str, Any]:
+    """The values of the chart ``helm/ray``.
+
+    Args:
+        environment: Names the environment; the pools' EKS node groups are called
+        ``ENVIRONMENT-POOL``. pools: The node pools.
+        ray_version: Of Ray, as in ``2.60.0``.
+        image_repository: Without a tag.
+        image_tag: Default: the Ray version for Python 3.11.
+        idle_timeout_seconds: How long a worker idles before the autoscaler takes it away.
+        head_cpus: vCPUs of the head; it offers none of them to tasks.
+        head_memory_gib: GiB of the head.
+
+    Raises:
+        SettingsError: as `worker_groups`.
+    """
+    return {
+        "environment": environment,
+        "image": {"repository": image_repository, "tag": image_tag or f"{ray_version}-py311"},
+        "rayVersion": ray_version,
+        "head": {"resources": {"cpu": head_cpus, "memory": f"{head_memory_gib}Gi"}},
+        "workerGroups": {
+            group.name: {
+                "minReplicas": group.min,
+                "maxReplicas": group.max,
+                "instanceType": group.instance_type,
+                "resources": {
+                    "cpu": group.cpus,
+                    "memory": f"{group.memory_gib}Gi",
+                    "gpu": group.gpus,
+                },
+                "nodeSelector": {NODE_GROUP_LABEL: f"{environment}-{group.name}"},
+                "tolerations": [dict(toleration) for toleration in group.tolerations],
+            }
+            for group in worker_groups(pools)
+        },
+        "autoscaler": {"idleTimeoutSeconds": int(idle_timeout_seconds)},
+    }
+
+
+def local_autoscaling(
+    groups: Sequence[WorkerGroup],
+    *,
+    provider: str,
+    head_node_id: str,
+    gcs_address: str,
+    idle_timeout_seconds: float,
+) -> dict[str, Any]:
+    """Ray's autoscaler configuration for workers that are processes of one machine.
+
+    Each worker offers one CPU, whatever its instance type, so that the largest group fits on two
+    cores; a GPU is a resource in name only.
+
+    Args:
+        groups: The worker groups.
+        provider: Python path of the node provider's class.
+        head_node_id: Ray's id of the head node.
+        gcs_address: ``host:port`` of the head's control store.
+        idle_timeout_seconds: How long a worker idles before it is stopped.
+    """
+    types: dict[str, Any] = {
+        HEAD_NODE_TYPE: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
+    }
+    for group in groups:
+        resources = {"CPU": 1, **({"GPU": group.gpus} if group.gpus else {})}
+        types[group.name] = {
+            "resources": resources,
+            "node_config": {},
+            "min_workers": group.min,
+            "max_workers": group.max,
+            "labels": {GROUP_LABEL: group.name, INSTANCE_TYPE_LABEL: group.instance_type},
+        }
+    return {
+        "cluster_name": "local",
+        "max_workers": sum(group.max for group in groups),
+        # All at once: a machine starts processes without asking anybody for capacity.
+        "upscaling_speed": max(1, sum(group.max for group in groups)),
+        "idle_timeout_minutes": idle_timeout_seconds / 60,
+        "provider": {
+            "type": "external",
+            "module": provider,
+            "launch_multiple": True,
+            "head_node_id": head_node_id,
+            "gcs_address": gcs_address,
+        },
+        "auth": {"ssh_user": "nobody"},
+        "available_node_types": types,
+        "head_node_type": HEAD_NODE_TYPE,
+        # Ray refuses a configuration without these, although nothing is set up here.
+        "initialization_commands": [],
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+        "file_mounts": {},
+        "cluster_synced_files": [],
+    }
+
+
+def spec_digest(
+    groups: Sequence[WorkerGroup], *, ray_version: str, idle_timeout_seconds: float
+) -> str:
+    """Names a local cluster's content: two clusters with the same digest are interchangeable."""
+    return digest(
+        {
+            "groups": [
+                {**asdict(group), "tolerations": [dict(t) for t in group.tolerations]}
+                for group in groups
+            ],
+            "ray_version": ray_version,
+            "idle_timeout_seconds": float(idle_timeout_seconds),
+        }
+    )
