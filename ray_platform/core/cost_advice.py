@@ -77,7 +77,8 @@ def _spot(usage: Sequence[UsageInterval], book: PriceBook) -> Iterator[Advice]:
         yield Advice(
             f"Try spot nodes for {pool}: its runs survive the loss of a node",
             saving,
-            f"Runs used ${usd:.2f} of on-demand nodes. {book.spot_assumption}",
+            f"Runs used ${usd:.2f} of on-demand nodes; spot is taken to cost "
+            f"{book.spot_factor:.0%} of that, an assumption of the price book.",
         )
 
 

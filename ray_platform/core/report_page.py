@@ -5,6 +5,7 @@ a plot shows stands in a table too. All inserted text is escaped.
 """
 
 import io
+import itertools
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -28,7 +29,7 @@ _BAR_WIDTH = 240
 _BUDGET_WIDTH_100 = 400
 _BUDGET_WIDTH = 480
 _PLOT_TOP, _PLOT_BOTTOM = 10, 208
-_POOL_COLOURS = 6
+_POOL_COLOURS = ("#2f6fdf", "#12a594", "#d6409f", "#e39a1c", "#8a63d2", "#7b8794")
 
 
 def cost_page(report: CostReport) -> str:
@@ -84,15 +85,16 @@ def cost_plot_png(report: CostReport) -> bytes:
     for label in left.texts:
         label.set_text(label.get_text().replace("$", r"\$"))
     base = [0.0] * 24
-    for pool in _pools(report):
+    for pool, colour in zip(_pools(report), itertools.cycle(_POOL_COLOURS), strict=False):
         heights = [hour.get(pool, 0.0) / 3600 for hour in report.hourly]
-        right.bar(range(24), heights, bottom=base, label=pool, width=0.85)
+        right.bar(range(24), heights, bottom=base, label=pool, color=colour, width=0.85)
         base = [low + high for low, high in zip(base, heights, strict=True)]
     right.set_title(f"node-hours by hour (UTC), {report.environment}")
     right.set_xlim(-0.6, 23.6)
     right.set_xticks(range(0, 24, 3))
     if any(base):
-        right.legend(frameon=False)
+        right.set_ylim(0, max(base) * 1.2)
+        right.legend(frameon=False, loc="upper left", ncols=4)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     out = io.BytesIO()
@@ -120,7 +122,7 @@ def _hours(report: CostReport) -> dict[str, Any]:
                 y -= tall
                 boxes.append(
                     {
-                        "pool": index % _POOL_COLOURS,
+                        "pool": index % len(_POOL_COLOURS),
                         "x": round(48 + number * 39.6, 1),
                         "y": round(y, 2),
                         "height": round(tall, 2),
@@ -135,10 +137,10 @@ def _hours(report: CostReport) -> dict[str, Any]:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 4, 8 times a power of ten, so that quarters of it read well."""
+    """The next round number whose quarters read well."""
     scale = 0.01
     while True:
-        for step in (1, 2, 4, 8):
+        for step in (1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0):
             if value <= step * scale:
                 return step * scale
         scale *= 10

@@ -1,0 +1,113 @@
+"""The bill, from AWS Cost Explorer: unblended US dollars of a day by the value of a tag.
+
+A tag groups costs only after it was activated for cost allocation in the billing console, and AWS
+brings a day's costs up to a day late. Each request costs 0.01 US dollars.
+Source: https://aws.amazon.com/aws-cost-management/aws-cost-explorer/pricing/
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+from ray_platform.core.errors import ToolError
+
+UNTAGGED = "(untagged)"
+#: Cost Explorer has one endpoint for all regions.
+_REGION = "us-east-1"
+_METRIC = "UnblendedCost"
+#: Tries of one request, with back-off: Cost Explorer throttles early.
+_ATTEMPTS = 6
+_TIMEOUT_SECONDS = 20
+
+
+class CostExplorer(Protocol):
+    """What is used of boto3's ``ce`` client."""
+
+    def get_cost_and_usage(self, **parameters: Any) -> Mapping[str, Any]:
+        """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_GetCostAndUsage.html"""
+        ...
+
+
+def cost_explorer(endpoint_url: str | None = None) -> CostExplorer:
+    """boto3's client, with retries and time limits; credentials as boto3 finds them."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"max_attempts": _ATTEMPTS, "mode": "standard"},
+        connect_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
+    )
+    client: CostExplorer = boto3.client(
+        "ce", region_name=_REGION, endpoint_url=endpoint_url, config=config
+    )
+    return client
+
+
+def daily_costs(
+    client: CostExplorer,
+    day: dt.date,
+    environment: str,
+    *,
+    group_by: str = "ray-platform-pool",
+    environment_tag: str = "environment",
+) -> dict[str, Decimal]:
+    """US dollars of one UTC day by the value of the tag ``group_by``, for one environment.
+
+    What has no such tag is under ``(untagged)``. Empty when AWS has no costs of the day (yet).
+
+    Raises:
+        ToolError: no credentials, no permission, throttled for good, not reachable, or a bill in
+            another currency.
+    """
+    out: dict[str, Decimal] = {}
+    for page in _pages(client, day, environment, group_by, environment_tag):
+        for period in page.get("ResultsByTime", ()):
+            for group in period.get("Groups", ()):
+                # Cost Explorer spells a group of a tag "tag$value".
+                name = group["Keys"][0].partition("$")[2] or UNTAGGED
+                metric = group["Metrics"][_METRIC]
+                if metric.get("Unit", "USD") != "USD":
+                    raise ToolError(
+                        f"the bill is in {metric['Unit']}; reports are in US dollars",
+                        where="AWS Cost Explorer",
+                        fix="leave out the bill for this environment",
+                    )
+                out[name] = out.get(name, Decimal(0)) + Decimal(metric["Amount"])
+    return out
+
+
+def _pages(
+    client: CostExplorer, day: dt.date, environment: str, group_by: str, environment_tag: str
+) -> Iterator[Mapping[str, Any]]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    parameters: dict[str, Any] = {
+        # The end is not included.
+        "TimePeriod": {"Start": str(day), "End": str(day + dt.timedelta(days=1))},
+        "Granularity": "DAILY",
+        "Metrics": [_METRIC],
+        "Filter": {"Tags": {"Key": environment_tag, "Values": [environment]}},
+        "GroupBy": [{"Type": "TAG", "Key": group_by}],
+    }
+    while True:
+        try:
+            page = client.get_cost_and_usage(**parameters)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            raise ToolError(
+                f"AWS Cost Explorer refused: {code or error}",
+                where=f"costs of {environment} on {day}",
+                fix="allow ce:GetCostAndUsage, and switch Cost Explorer on for the account",
+            ) from error
+        except BotoCoreError as error:
+            raise ToolError(
+                f"AWS Cost Explorer does not answer: {error}",
+                where=f"costs of {environment} on {day}",
+                fix="check the AWS credentials and the network",
+            ) from error
+        yield page
+        if not page.get("NextPageToken"):
+            return
+        parameters["NextPageToken"] = page["NextPageToken"]
