@@ -22,8 +22,6 @@ COMMIT_TAG = "ray_platform/commit"
 PLAN_TAG = "ray_platform/plan"
 #: The infra version that a burst run ran on.
 INFRA_VERSION_TAG = "ray_platform/infra_version"
-#: "true" where a run plans or applies the removal of everything.
-DESTROY_TAG = "ray_platform/destroy"
 
 
 def day_key(day: str, environment: str) -> dg.MultiPartitionKey:

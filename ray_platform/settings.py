@@ -51,10 +51,11 @@ class Artifacts(_Section):
 
 
 class Ray(_Section):
-    """Which adapter carries Ray. Times in seconds."""
+    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token."""
 
     runtime: Literal["local", "existing"]
     address: str = ""
+    token_path: str = ""
     idle_timeout_seconds: float = Field(60, gt=0)
     ready_timeout_seconds: float = Field(900, gt=0)
 

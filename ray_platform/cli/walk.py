@@ -143,16 +143,25 @@ def plan(env: str, as_json: bool, text: bool) -> None:
                 "counts": {
                     name: facts[f"to {name}"] for name in ("create", "update", "replace", "delete")
                 },
-                "estimate": facts["estimate JSON"],
+                "estimate": {
+                    name.removeprefix("monthly USD "): value
+                    for name, value in facts.items()
+                    if name.startswith("monthly USD ")
+                },
                 "violations": violations,
                 "checks": {check.name: check.passed for check in outcome.checks},
             }
         )
     else:
         if text:
-            say(facts["plan text"])
+            say(facts["plan"].removeprefix("```\n").removesuffix("\n```"))
         say(f"\nplan {short(facts['plan digest'])}: {facts['summary']}")
-        say(facts["estimate summary"])
+        say(
+            f"a month costs ${facts['monthly USD at minimum']:,.2f} at minimum size "
+            f"({facts['monthly USD more at minimum']:+,.2f}), "
+            f"${facts['monthly USD at maximum']:,.2f} at maximum "
+            f"({facts['monthly USD more at maximum']:+,.2f})"
+        )
         print_violations(violations)
         for check in failed:
             if check.name != "policy":

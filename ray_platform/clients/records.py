@@ -154,8 +154,14 @@ class Records:
 
     def forget_applied(self) -> None:
         """After a destroy: nothing stands in the environment any more."""
-        for name in ("applied", "ray", "outputs"):
+        for name in ("applied", "ray", "outputs", "since"):
             self.artifacts.write(f"environments/{self.environment}/{name}.json", {})
+
+    def stands_since(self, now: float) -> None:
+        """Remember when the infrastructure was first applied (epoch seconds); later calls change nothing."""
+        key = f"environments/{self.environment}/since.json"
+        if not self.artifacts.read(key):
+            self.artifacts.write(key, {"since": now})
 
     def ray(self) -> infra_version.Ray | None:
         record = self.artifacts.read(f"environments/{self.environment}/ray.json")

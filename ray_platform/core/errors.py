@@ -15,6 +15,7 @@
     ├── NotFoundError           no such run, plan, infra version
     └── Refused                 the answer is no; exit code 2
         ├── PolicyDenied        a policy rule denies the plan
+        ├── OverBudget          a month would cost more than the budget
         ├── NotApproved         an approval is missing or void
         ├── StalePlan           the state moved on after the plan was made
         └── BusyError           another change holds the environment
@@ -95,6 +96,10 @@ class Refused(PlatformError):
 
 class PolicyDenied(Refused):
     """A policy rule denies the plan."""
+
+
+class OverBudget(Refused):
+    """A month would cost more than the environment's budget."""
 
 
 class NotApproved(Refused):

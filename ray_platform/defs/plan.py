@@ -1,11 +1,13 @@
 """Stages `plan`, `policy` and `estimate`: the saved plan, and the checks that may stop it."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotFoundError
 from ray_platform.core.estimate import estimate
-from ray_platform.partitions import CHANGE_TAG, DESTROY_TAG, PLAN_TAG, environments
+from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.clients.records import PlanRecord
 from ray_platform.run_context import stage
 from ray_platform.stages import gates
@@ -26,10 +28,11 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         context.log.info(f"Planning {site.name} at {site.revision}")
         made = make_plan(
             site,
-            destroy=context.run.tags.get(DESTROY_TAG) == "true",
+            destroy=False,
             progress=context.log.info,
         )
-        record, counts = made.record, made.plan.counts
+        record, counts, totals = made.record, made.plan.counts, made.estimate.totals
+        text = site.records.plan_text(record)
         context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(record.plan_digest),
@@ -44,8 +47,12 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
                 "to replace": counts.replace,
                 "to delete": counts.delete,
                 "state serial": record.state_serial,
-                "plan": dg.MetadataValue.md(f"```\n{site.records.plan_text(record)}\n```"),
+                "plan": dg.MetadataValue.md(f"```\n{text}\n```"),
                 "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
+                "monthly USD at minimum": float(totals.after_min),
+                "monthly USD at maximum": float(totals.after_max),
+                "monthly USD more at minimum": float(totals.difference_min),
+                "monthly USD more at maximum": float(totals.difference_max),
                 "saved in": dg.MetadataValue.path(
                     site.artifacts.store.url(f"plans/{site.name}/{record.plan_digest}")
                 ),
@@ -53,7 +60,7 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         )
 
 
-def plan_of(site: Site, tags: dict[str, str]) -> PlanRecord:
+def plan_of(site: Site, tags: Mapping[str, str]) -> PlanRecord:
     """The plan that a run is about: the one its tag names, else the one made last."""
     digest = tags.get(PLAN_TAG)
     record = site.records.plan(digest) if digest else site.records.latest_plan()
@@ -78,7 +85,8 @@ def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             passed=not verdict.denied,
             metadata={
                 "plan digest": record.plan_digest,
-                "violations": len(verdict.violations),
+                "denied": len(verdict.violations),
+                "violations": dg.MetadataValue.json([v.to_json() for v in verdict.violations]),
                 "verdict": dg.MetadataValue.md(verdict.to_markdown()),
                 "policy bundle": verdict.bundle_digest,
             },
@@ -115,15 +123,14 @@ def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
     with stage(context) as site:
         record = plan_of(site, context.run.tags)
         costs = estimate(gates.stored_plan(site, record), site.prices)
-        budget = site.environment.budget.monthly_usd
+        why = gates.over_budget(site, costs)
         return dg.AssetCheckResult(
-            passed=gates.over_budget(site, costs) == "",
-            description=gates.over_budget(site, costs) or "within the budget",
+            passed=not why,
+            description=why or "within the budget",
             metadata={
-                "monthly USD at minimum": float(costs.after_minimum),
-                "monthly USD at maximum": float(costs.after_maximum),
-                "monthly budget USD": budget,
-                "estimate": dg.MetadataValue.md(costs.to_markdown()),
+                "monthly USD at minimum": float(costs.totals.after_min),
+                "monthly USD at maximum": float(costs.totals.after_max),
+                "monthly budget USD": site.environment.budget.monthly_usd,
             },
         )
 

@@ -3,13 +3,14 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.terraform import Terraform, TerraformState
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import NotFoundError, StalePlan
+from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
 from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
@@ -54,11 +55,18 @@ def apply_plan(
         raise NotFoundError(
             f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}"
         )
+    if record.destroy:
+        raise Refused(
+            "that plan removes everything: it is not applied here",
+            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
+        )
     terraform = site.terraform(progress)
     terraform.init()
     state = terraform.state()
     gates.require_fresh(record, state)
     allowed = gates.require_allowed(site, record)
+    gates.require_within_budget(site, record)
     approvals = gates.require_approved(site, record)
     if record.empty:
         progress("The plan is empty: nothing to apply")
@@ -89,6 +97,7 @@ def apply_plan(
     if before is not None and record.empty and same_infrastructure(before, applied):
         applied = before  # nothing changed: what stands is still what the earlier commit made
     site.records.save_applied(applied)
+    site.records.stands_since(datetime.now(UTC).timestamp())
     site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))
     version = site.records.record_infra_version()
     if version is None:

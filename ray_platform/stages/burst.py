@@ -1,14 +1,18 @@
-"""Stage `burst_run`: what a run ran on is settled before it starts, and what it used is kept after it ends."""
+"""Stage `burst_run`: what a run runs on is settled before it starts, and what it used is kept after it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from ray_platform.core.autoscaling import Trace, read_trace
+from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import NotFoundError
+from ray_platform.core.errors import NotFoundError, RayError, StalePlan
+from ray_platform.core.ledger import Ledger
+from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
 from ray_platform.stages.ray_cluster import render
-from ray_platform.core.errors import StalePlan
 from ray_platform.stages.site import Site
 
 
@@ -20,6 +24,21 @@ class Ground:
     manifest: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class BurstResult:
+    """What a run measured, its autoscaling trace, and what it cost.
+
+    ``usd`` is the share of node time that the ledger attributes to the run, in US dollars;
+    ``node_seconds`` likewise.
+    """
+
+    metrics: BurstMetrics
+    trace: Trace
+    node_seconds: float
+    usd: Decimal
+    files: Mapping[str, str]
+
+
 def settle(site: Site) -> Ground:
     """The infra version that a run is about to run on.
 
@@ -28,22 +47,56 @@ def settle(site: Site) -> Ground:
         StalePlan: the infrastructure moved on after the last recorded apply, or the Ray cluster after
             the last deployment.
     """
+    again = f"ray-platform up --env {site.name}"
     terraform = site.terraform()
     terraform.init()
     require_applied(site, terraform)
     ray = site.records.ray()
     if ray is None:
-        raise NotFoundError(
-            f"no Ray cluster is deployed in {site.name}",
-            fix=f"ray-platform up --env {site.name}",
-        )
+        raise NotFoundError(f"no Ray cluster is deployed in {site.name}", fix=again)
     _, rendered = render(site)
     if rendered.digest != ray.manifest_digest:
         raise StalePlan(
             "chart or node pools have changed since the Ray cluster was deployed",
             where=f"{site.name}, manifest {short(ray.manifest_digest)}",
-            fix=f"ray-platform up --env {site.name}",
+            fix=again,
         )
     version = site.records.record_infra_version()
-    assert version is not None  # noqa: S101 - require_applied has found what is applied
+    if version is None:
+        raise NotFoundError(f"nothing is applied in {site.name}", fix=again)
     return Ground(version, site.records.manifest(version))
+
+
+def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:
+    """Store what a run sent back (metrics, trace, usage) and price it.
+
+    Raises:
+        RayError: it sent nothing back.
+        ArtifactError: what it sent is damaged.
+    """
+    files = join_messages(messages)
+    if "metrics.json" not in files or "trace.json" not in files:
+        raise RayError(
+            "the workload ended without its metrics",
+            where=f"run {run_id}",
+            fix="its log says how far it came: see the run's compute logs",
+        )
+    for name, content in files.items():
+        site.artifacts.write(f"runs/{run_id}/{name}", content)
+    metrics = read_metrics(files["metrics.json"])
+    usage.record(site, f"run-{run_id}", _ledger(site, run_id, metrics))
+    node_seconds, usd = usage.price_run(site, run_id, metrics.started, metrics.ended)
+    return BurstResult(
+        metrics=metrics,
+        trace=read_trace(files["trace.json"]),
+        node_seconds=node_seconds,
+        usd=usd,
+        files={name: site.artifacts.store.url(f"runs/{run_id}/{name}") for name in files},
+    )
+
+
+def _ledger(site: Site, run_id: str, metrics: BurstMetrics) -> Ledger:
+    return Ledger(
+        nodes=usage.node_intervals(site, metrics.node_intervals, seen=metrics.ended),
+        runs=(usage.run_window(site, run_id, metrics.started, metrics.ended),),
+    )

@@ -1,12 +1,14 @@
 """The gates before an apply. Dagster's blocking checks stop one run; these stop every path to an apply."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.terraform import TerraformState
 from ray_platform.core import approval
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import PolicyDenied, StalePlan
+from ray_platform.core.errors import OverBudget, PolicyDenied, StalePlan
+from ray_platform.core.estimate import Estimate, estimate
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.policy import Verdict
 from ray_platform.stages.site import Site
@@ -55,6 +57,32 @@ def require_allowed(site: Site, record: PlanRecord) -> Verdict:
             fix="; ".join(sorted({item.fix for item in found.violations})),
         )
     return found
+
+
+def over_budget(site: Site, costs: Estimate) -> str:
+    """Why a plan's cost does not fit the environment's budget, or an empty string.
+
+    What counts is a month at the pools' minimum sizes: that is paid even if nothing trains. A plan that
+    does not cost more than what stands passes, so that an overspent environment can be mended.
+    """
+    budget = Decimal(str(site.environment.budget.monthly_usd))
+    totals = costs.totals
+    if totals.after_min <= budget or totals.difference_min <= 0:
+        return ""
+    return (
+        f"a month costs ${totals.after_min:,.2f} at the pools' minimum sizes, "
+        f"the budget of {site.name} is ${budget:,.2f}"
+    )
+
+
+def require_within_budget(site: Site, record: PlanRecord) -> None:
+    """Raises `OverBudget` when a month at minimum size costs more than the environment's budget."""
+    if why := over_budget(site, estimate(stored_plan(site, record), site.prices)):
+        raise OverBudget(
+            why,
+            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            fix=f"lower the pools' min_size, or raise budget.monthly_usd in environments/{site.name}.toml",
+        )
 
 
 def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval, ...]:

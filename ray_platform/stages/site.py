@@ -5,23 +5,37 @@ A stage asks the site for `terraform`, `artifacts` or `ray` and never whether it
 
 import fcntl
 import functools
-import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
 from ray_platform.clients.git import Git
+from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.records import Records
 from ray_platform.clients.terraform import Terraform
 from ray_platform.core.errors import BusyError, SettingsError
 from ray_platform.core.price_book import PriceBook, load_price_book
 from ray_platform.core.revision import Revision
-from ray_platform.local.emulator import ensure_emulator
+from ray_platform.local.emulator import ensure_emulator, find_emulator
+from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
 from ray_platform.settings import Environment, Settings
+
+LOCK_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class RayEndpoint:
+    """A Ray cluster that answers: its job server's address, the file of its token, and its nodes."""
+
+    address: str
+    token_path: Path | None
+    info: ClusterInfo
 
 
 class Site:
@@ -54,7 +68,7 @@ class Site:
 
     @functools.cached_property
     def cloud_variables(self) -> Mapping[str, str]:
-        """What a child process or an AWS client needs to reach this environment's cloud.
+        """What a child process needs to reach this environment's cloud.
 
         On AWS nothing: the usual chain (OIDC, IRSA) applies. With the emulator its address and throw-away
         credentials; it is started where it does not run.
@@ -63,19 +77,48 @@ class Site:
 
     def aws(self, service: str) -> Any:
         """A boto3 client for this environment's cloud."""
+        if self.environment.cloud.emulator:
+            return ensure_emulator(self.settings).client(service)
         import boto3
 
-        region = self.environment.region
-        if not self.environment.cloud.emulator:
-            return boto3.client(service, region_name=region)
-        cloud = self.cloud_variables
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=cloud["AWS_ENDPOINT_URL"],
-            aws_access_key_id=cloud["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=cloud["AWS_SECRET_ACCESS_KEY"],
+        return boto3.client(service, region_name=self.environment.region)
+
+    def ray(self, progress: Callable[[str], None] | None = None) -> RayEndpoint:
+        """The Ray cluster of this environment, once it answers; local nodes are started where none run.
+
+        Raises:
+            RayError: it does not get ready in time.
+            LocalServiceError: the local nodes do not start.
+        """
+        choice = self.environment.ray
+        if choice.runtime == "local":
+            if progress:
+                progress("Waiting for the local Ray cluster")
+            cluster = ensure_ray(self.settings, self.environment)
+            token = cluster.token_path
+            return RayEndpoint(cluster.address, token, describe_cluster(cluster.address, token))
+        token_path = Path(choice.token_path) if choice.token_path else None
+        if progress:
+            progress(f"Waiting for Ray at {choice.address}")
+        info = wait_ready(
+            choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds
         )
+        return RayEndpoint(choice.address, token_path, info)
+
+    def stop_ray(self) -> None:
+        """End the local Ray nodes; a cluster that was only connected to is left alone."""
+        if self.environment.ray.runtime == "local":
+            stop_ray(self.settings)
+
+    def services(self) -> dict[str, str | None]:
+        """The addresses of what runs for this environment, started by nobody here; None where nothing does."""
+        emulator = find_emulator(self.settings) if self.environment.cloud.emulator else None
+        if self.environment.ray.runtime == "local":
+            cluster = find_ray(self.settings)
+            ray = cluster.address if cluster else None
+        else:
+            ray = self.environment.ray.address
+        return {"emulator": emulator.url if emulator else None, "ray": ray}
 
     @functools.cached_property
     def artifacts(self) -> Artifacts:
@@ -96,7 +139,7 @@ class Site:
 
     @functools.cached_property
     def prices(self) -> PriceBook:
-        return load_price_book()
+        return load_price_book(self.environment.region)
 
     def terraform(self, progress: Callable[[str], None] | None = None) -> Terraform:
         """Terraform on this environment's root, state and cloud."""
@@ -110,29 +153,35 @@ class Site:
         )
 
     @contextmanager
-    def change_lock(self, holder: str) -> Iterator[None]:
+    def change_lock(self, holder: str, *, wait_seconds: float = 600) -> Iterator[None]:
         """Hold the environment against other changes from this machine; freed when the process ends.
 
         Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
         stands behind both.
 
         Raises:
-            BusyError: another process holds it.
+            BusyError: another process has held it for all of ``wait_seconds``.
         """
         path = self.home / "locks" / f"{self.name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + wait_seconds
         with path.open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise BusyError(
-                    f"another change holds the environment: {file.read().strip() or 'unknown'}",
-                    where=self.name,
-                    fix="wait until it has ended; the lock goes with its process",
-                ) from error
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() >= deadline:
+                        file.seek(0)
+                        raise BusyError(
+                            f"another change has held the environment for {wait_seconds:.0f} s: "
+                            f"{file.read().strip() or 'unknown'}",
+                            where=self.name,
+                            fix="wait until it has ended; the lock goes with its process",
+                        ) from error
+                    time.sleep(LOCK_POLL_SECONDS)
             file.truncate(0)
-            file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
+            file.write(f"{holder}, process {os.getpid()}")
             file.flush()
             yield
             file.truncate(0)

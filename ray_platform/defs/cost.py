@@ -1,0 +1,107 @@
+"""Stage `daily_cost_report`: what a day cost, by node pool and burst run, against the budget."""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, date, timedelta
+
+import dagster as dg
+
+from ray_platform.core.canonical import digest
+from ray_platform.core.report_page import cost_plot_png, report_page
+from ray_platform.partitions import day_key, days_by_environment
+from ray_platform.run_context import stage
+from ray_platform.settings import load_settings
+from ray_platform.stages.cost import report_day
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(
+            "burst_run",
+            partition_mapping=dg.MultiToSingleDimensionPartitionMapping("environment"),
+        )
+    ],
+    partitions_def=days_by_environment,
+    group_name="watch",
+    kinds={"aws"},
+    owners=["team:platform"],
+    code_version="1",
+    description="What a day cost: burst runs, idle, overhead and fixed parts that sum to the whole.",
+)
+def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    with stage(context) as site:
+        day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])  # type: ignore[attr-defined]
+        report = report_day(site, day)
+        base = f"reports/{site.name}/{day}"
+        content = report.to_json()
+        store = site.artifacts.store
+        site.artifacts.write(f"{base}/cost.json", content)
+        store.put(f"{base}/cost.md", report.to_markdown().encode())
+        store.put(f"{base}/cost.html", report_page(report).encode())
+        kinds = report.cents_by_kind()
+        plot = base64.b64encode(cost_plot_png(report)).decode()
+        context.log.info(f"{day} in {site.name}: ${report.total_cents / 100:,.2f}")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(digest(content)),
+            metadata={
+                "total USD": report.total_cents / 100,
+                "burst runs USD": kinds["run"] / 100,
+                "idle USD": kinds["idle"] / 100,
+                "overhead USD": kinds["overhead"] / 100,
+                "fixed USD": kinds["fixed"] / 100,
+                "month to date USD": report.month_to_date_cents / 100,
+                "budget used percent": float(report.budget_used_percent),
+                "plot": dg.MetadataValue.md(f"![cost by part](data:image/png;base64,{plot})"),
+                "report": dg.MetadataValue.md(report.to_markdown()),
+                "report JSON": dg.MetadataValue.json(content),
+                "page": dg.MetadataValue.path(store.url(f"{base}/cost.html")),
+            },
+        )
+
+
+@dg.asset_check(
+    asset=daily_cost_report,
+    partitions_def=days_by_environment,
+    description="The month to date is within the environment's budget.",
+)
+def cost_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    event = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=daily_cost_report.key, asset_partitions=[str(context.partition_key)]
+        ),
+        limit=1,
+    ).records[0]
+    used = float(event.asset_materialization.metadata["budget used percent"].value)  # type: ignore[union-attr, arg-type]
+    reached = next((percent for percent in (100, 90, 80) if used >= percent), 0)
+    return dg.AssetCheckResult(
+        passed=reached == 0,
+        severity=dg.AssetCheckSeverity.ERROR if reached == 100 else dg.AssetCheckSeverity.WARN,
+        description=f"the month to date is {used:.1f} % of the budget"
+        + (f": past {reached} %" if reached else ""),
+        metadata={"budget used percent": used},
+    )
+
+
+daily_cost = dg.define_asset_job(
+    "daily_cost",
+    selection=dg.AssetSelection.assets(daily_cost_report),
+    partitions_def=days_by_environment,
+    description="Report what a day cost in one environment.",
+)
+
+
+@dg.schedule(
+    job=daily_cost,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night for the day before, in each environment that has watch.daily_cost = true.",
+)
+def daily_costs(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    day = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date().isoformat()
+    settings = load_settings()
+    watched = [n for n in settings.environment_names if settings.environment(n).watch.daily_cost]
+    if not watched:
+        yield dg.SkipReason("no environment has watch.daily_cost = true")
+    for name in watched:
+        yield dg.RunRequest(run_key=f"cost-{day}-{name}", partition_key=day_key(day, name))
