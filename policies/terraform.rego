@@ -130,7 +130,7 @@ has_tag(r, _) if unknown(r).tags_all == true
 has_tag(r, tag) if unknown(r).tags_all[tag] == true
 
 deletion := [v |
-	not object.get(input, "destroy", false) == true
+	not input.destroy == true
 	some r in managed
 	r.type in settings.protected_types
 	"delete" in r.change.actions

@@ -1,7 +1,7 @@
 """The Rego rules of ``policies/``, evaluated in this process by rego-cpp (regopy).
 
-Whatever goes wrong refuses: a rule file that cannot be read, a number that is missing and a query without
-an answer are errors, never an empty list of violations.
+Whatever goes wrong refuses: a rule file that cannot be read, a number that is missing and a query
+without an answer are errors, never an empty list of violations.
 """
 
 import functools
@@ -108,7 +108,9 @@ class PolicyEngine:
 
     def rules(self, package: str) -> Mapping[str, Mapping[str, str]]:
         """The catalogue of a package: rule id -> ``what``, ``why``, ``fix``."""
-        rules: Mapping[str, Mapping[str, str]] = self._ask(self.interpreter(), f"data.{package}.rules")
+        rules: Mapping[str, Mapping[str, str]] = self._ask(
+            self.interpreter(), f"data.{package}.rules"
+        )
         return rules
 
     def evaluate(self, package: str, asked: Mapping[str, Any]) -> Verdict:
@@ -128,7 +130,7 @@ class PolicyEngine:
         return read_verdict(found, self.bundle_digest)
 
     def interpreter(self, extra: Mapping[str, str] | None = None) -> Any:
-        """A new `regopy.Interpreter` with the rules, their data and ``extra`` modules (name -> text).
+        """A new `regopy.Interpreter`: the rules, their data and ``extra`` modules (name -> text).
 
         Raises:
             SettingsError: a policy file has an error; ``where`` names file and line.
@@ -153,7 +155,8 @@ class PolicyEngine:
             output = interpreter.query(query)
             if output.ok() and output.results and output.results[0].expressions:
                 return output.results[0].expressions[0]
-            reason = str(output)
+            # str() of an output that is not ok crashes the process.
+            reason = "it is undefined" if output.ok() else "a rule cannot be evaluated"
         except json.JSONDecodeError:
             # regopy parses whatever rego-cpp answers, also its own error nodes.
             reason = "a rule calls a function that does not exist, or an outcome is ambiguous"
@@ -162,7 +165,7 @@ class PolicyEngine:
         raise SettingsError(
             f"the policies give no answer to {query}: {reason}",
             where=str(self.policy_root),
-            fix="mend the rules; `opa check policies` or the tests below tests/policies find the line",
+            fix="mend the rules; `opa check policies` or tests/policies find the line",
         )
 
     @functools.cached_property
@@ -231,7 +234,7 @@ class PolicyEngine:
 
 
 def _escaped(value: Any) -> Any:
-    """Text as rego-cpp holds it: escaped as in JSON, or an address like ``this["gpu"]`` breaks its output."""
+    """Text as rego-cpp holds it: escaped as in JSON, or ``this["gpu"]`` breaks its output."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)[1:-1]
     if isinstance(value, Mapping):

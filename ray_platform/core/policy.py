@@ -1,7 +1,7 @@
 """What the policies are asked and what they answer.
 
-The rules are in ``policies/``; this is the way in (the few fields that they read, since handing over a
-whole plan costs more than judging it) and the way out (a `Verdict`).
+The rules are in ``policies/``; this is the way in (the few fields that they read, since handing over
+a whole plan costs more than judging it) and the way out (a `Verdict`).
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from ray_platform.core.plan import Action, Plan, ResourceChange
 #: What every resource is judged by, whatever its type.
 COMMON_FIELDS = ("tags_all",)
 
-#: Violations that are shown one by one in Markdown; the rest is counted, since a comment on GitHub holds
-#: 65,535 characters.
+#: Violations that are shown one by one in Markdown; the rest is counted, since a comment on GitHub
+#: holds 65,535 characters.
 SHOWN_IN_MARKDOWN = 50
 
 #: Terraform's own words for an action. The order of a replacement makes no difference to a rule.
@@ -125,13 +125,15 @@ def policy_input(
         environment: Names the numbers that hold.
         destroy: Whether the removal of everything was asked for.
         fields: Resource type -> the attributes that the rules read (``policy.fields`` in
-            ``policies/data.json``); of other types the tags are handed over. None hands over everything.
+            ``policies/data.json``); of other types the tags. None hands over everything.
     """
     return {
         "environment": environment,
         "destroy": destroy,
         "resource_changes": [
-            _change(change, None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS))
+            _change(
+                change, None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS)
+            )
             for change in plan.changes
             if change.mode == "managed"
         ],
