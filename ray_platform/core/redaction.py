@@ -33,7 +33,7 @@ _SECRET_PAIRS = (
 _NAMING_WORDS = frozenset(
     {"arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"}
     | {"tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"}
-    | {"digest", "rotation", "period", "days"}
+    | {"digest", "rotation", "period", "days", "validation", "check"}
 )
 
 _KNOWN_KINDS = re.compile(

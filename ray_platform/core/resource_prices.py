@@ -36,7 +36,7 @@ _FREE = frozenset(
 )
 _FREE_FAMILIES = (
     *("aws_iam_", "aws_default_", "aws_vpc_security_group_", "aws_s3_bucket_", "aws_ecr_"),
-    *("aws_eks_access_", "aws_eks_pod_identity_", "aws_network_acl", "aws_vpc_endpoint_"),
+    *("aws_eks_access_", "aws_eks_pod_identity_", "aws_network_acl", "aws_vpc_endpoint"),
     *("random_", "null_", "tls_", "time_"),
 )
 
@@ -62,7 +62,10 @@ class HourlyPart:
 
 
 def is_free(type_: str) -> bool:
-    """Whether AWS bills nothing for a resource of this type by itself."""
+    """Whether AWS bills nothing for a resource of this type by itself.
+
+    A gateway endpoint is free; an interface endpoint is priced before this is asked.
+    """
     return type_ in _FREE or type_.startswith(_FREE_FAMILIES)
 
 

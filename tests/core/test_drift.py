@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,3 +246,17 @@ def test_json_and_markdown_tell_the_worst_first() -> None:
     lines = to_markdown(items).splitlines()
     assert "major" in lines[2] and "minor" in lines[3]
     assert r"a\|b" in lines[3]
+
+
+def test_a_recorded_refresh_only_plan_of_the_real_provider_reads_as_it_happened() -> None:
+    # Recorded with Terraform 1.11 and the AWS provider 5.100 after boto3 opened port 22 to the
+    # internet, tagged the group and deleted a bucket's public access block.
+    path = Path(__file__).parents[1] / "data" / "drift_refresh_only.json"
+    items = drift_items(read_plan(json.loads(path.read_text(encoding="utf-8"))))
+    assert [(i.address, i.attribute, i.severity) for i in items] == [
+        ("aws_s3_bucket_public_access_block.b", "", "major"),
+        ("aws_security_group.api", "ingress[0]", "major"),
+        ("aws_security_group.api", "tags.owner", "minor"),
+        ("aws_security_group.api", "tags_all.owner", "none"),
+    ]
+    assert items[1].after["from_port"] == 22

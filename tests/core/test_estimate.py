@@ -101,6 +101,7 @@ def test_an_endpoint_is_billed_in_each_zone_also_before_its_subnets_exist() -> N
     assert run(endpoint, *subnets).totals.after_min == Decimal("21.90")
     gateway = change("module.m.aws_vpc_endpoint.s3", None, {"vpc_endpoint_type": "Gateway"})
     assert run(gateway).totals.after_min == 0
+    assert run(gateway).unpriced == ()
 
 
 def test_what_depends_on_use_has_a_unit_price_and_is_not_in_the_totals() -> None:

@@ -91,7 +91,16 @@ def test_keys_that_sound_like_secrets(key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["secret_arn", "http_tokens", "key_name", "kms_key_id", "token_ttl", "password_policy", "key"],
+    [
+        "secret_arn",
+        "http_tokens",
+        "key_name",
+        "kms_key_id",
+        "token_ttl",
+        "password_policy",
+        "key",
+        "skip_credentials_validation",
+    ],
 )
 def test_keys_that_only_name_something(key: str) -> None:
     assert not is_secret_key(key)
