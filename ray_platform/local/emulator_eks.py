@@ -4,6 +4,8 @@
 - `DescribeUpdate`: Terraform waits for each update of a cluster, a node group or an add-on by it;
 - `UpdateNodegroupVersion`, `UpdateClusterVersion`: a new launch template or Kubernetes version;
 - `UpdateClusterConfig` answers an update, as EKS does; moto answers a cluster;
+- the autoscaling group of a node group, without instances: moto names one that does not exist, so
+  that it cannot be tagged for scaling from zero; and `updateConfig`, which moto drops;
 - tags of node groups and add-ons: moto finds clusters only;
 - `accessConfig` of a cluster: moto drops it, EKS returns it.
 
@@ -30,6 +32,7 @@ _MORE_PATHS = (
 
 def add_missing_eks_calls() -> None:
     """Route every EKS path through a response class that knows the missing calls."""
+    from moto.autoscaling.models import autoscaling_backends
     from moto.core.responses import ActionResult, EmptyResult
     from moto.core.utils import utcnow
     from moto.eks import urls
@@ -46,7 +49,7 @@ def add_missing_eks_calls() -> None:
         return error
 
     def new_update(kind: str) -> ActionResult:
-        update = {
+        update: dict[str, Any] = {
             "id": str(uuid4()),
             "status": "Successful",
             "type": kind,
@@ -60,6 +63,11 @@ def add_missing_eks_calls() -> None:
     class Responses(EKSResponse):
         def _cluster(self) -> Any:
             return self.eks_backend.describe_cluster(self._get_param("name"))
+
+        def _nodegroup(self) -> Any:
+            return self.eks_backend.describe_nodegroup(
+                self._get_param("name"), self._get_param("nodegroupName")
+            )
 
         def _addons(self) -> dict[str, dict[str, Any]]:
             addons: dict[str, dict[str, Any]] = self._cluster().__dict__.setdefault("_addons", {})
@@ -76,6 +84,27 @@ def add_missing_eks_calls() -> None:
             asked = self._get_param("accessConfig") or {}
             self._cluster().access_config = {"authenticationMode": "CONFIG_MAP", **asked}
             return result
+
+        def create_nodegroup(self) -> ActionResult:
+            result = super().create_nodegroup()
+            group = self._nodegroup()
+            group.update_config = self._get_param("updateConfig") or {"maxUnavailable": 1}
+            autoscaling_backends[self.current_account][self.region].create_auto_scaling_group(
+                **_empty_group(group.resources["autoScalingGroups"][0]["name"], group.subnets),
+                launch_config_name="",
+                launch_template={
+                    "LaunchTemplateId": group.launch_template["id"],
+                    "Version": str(group.launch_template.get("version", "$Default")),
+                },
+            )
+            return result
+
+        def delete_nodegroup(self) -> ActionResult:
+            group = self._nodegroup()
+            autoscaling_backends[self.current_account][self.region].delete_auto_scaling_group(
+                group.resources["autoScalingGroups"][0]["name"]
+            )
+            return super().delete_nodegroup()
 
         def create_addon(self) -> ActionResult:
             cluster, name = self._cluster(), self._get_param("addonName")
@@ -127,7 +156,10 @@ def add_missing_eks_calls() -> None:
             return ActionResult({"update": known}) if known else new_update("ConfigUpdate")
 
         def update_cluster_config(self) -> ActionResult:
+            before = self._cluster().resources_vpc_config
             super().update_cluster_config()
+            asked = self._get_param("resourcesVpcConfig") or {}
+            self._cluster().resources_vpc_config = {**before, **asked}
             if asked := self._get_param("accessConfig"):
                 self._cluster().access_config.update(asked)
             return new_update("ConfigUpdate")
@@ -137,9 +169,7 @@ def add_missing_eks_calls() -> None:
             return new_update("VersionUpdate")
 
         def update_nodegroup_version(self) -> ActionResult:
-            group = self.eks_backend.describe_nodegroup(
-                self._get_param("name"), self._get_param("nodegroupName")
-            )
+            group = self._nodegroup()
             group.version = self._get_param("version") or group.version
             if asked := self._get_param("launchTemplate"):
                 group.launch_template = {**(group.launch_template or {}), **asked}
@@ -173,3 +203,22 @@ def add_missing_eks_calls() -> None:
 
     for path in (*urls.url_paths, *_MORE_PATHS):
         urls.url_paths[path] = Responses.dispatch
+
+
+def _empty_group(name: str, subnets: list[str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vpc_zone_identifier": ",".join(subnets),
+        "availability_zones": [],
+        "desired_capacity": 0,
+        "min_size": 0,
+        "max_size": 0,
+        "default_cooldown": None,
+        "health_check_period": None,
+        "health_check_type": None,
+        "load_balancers": [],
+        "target_group_arns": [],
+        "placement_group": None,
+        "termination_policies": [],
+        "tags": [],
+    }
