@@ -8,6 +8,7 @@ address, and it opens a Ray Client port.
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -92,7 +93,6 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
         return start_process(command, process_type, *args, **kwargs)
 
     services.start_ray_process = start_fewer
-    signal.signal(signal.SIGTERM, _leave)
     make_node: Any = node.Node
     make_parameters: Any = RayParams
     head = make_node(
@@ -119,6 +119,8 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
         shutdown_at_exit=True,
         spawn_reaper=True,
     )
+    # In place of Ray's own handler, which waits for each of its processes in turn.
+    signal.signal(signal.SIGTERM, _leave)
     logging.info("the head runs")
     while not (dead := head.dead_processes()):
         time.sleep(WATCH_SECONDS)
@@ -127,7 +129,8 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(0)
+    # The kernel ends the head's processes with it; whoever stops the service ends the workers.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -203,6 +203,8 @@ def _environment(token_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in child_environment().items() if name in _KEPT_VARIABLES}
     return {
         **kept,
+        # A job's `python` is the one that Ray itself runs in.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
         "PYTHONPATH": str(Path(ray_platform.__file__).resolve().parent.parent),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",

@@ -1,0 +1,145 @@
+"""Worker groups, and what Helm and the local autoscaler get of them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ray_platform.core.errors import SettingsError
+from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
+from ray_platform.core.ray_spec import (
+    HEAD_NODE_TYPE,
+    helm_values,
+    local_autoscaling,
+    spec_digest,
+    worker_groups,
+)
+
+TAINT = {"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}
+SYSTEM = NodePool("system", ("m6i.large",), 1, 3, ray_workers=False)
+CPU = NodePool("cpu", ("m5.xlarge",), 2, 10)
+GPU = NodePool("gpu", ("g4dn.xlarge",), 0, 5, gpu=True, taints=(TAINT,))
+POOLS = (SYSTEM, GPU, CPU)
+
+pools = st.builds(
+    NodePool,
+    name=st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True),
+    instance_types=st.sampled_from(sorted(INSTANCE_TYPES)).map(lambda kind: (kind,)),
+    min_size=st.integers(0, 5),
+    max_size=st.integers(5, 20),
+    gpu=st.booleans(),
+)
+
+
+def test_each_pool_that_carries_ray_is_one_group_with_the_pools_bounds() -> None:
+    groups = worker_groups(POOLS)
+    assert [(group.name, group.min, group.max) for group in groups] == [
+        ("cpu", 2, 10),
+        ("gpu", 0, 5),
+    ]
+
+
+def test_a_worker_leaves_the_node_its_share() -> None:
+    cpu, gpu = worker_groups(POOLS)
+    assert (cpu.cpus, cpu.memory_gib, cpu.gpus) == (3, 13, 0)
+    assert (gpu.cpus, gpu.memory_gib, gpu.gpus) == (3, 13, 1)
+
+
+@given(pools)
+def test_a_worker_always_fits_on_its_node(pool: NodePool) -> None:
+    (group,) = worker_groups([pool])
+    vcpus, memory_gib, gpus = INSTANCE_TYPES[group.instance_type]
+    assert 1 <= group.cpus < vcpus
+    assert 1 <= group.memory_gib < memory_gib
+    assert group.gpus <= gpus
+
+
+def test_an_unknown_instance_type_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"x9\.huge") as refused:
+        worker_groups([replace(CPU, instance_types=("x9.huge",))])
+    assert "m5.xlarge" in refused.value.fix
+
+
+def test_pools_without_ray_workers_are_refused() -> None:
+    with pytest.raises(SettingsError, match="no node pool carries Ray workers"):
+        worker_groups([SYSTEM])
+
+
+def test_helm_gets_bounds_resources_and_tolerations() -> None:
+    values = helm_values("dev", POOLS, ray_version="2.60.0", idle_timeout_seconds=60)
+    assert values["workerGroups"]["gpu"] == {
+        "minReplicas": 0,
+        "maxReplicas": 5,
+        "instanceType": "g4dn.xlarge",
+        "resources": {"cpu": 3, "memory": "13Gi", "gpu": 1},
+        "nodeSelector": {"eks.amazonaws.com/nodegroup": "dev-gpu"},
+        "tolerations": [
+            {
+                "key": "nvidia.com/gpu",
+                "operator": "Equal",
+                "value": "true",
+                "effect": "NoSchedule",
+            }
+        ],
+    }
+    assert values["workerGroups"]["cpu"]["tolerations"] == []
+    assert values["autoscaler"] == {"idleTimeoutSeconds": 60}
+    assert "latest" not in values["image"]["tag"]
+
+
+@given(st.lists(pools, min_size=1, max_size=4, unique_by=lambda pool: pool.name))
+def test_helm_and_the_local_autoscaler_agree_on_the_bounds(some: list[NodePool]) -> None:
+    values = helm_values("dev", some, ray_version="2.60.0")
+    local = local_autoscaling(
+        worker_groups(some),
+        provider="a.B",
+        head_node_id="f",
+        gcs_address="127.0.0.1:1",
+        idle_timeout_seconds=6,
+    )
+    types = local["available_node_types"]
+    assert {
+        name: (t["min_workers"], t["max_workers"])
+        for name, t in types.items()
+        if t["resources"]["CPU"]
+    } == {
+        name: (group["minReplicas"], group["maxReplicas"])
+        for name, group in values["workerGroups"].items()
+    }
+    assert types[HEAD_NODE_TYPE]["resources"] == {"CPU": 0}
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_ten_local_workers_offer_one_cpu_each_and_a_gpu_in_name() -> None:
+    local = local_autoscaling(
+        worker_groups(POOLS),
+        provider="a.B",
+        head_node_id="f",
+        gcs_address="127.0.0.1:1",
+        idle_timeout_seconds=6,
+    )
+    assert local["available_node_types"]["cpu"]["resources"] == {"CPU": 1}
+    assert local["available_node_types"]["gpu"]["resources"] == {"CPU": 1, "GPU": 1}
+    assert local["idle_timeout_minutes"] == pytest.approx(0.1)
+
+
+def test_the_digest_moves_with_groups_version_and_idle_timeout_alone() -> None:
+    def named(pools: tuple[NodePool, ...], version: str = "2.60.0", idle: float = 6) -> str:
+        return spec_digest(worker_groups(pools), ray_version=version, idle_timeout_seconds=idle)
+
+    same = named(POOLS)
+    assert named((CPU, GPU, SYSTEM)) == same
+    assert named((replace(SYSTEM, max_size=2), CPU, GPU)) == same
+    assert (
+        len(
+            {
+                same,
+                named((replace(CPU, max_size=9), GPU)),
+                named(POOLS, "2.61.0"),
+                named(POOLS, idle=7),
+            }
+        )
+        == 4
+    )
