@@ -148,7 +148,9 @@ class Settings:
 
     def at(self, root: Path) -> "Settings":
         """The same machine and home, with the files of another checkout."""
-        return Settings(root, self.home, {"RAY_PLATFORM_REPOSITORY": self.repository, **self._variables})
+        return Settings(
+            root, self.home, {"RAY_PLATFORM_REPOSITORY": self.repository, **self._variables}
+        )
 
     @property
     def terraform_root(self) -> Path:
@@ -208,7 +210,7 @@ def _read_environment(settings: Settings, name: str) -> Environment:
 
 
 def _read_variables(path: Path) -> Mapping[str, Any]:
-    import hcl2
+    from hcl2.api import loads
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -219,7 +221,7 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
             fix="copy terraform/environments/dev.tfvars and set its values",
         ) from error
     try:
-        variables: Mapping[str, Any] = hcl2.loads(text)
+        variables: Mapping[str, Any] = loads(text)
     except Exception as error:  # the parser raises its grammar library's own exceptions
         line, column = getattr(error, "line", "?"), getattr(error, "column", "?")
         raise SettingsError(

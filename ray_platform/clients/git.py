@@ -1,6 +1,5 @@
 """Git: the commits of a local repository, through the git program."""
 
-import os
 import shutil
 import subprocess
 import tarfile
@@ -113,7 +112,7 @@ class Git:
         for path in paths:
             full = self.repository / path
             if full.is_symlink():
-                files.append((path, b"link " + os.readlink(full).encode()))
+                files.append((path, b"link " + str(full.readlink()).encode()))
             else:
                 files.append((path, full.read_bytes() if full.is_file() else b""))
         return files

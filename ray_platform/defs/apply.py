@@ -44,7 +44,7 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
         for module in MODULES
     ],
 )
-def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
     with stage(context) as site, site.change_lock(f"apply, run {context.run_id}"):
         context.log.info(f"Applying the saved plan in {site.name}")
         done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)

@@ -26,7 +26,7 @@ from ray_platform.stages.burst import keep, settle
     code_version="1",
     description="Six phases of training that make the Ray cluster grow and shrink.",
 )
-def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site:
         ground = settle(site)
         # Before the job starts, so that a run that dies half-way can be traced too.
@@ -139,7 +139,7 @@ def _latest_phases(context: dg.AssetCheckExecutionContext) -> list[Mapping[str, 
         dg.AssetRecordsFilter(asset_key=burst_run.key, asset_partitions=[context.partition_key]),
         limit=1,
     ).records[0]
-    phases: list[Mapping[str, Any]] = event.asset_materialization.metadata["phases"].value  # type: ignore[union-attr, assignment]
+    phases: list[Mapping[str, Any]] = event.asset_materialization.metadata["phases"].value
     return phases
 
 

@@ -3,11 +3,12 @@
 import base64
 from collections.abc import Iterator
 from datetime import UTC, date, timedelta
+from typing import Any
 
 import dagster as dg
 
 from ray_platform.core.canonical import digest
-from ray_platform.core.report_page import cost_plot_png, report_page
+from ray_platform.core.report_page import cost_page, cost_plot_png
 from ray_platform.partitions import day_key, days_by_environment
 from ray_platform.run_context import stage
 from ray_platform.settings import load_settings
@@ -28,16 +29,16 @@ from ray_platform.stages.cost import report_day
     code_version="1",
     description="What a day cost: burst runs, idle, overhead and fixed parts that sum to the whole.",
 )
-def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site:
-        day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])  # type: ignore[attr-defined]
+        day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
         report = report_day(site, day)
         base = f"reports/{site.name}/{day}"
         content = report.to_json()
         store = site.artifacts.store
         site.artifacts.write(f"{base}/cost.json", content)
         store.put(f"{base}/cost.md", report.to_markdown().encode())
-        store.put(f"{base}/cost.html", report_page(report).encode())
+        store.put(f"{base}/cost.html", cost_page(report).encode())
         kinds = report.cents_by_kind()
         plot = base64.b64encode(cost_plot_png(report)).decode()
         context.log.info(f"{day} in {site.name}: ${report.total_cents / 100:,.2f}")
@@ -71,7 +72,7 @@ def cost_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
         ),
         limit=1,
     ).records[0]
-    used = float(event.asset_materialization.metadata["budget used percent"].value)  # type: ignore[union-attr, arg-type]
+    used = float(event.asset_materialization.metadata["budget used percent"].value)
     reached = next((percent for percent in (100, 90, 80) if used >= percent), 0)
     return dg.AssetCheckResult(
         passed=reached == 0,

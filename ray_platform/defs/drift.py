@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -29,7 +30,7 @@ from ray_platform.stages.drift import find_drift
     code_version="1",
     description="Each difference between the live infrastructure and the state, with its severity.",
 )
-def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site, site.change_lock(f"drift, run {context.run_id}"):
         items = find_drift(site, progress=context.log.info)
         report = drifts.to_json(items)
@@ -68,8 +69,8 @@ def no_major_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
         ),
         limit=1,
     ).records[0]
-    metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
-    major = int(metadata["major"].value)  # type: ignore[arg-type]
+    metadata = event.asset_materialization.metadata
+    major = int(metadata["major"].value)
     return dg.AssetCheckResult(
         passed=major == 0,
         description=f"{major} major drift items" if major else "no major drift",

@@ -22,7 +22,9 @@ def failure_message(
         commit: The commit that it took its files from; empty for the working tree.
         steps: What each failed step says: (what and where, what to do), by step.
     """
-    lines = [f"{job} failed for {partition or 'no partition'} at {commit[:12] or 'the working tree'}"]
+    lines = [
+        f"{job} failed for {partition or 'no partition'} at {commit[:12] or 'the working tree'}"
+    ]
     for step, (said, remedy) in steps.items():
         lines.append(f"  {step}: {said}")
         lines.append(f"    what to do: {remedy}")

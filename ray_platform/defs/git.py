@@ -73,7 +73,9 @@ def _request(settings: Settings, push: Push) -> dg.RunRequest:
         partition_key=push.environment,
         asset_selection=[dg.AssetKey(name) for assets, _ in chosen for name in assets],
         asset_check_keys=[
-            dg.AssetCheckKey(dg.AssetKey(asset), check) for _, checks in chosen for asset, check in checks
+            dg.AssetCheckKey(dg.AssetKey(asset), check)
+            for _, checks in chosen
+            for asset, check in checks
         ],
         tags={
             COMMIT_TAG: push.commit,

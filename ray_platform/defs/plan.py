@@ -1,14 +1,15 @@
 """Stages `plan`, `policy` and `estimate`: the saved plan, and the checks that may stop it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
+from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotFoundError
 from ray_platform.core.estimate import estimate
 from ray_platform.partitions import PLAN_TAG, environments
-from ray_platform.clients.records import PlanRecord
 from ray_platform.run_context import stage
 from ray_platform.stages import gates
 from ray_platform.stages.plan import make_plan
@@ -23,7 +24,7 @@ from ray_platform.stages.site import Site
     code_version="1",
     description="The saved Terraform plan: what an apply will do, to the byte. Nothing is changed here.",
 )
-def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site, site.change_lock(f"plan, run {context.run_id}"):
         context.log.info(f"Planning {site.name} at {site.revision}")
         made = make_plan(

@@ -1,5 +1,7 @@
 """Stage `ray_cluster`: a Ray cluster that answers, derived from the node pools."""
 
+from typing import Any
+
 import dagster as dg
 
 from ray_platform.core.infra_version import MODULES
@@ -17,7 +19,7 @@ from ray_platform.stages.ray_cluster import data_version, deploy
     code_version="1",
     description="The Ray cluster: one worker group for each node pool that carries Ray workers.",
 )
-def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site, site.change_lock(f"ray_cluster, run {context.run_id}"):
         ready = deploy(site, progress=context.log.info)
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
@@ -55,7 +57,7 @@ def cluster_reachable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
             "cluster_name", ""
         )
         status = site.aws("eks").describe_cluster(name=name)["cluster"]["status"]
-        alive = sum(1 for node in info.nodes if node.alive)
+        alive = sum(1 for node in info.nodes if node.is_up)
         return dg.AssetCheckResult(
             passed=status == "ACTIVE" and alive > 0,
             description=f"EKS cluster {name} is {status}; Ray has {alive} live nodes",

@@ -9,9 +9,10 @@ from typing import Any
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.terraform import Terraform, TerraformState
-from ray_platform.core.canonical import short
+from ray_platform.core.canonical import digest, short
 from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
+from ray_platform.core.lineage import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
 from ray_platform.stages import gates
@@ -52,9 +53,7 @@ def apply_plan(
     """
     record = site.records.plan(plan_digest) if plan_digest else site.records.latest_plan()
     if record is None:
-        raise NotFoundError(
-            f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}"
-        )
+        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
     if record.destroy:
         raise Refused(
             "that plan removes everything: it is not applied here",
@@ -113,10 +112,17 @@ def apply_plan(
 
 
 def by_module(state: TerraformState) -> dict[str, dict[str, Any]]:
-    """The attributes of every managed resource, by module and address: masked, without what moves by itself."""
+    """Attributes of every managed resource, by module and address: masked, without what moves by itself.
+
+    `WHOLE_DIGEST` stands beside them for the unmasked attributes, so that a changed secret is a change.
+    """
     found: dict[str, dict[str, Any]] = {}
     for address, attributes in state.resources.items():
-        found.setdefault(top_module(address), {})[address] = stable(redact(attributes))
+        lasting = stable(attributes)
+        found.setdefault(top_module(address), {})[address] = {
+            **redact(lasting),
+            WHOLE_DIGEST: digest(lasting),
+        }
     return found
 
 

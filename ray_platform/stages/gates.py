@@ -52,7 +52,9 @@ def require_allowed(site: Site, record: PlanRecord) -> Verdict:
     if found.denied:
         raise PolicyDenied(
             "policy denies the plan: "
-            + "; ".join(f"[{item.id}] {item.resource}: {item.message}" for item in found.violations),
+            + "; ".join(
+                f"[{item.id}] {item.resource}: {item.message}" for item in found.violations
+            ),
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix="; ".join(sorted({item.fix for item in found.violations})),
         )

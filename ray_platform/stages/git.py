@@ -69,7 +69,11 @@ def watch(
     """
     head = git.head(branch)
     if head is None:
-        return dict(cursor), (), f"branch {branch or 'HEAD'} does not exist (any more); waiting for it"
+        return (
+            dict(cursor),
+            (),
+            f"branch {branch or 'HEAD'} does not exist (any more); waiting for it",
+        )
     following = dict(cursor)
     pushes: list[Push] = []
     waiting: list[str] = []
@@ -99,5 +103,9 @@ def watch(
             )
     if pushes:
         return following, tuple(pushes), ""
-    note = f"; nothing is applied yet in {', '.join(waiting)}: run `ray-platform up`" if waiting else ""
+    note = (
+        f"; nothing is applied yet in {', '.join(waiting)}: run `ray-platform up`"
+        if waiting
+        else ""
+    )
     return following, (), f"nothing to do at {head[:12]}{note}"

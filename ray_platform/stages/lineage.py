@@ -7,7 +7,9 @@ from ray_platform.clients.run_history import BurstRun
 from ray_platform.core.lineage import Difference, differences, resource_differences
 
 #: Manifest fields whose digests stand for stored content, or which say when rather than what.
-_EXPLAINED = frozenset({"modules", "variables_digest", "ray", "commit", "plan_digest", "state_serial"})
+_EXPLAINED = frozenset(
+    {"modules", "variables_digest", "ray", "commit", "plan_digest", "state_serial"}
+)
 
 
 def describe(records: Records, run: BurstRun) -> dict[str, Any]:
@@ -62,7 +64,5 @@ def explain(records: Records, before: str, after: str) -> tuple[Difference, ...]
         if item.attribute not in ("values_digest", "manifest_digest")
     ]
     rest = sorted((old.keys() | new.keys()) - _EXPLAINED)
-    found += differences(
-        "manifest", {k: old.get(k) for k in rest}, {k: new.get(k) for k in rest}
-    )
+    found += differences("manifest", {k: old.get(k) for k in rest}, {k: new.get(k) for k in rest})
     return tuple(found)

@@ -15,8 +15,8 @@ from typing import Any
 
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
 from ray_platform.clients.git import Git
-from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.clients.policy_engine import PolicyEngine
+from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.clients.records import Records
 from ray_platform.clients.terraform import Terraform
 from ray_platform.core.errors import BusyError, SettingsError
@@ -81,7 +81,8 @@ class Site:
             return ensure_emulator(self.settings).client(service)
         import boto3
 
-        return boto3.client(service, region_name=self.environment.region)
+        make: Any = boto3.client  # its typed overloads want the service as a literal
+        return make(service, region_name=self.environment.region)
 
     def ray(self, progress: Callable[[str], None] | None = None) -> RayEndpoint:
         """The Ray cluster of this environment, once it answers; local nodes are started where none run.
@@ -100,9 +101,7 @@ class Site:
         token_path = Path(choice.token_path) if choice.token_path else None
         if progress:
             progress(f"Waiting for Ray at {choice.address}")
-        info = wait_ready(
-            choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds
-        )
+        info = wait_ready(choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds)
         return RayEndpoint(choice.address, token_path, info)
 
     def stop_ray(self) -> None:
@@ -111,7 +110,7 @@ class Site:
             stop_ray(self.settings)
 
     def services(self) -> dict[str, str | None]:
-        """The addresses of what runs for this environment, started by nobody here; None where nothing does."""
+        """The addresses of what runs for this environment; None where nothing does. Starts nothing."""
         emulator = find_emulator(self.settings) if self.environment.cloud.emulator else None
         if self.environment.ray.runtime == "local":
             cluster = find_ray(self.settings)
@@ -198,4 +197,3 @@ class Site:
             where=str(self.settings.root / "environments" / f"{self.name}.toml"),
             fix='give "file" or "s3://BUCKET/PREFIX"',
         )
-

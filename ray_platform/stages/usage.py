@@ -42,9 +42,7 @@ class _Node(Protocol):
     def end(self) -> float | None: ...
 
 
-def node_intervals(
-    site: Site, nodes: Iterable[_Node], *, seen: float
-) -> tuple[NodeInterval, ...]:
+def node_intervals(site: Site, nodes: Iterable[_Node], *, seen: float) -> tuple[NodeInterval, ...]:
     """What Ray says of its nodes as ledger entries; the head runs on a system node and is overhead.
 
     Args:
@@ -85,7 +83,8 @@ def run_window(site: Site, run_id: str, start: float, end: float) -> RunWindow:
 
 def record(site: Site, name: str, ledger: Ledger) -> None:
     """Add observations to the ledger; the same ones again change nothing."""
-    times = [t for item in (*ledger.nodes, *ledger.runs) for t in (item.start, item.end)]
+    spans: list[NodeInterval | RunWindow] = [*ledger.nodes, *ledger.runs]
+    times = [time for span in spans for time in (span.start, span.end)]
     for month in {_month(time) for time in times}:
         key = f"usage/{site.name}/{month}/{name}.jsonl"
         kept = _read(site, key)
@@ -129,7 +128,9 @@ def price_run(site: Site, run_id: str, start: float, end: float) -> tuple[float,
 
 def _read(site: Site, key: str) -> Ledger:
     content = site.artifacts.store.get(key)
-    return read_ledger(content.decode(), where=site.artifacts.store.url(key)) if content else Ledger()
+    return (
+        read_ledger(content.decode(), where=site.artifacts.store.url(key)) if content else Ledger()
+    )
 
 
 def _month(time: float) -> str:

@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_platform.core.lineage import Difference, differences, leaves, resource_differences
+from ray_platform.core.lineage import (
+    WHOLE_DIGEST,
+    Difference,
+    differences,
+    leaves,
+    resource_differences,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -46,3 +52,13 @@ def test_what_differs_one_way_differs_the_other_way_round(one: object, other: ob
 def test_every_leaf_has_a_path_of_its_own(value: object) -> None:
     paths = [path for path, _ in leaves(value)]
     assert len(paths) == len(set(paths))
+
+
+def test_a_changed_secret_is_a_difference_that_shows_nothing() -> None:
+    old = {"template": {"user_data": "(sensitive)", WHOLE_DIGEST: "1"}}
+    new = {"template": {"user_data": "(sensitive)", WHOLE_DIGEST: "2"}}
+    assert resource_differences(old, new) == (
+        Difference("template", "(a masked value)", "one", "another"),
+    )
+    visible = {"template": {"user_data": "(sensitive)", "size": 3, WHOLE_DIGEST: "3"}}
+    assert [item.attribute for item in resource_differences(old, visible)] == ["size"]

@@ -1,0 +1,27 @@
+"""What tests of several stages share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def s3_emulator() -> Iterator[Any]:
+    """A boto3 client of an S3 that is served over HTTP on this machine."""
+    import boto3
+    from botocore.config import Config
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=f"http://{host}:{port}",
+        aws_access_key_id="emulator",
+        aws_secret_access_key="emulator",
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+    )
+    server.stop()
