@@ -1,0 +1,389 @@
+"""Terraform on one environment: init, plan, apply and the state, each call made once for its answer."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_platform.clients.provider_mirror import find_provider_mirror
+from ray_platform.clients.state_bucket import read_state
+from ray_platform.clients.terraform_process import (
+    Diagnostic,
+    Finished,
+    child_variables,
+    run,
+    told,
+    told_diagnostics,
+)
+from ray_platform.core.canonical import digest, digest_bytes
+from ray_platform.core.errors import StateError, TerraformError, ToolError
+from ray_platform.settings import Environment, Settings, child_environment
+
+OLDEST_VERSION = (1, 10)
+LOCK_TIMEOUT = "60s"
+#: Codes of `plan -detailed-exitcode`.
+_NO_CHANGES, _CHANGES = 0, 2
+
+_PROGRESS = re.compile(
+    r": (Refreshing state\.\.\.|Reading\.\.\.|Read complete|Still reading)|^(Acquiring|Releasing) state lock"
+)
+
+
+@dataclass(frozen=True)
+class PlanOutput:
+    """A saved plan: the file, its JSON (``terraform show -json``) and the text that Terraform printed."""
+
+    file: Path
+    json: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True)
+class TerraformState:
+    """The state: its lineage and serial, managed resources' attributes by address, output values.
+
+    An environment without a state has the lineage ``""`` and the serial 0.
+    """
+
+    lineage: str
+    serial: int
+    resources: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
+
+
+class Terraform:
+    """The Terraform root with one environment's state and variables.
+
+    Args:
+        settings: Names the root, the binary and the home of local state.
+        environment: The environment.
+        env: Variables by which its cloud is reached; empty on AWS.
+        commit: What new resources are tagged with.
+        repository: Likewise.
+        progress: Is told what happens, resource by resource.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        *,
+        env: Mapping[str, str],
+        commit: str = "unknown",
+        repository: str = "unknown",
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.environment = environment
+        self._commit = tag_value(commit)
+        self._repository = tag_value(repository)
+        self._progress = progress or (lambda line: None)
+        self._folder = settings.home / "terraform" / environment.name
+        self._cloud = dict(env)
+        self._env = child_variables(child_environment(), env, self.data_dir)
+
+    @property
+    def data_dir(self) -> Path:
+        """Terraform's own folder for this environment; the checkout stays clean."""
+        return self._folder / "data"
+
+    def version(self) -> str:
+        """The version of the binary, checked.
+
+        Raises:
+            ToolError: missing, or too old.
+        """
+        return terraform_version(self.settings)
+
+    def init(self) -> bool:
+        """Prepare backend, modules and provider; whether there was anything to do.
+
+        Raises:
+            ToolError: no usable Terraform, or its provider is not to be had.
+            StateError: the backend is refused.
+        """
+        mirror = find_provider_mirror(self.settings.provider_dir)
+        arguments = ["init", "-input=false", "-no-color", "-reconfigure", "-lockfile=readonly"]
+        arguments += [f"-backend-config={key}={value}" for key, value in self._backend().items()]
+        if mirror:
+            arguments.append(f"-plugin-dir={mirror}")
+        stamp_file = self.data_dir / "ray-platform-init"
+        stamp = digest([arguments, self._binary(), self._configuration()])
+        if stamp_file.is_file() and stamp_file.read_text(encoding="ascii") == stamp:
+            return False
+        self.version()
+        self._progress(
+            "Preparing Terraform" + ("" if mirror else " (downloading the AWS provider)")
+        )
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stamp_file.unlink(missing_ok=True)
+        self._call(arguments)
+        beside = stamp_file.with_suffix(".new")
+        beside.write_text(stamp, encoding="ascii")
+        beside.replace(stamp_file)
+        return True
+
+    def plan(
+        self,
+        out: Path,
+        *,
+        destroy: bool = False,
+        refresh_only: bool = False,
+        targets: Sequence[str] = (),
+    ) -> PlanOutput:
+        """Plan once, save it to ``out``, show it once.
+
+        Raises:
+            SettingsError: a variable has a wrong value.
+            StateError: the state is locked or cannot be reached.
+            TerraformError: anything else that Terraform says.
+        """
+        arguments = ["plan", "-input=false", "-no-color", "-detailed-exitcode", f"-out={out}"]
+        arguments += [f"-lock-timeout={LOCK_TIMEOUT}", *self._variables()]
+        arguments += ["-destroy"] if destroy else []
+        arguments += ["-refresh-only"] if refresh_only else []
+        arguments += [f"-target={target}" for target in targets]
+        self._progress("Planning")
+        finished = self._call(arguments, good=(_NO_CHANGES, _CHANGES))
+        shown = self._call(["show", "-json", str(out)])
+        return PlanOutput(out, json.loads(shown.output), _readable(finished.output))
+
+    def apply(self, plan_file: Path) -> None:
+        """Apply that saved plan, and then take into the state what AWS filled in.
+
+        Right after an apply the state lacks what one resource adds to another (a role's attached
+        policies, a bucket's versioning). Without the second step that would show as drift, and as a
+        change of modules that nobody touched.
+
+        Raises:
+            StalePlan: the state moved on after the plan was made.
+            StateError: the state is locked, or cannot be read or written.
+            TerraformError: a resource failed; what was made before stays in the state.
+        """
+        base = ["-input=false", "-json", f"-lock-timeout={LOCK_TIMEOUT}"]
+        self._call_json("apply", [*base, str(plan_file)])
+        if self.state().resources:
+            self._progress("Reading back what was applied")
+            self._call_json("apply", ["-refresh-only", "-auto-approve", *base, *self._variables()])
+
+    def state(self) -> TerraformState:
+        """The state, straight from its bucket (0.02 s, where `terraform state pull` takes 1 s).
+
+        Raises:
+            StateError: it cannot be read.
+        """
+        return read_terraform_state(self.raw_state(), where=self._state_place())
+
+    def raw_state(self) -> bytes:
+        """The state file's bytes; empty when there is none yet. It holds secrets.
+
+        Raises:
+            StateError: it cannot be read.
+        """
+        place = self.environment.state
+        return read_state(self._s3(), place.bucket, place.key) or b""
+
+    def validate(self) -> None:
+        """Check the configuration by itself. Raises `TerraformError` naming the first mistake."""
+        self._call(["validate", "-no-color"])
+
+    def fmt_check(self) -> tuple[str, ...]:
+        """The files, relative to the root, that `terraform fmt` would rewrite."""
+        finished = self._call(["fmt", "-check", "-recursive", "-no-color"], good=(0, 3))
+        return tuple(finished.output.split())
+
+    def _backend(self) -> dict[str, str]:
+        place = self.environment.state
+        base = {"bucket": place.bucket, "key": place.key, "region": self.environment.region}
+        if not self.environment.cloud.emulator:
+            return base
+        flags = (
+            "skip_credentials_validation",
+            "skip_metadata_api_check",
+            "skip_requesting_account_id",
+            "use_path_style",
+        )
+        return {**base, **dict.fromkeys(flags, "true")}
+
+    def _variables(self) -> list[str]:
+        return [
+            f"-var-file={self.environment.variables_file}",
+            f"-var=emulator={str(self.environment.cloud.emulator).lower()}",
+            f"-var=repository={self._repository}",
+            f"-var=commit={self._commit}",
+        ]
+
+    def _configuration(self) -> list[tuple[str, str]]:
+        # Modules are local: only the root names them, so that their own files need no new init.
+        files = [*self.settings.terraform_root.glob("*.tf")]
+        files.append(self.settings.terraform_root / ".terraform.lock.hcl")
+        return sorted((path.name, digest_bytes(path.read_bytes())) for path in files)
+
+    def _binary(self) -> str:
+        return shutil.which(self.settings.terraform_binary) or self.settings.terraform_binary
+
+    def _state_place(self) -> str:
+        return f"s3://{self.environment.state.bucket}/{self.environment.state.key}"
+
+    def _s3(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        make: Any = boto3.client  # its typed overloads want the service as a literal
+        if url := self._cloud.get("AWS_ENDPOINT_URL"):
+            return make(
+                "s3",
+                region_name=self.environment.region,
+                endpoint_url=url,
+                aws_access_key_id=self._cloud["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self._cloud["AWS_SECRET_ACCESS_KEY"],
+                config=Config(proxies={}, s3={"addressing_style": "path"}),
+            )
+        return make("s3", region_name=self.environment.region)
+
+    def _call(self, arguments: Sequence[str], *, good: Sequence[int] = (0,)) -> Finished:
+        finished = self._run(arguments, self._tell)
+        if finished.code not in good:
+            raise told(
+                finished,
+                call=arguments[0],
+                variables_file=self.environment.variables_file,
+                state=self._state_place(),
+            )
+        return finished
+
+    def _call_json(self, call: str, arguments: Sequence[str]) -> None:
+        diagnostics: list[Diagnostic] = []
+
+        def on_line(line: str) -> None:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                return
+            if message.get("type") == "diagnostic":
+                item = message["diagnostic"]
+                if item["severity"] == "error":
+                    diagnostics.append(_diagnostic(item))
+            elif message.get("type") in ("apply_start", "apply_complete", "apply_errored"):
+                self._progress(message["@message"])
+
+        finished = self._run([call, *arguments], on_line)
+        if finished.code != 0:
+            raise told_diagnostics(
+                diagnostics,
+                fallback=finished.errors.strip()[-500:],
+                call=call,
+                variables_file=self.environment.variables_file,
+                state=self._state_place(),
+            )
+
+    def _run(self, arguments: Sequence[str], on_line: Callable[[str], None]) -> Finished:
+        return run(
+            [self._binary(), *arguments],
+            cwd=self.settings.terraform_root,
+            env=self._env,
+            logs=self._folder / "logs",
+            on_line=on_line,
+        )
+
+    def _tell(self, line: str) -> None:
+        if ": Refreshing state..." in line:
+            self._progress(line.split(" [id=")[0])
+
+
+def terraform_version(settings: Settings) -> str:
+    """The version of the configured Terraform or OpenTofu binary.
+
+    Raises:
+        ToolError: it is missing, answers nothing sensible, or is older than 1.10.
+    """
+    binary = shutil.which(settings.terraform_binary) or settings.terraform_binary
+    logs = settings.home / "terraform" / "logs"
+    env = child_variables(child_environment(), {}, settings.home / "terraform" / "version")
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    finished = run([binary, "version", "-json"], cwd=logs, env=env, logs=logs)
+    try:
+        version = str(json.loads(finished.output)["terraform_version"])
+        parts = tuple(int(part) for part in version.split("-")[0].split("."))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ToolError(
+            f"{binary} does not tell its version",
+            where="RAY_PLATFORM_TERRAFORM",
+            fix="name a Terraform or OpenTofu binary of version 1.10 or newer",
+        ) from error
+    if parts[:2] < OLDEST_VERSION:
+        raise ToolError(
+            f"{binary} has version {version}; 1.10 or newer is needed for S3's own state lock",
+            where="RAY_PLATFORM_TERRAFORM",
+            fix="install a newer one (https://developer.hashicorp.com/terraform/install)",
+        )
+    return version
+
+
+def read_terraform_state(content: bytes, *, where: str = "state") -> TerraformState:
+    """Turn a state file (format version 4) into a `TerraformState`; no bytes are an empty state.
+
+    Raises:
+        StateError: not a state, or of another format version.
+    """
+    if not content:
+        return TerraformState("", 0, {}, {})
+    try:
+        data = json.loads(content)
+        if data["version"] != 4:
+            raise ValueError(f"format version {data['version']}")
+        resources = {
+            _address(resource, instance): instance["attributes"]
+            for resource in data["resources"]
+            if resource["mode"] == "managed"
+            for instance in resource["instances"]
+        }
+        outputs = {name: item.get("value") for name, item in data.get("outputs", {}).items()}
+        return TerraformState(str(data["lineage"]), int(data["serial"]), resources, outputs)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"the Terraform state cannot be read: {error}",
+            where=where,
+            fix="restore an earlier version of the object: its bucket keeps them",
+        ) from error
+
+
+def tag_value(text: str) -> str:
+    """A text as AWS allows it in a tag: at most 256 of its characters, others replaced by a hyphen."""
+    return re.sub(r"[^a-zA-Z0-9 _.:/=+@-]", "-", text)[:256] or "unknown"
+
+
+def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
+    module = f"{resource['module']}." if resource.get("module") else ""
+    key = instance.get("index_key")
+    index = "" if key is None else f"[{json.dumps(key)}]"
+    return f"{module}{resource['type']}.{resource['name']}{index}"
+
+
+def _diagnostic(item: Mapping[str, Any]) -> Diagnostic:
+    place = item.get("range") or {}
+    line = f"{place['filename']}:{place['start']['line']}" if place else ""
+    return Diagnostic(
+        item["summary"], " ".join(item.get("detail", "").split()), item.get("address") or line
+    )
+
+
+def _readable(output: str) -> str:
+    """What `terraform plan` printed, without its progress and the hint how to apply it."""
+    lines = [line for line in output.splitlines() if not _PROGRESS.search(line)]
+    text = "\n".join(lines).strip()
+    return re.split(r"^─+$", text, flags=re.MULTILINE)[0].strip() if text else ""
+
+
+__all__ = [
+    "PlanOutput",
+    "Terraform",
+    "TerraformError",
+    "TerraformState",
+    "read_terraform_state",
+    "tag_value",
+    "terraform_version",
+]
