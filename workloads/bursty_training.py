@@ -10,7 +10,7 @@ options, never on scheduling or retries.
 Standard output is one JSON object a line, each with ``run_id``, ``phase``, ``event`` and
 ``timestamp`` (seconds since 1970). ``metrics.json`` and ``trace.json`` go to ``--output``, and to
 Dagster when a Dagster Pipes session started this script. Exit code 0: every phase reached its
-workers and finished; 1: not.
+workers and finished, or Dagster has the metrics that say which did not; 1: not.
 """
 
 import argparse
@@ -161,8 +161,10 @@ class Rendezvous:
 
     async def arrive(self, phase: int, index: int, node: str) -> None:
         async with self.changed:
-            # A task that was started again replaces the one that was lost.
-            self.arrived[phase][index] = node
+            # A task that was started again replaces the one that was lost, but what was reached
+            # when the phase began stays reached.
+            if phase not in self.released:
+                self.arrived[phase][index] = node
             self.arrivals[phase].setdefault(index, time.time())
             self.running.add((phase, index))
             if len(self.arrived[phase]) == self.wanted[phase]:
@@ -396,7 +398,8 @@ def run_phase(
         "loss": round(mean_squared_error(parameters, *test), LOSS_DIGITS),
         "error": error,
     }
-    shown = {k: v for k, v in figures.items() if k not in ("name", "started", "ended")}
+    shown = {k: v for k, v in figures.items() if k not in ("name", "started", "ended", "error")}
+    shown = {**({"error": error} if error else {}), **shown}
     log(options.run_id, name, "phase_failed" if error else "phase_finished", **shown)
     return figures, parameters
 
@@ -594,6 +597,8 @@ def main() -> int:
         if pipes:
             for message in messages(files):
                 pipes.report_custom_message({"ray_platform": message})
+            # The verdict goes with the metrics: a job that failed would lose them to its caller.
+            return 0
     return 0 if metrics["succeeded"] else 1
 
 

@@ -179,6 +179,7 @@ def _prepare(settings: Settings, config: Mapping[str, object], cluster: RayClust
             where=str(session),
             fix="free its disk, or mend the permissions of the folder above",
         ) from error
+    # Ray opens its own folder to everybody, so it gets one below.
     if not stat.S_ISDIR(held.st_mode) or held.st_uid != os.getuid() or held.st_mode & 0o077:
         raise LocalServiceError(
             "Ray's session folder belongs to somebody else or is open to others",
@@ -191,7 +192,7 @@ def _prepare(settings: Settings, config: Mapping[str, object], cluster: RayClust
     spec = {
         "gcs_port": settings.port_base + GCS_PORT,
         "dashboard_port": settings.port_base + DASHBOARD_PORT,
-        "temp_dir": str(session),
+        "temp_dir": str(session / "r"),
         "autoscaling_config": str(_file(settings, "autoscaling.json")),
         "head_node_id": HEAD_NODE_ID,
     }
