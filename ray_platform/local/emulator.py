@@ -53,8 +53,6 @@ class Emulator:
             # What it cannot answer is told at once, not after 25 tries.
             "AWS_MAX_ATTEMPTS": "3",
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-            "AWS_USE_FIPS_ENDPOINT": "false",
-            "AWS_USE_DUALSTACK_ENDPOINT": "false",
             # A profile that is empty or missing is an error to boto3: a file of ours holds it.
             "AWS_PROFILE": "default",
             "AWS_DEFAULT_PROFILE": "default",
