@@ -8,13 +8,10 @@ address, and it opens a Ray Client port.
 import contextlib
 import json
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
@@ -116,21 +113,17 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
             env_vars={"RAY_OVERRIDE_NODE_ID_FOR_TESTING": spec["head_node_id"]},
         ),
         head=True,
-        shutdown_at_exit=True,
+        # Ray's own handlers wait for each of its processes in turn, and half-started for ever: SIGTERM
+        # keeps its default, and whoever stops the service ends the workers too.
+        shutdown_at_exit=False,
+        # The kernel ends the head's processes with it.
         spawn_reaper=True,
     )
-    # In place of Ray's own handler, which waits for each of its processes in turn.
-    signal.signal(signal.SIGTERM, _leave)
     logging.info("the head runs")
     while not (dead := head.dead_processes()):
         time.sleep(WATCH_SECONDS)
     logging.error("ended by themselves: %s", ", ".join(str(name) for name, _ in dead))
     sys.exit(1)
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # The kernel ends the head's processes with it; whoever stops the service ends the workers.
-    os._exit(0)
 
 
 if __name__ == "__main__":

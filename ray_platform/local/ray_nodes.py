@@ -17,15 +17,15 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray_platform
-from ray_platform.clients.ray_cluster import is_ready
+from ray_platform.clients.ray_cluster import describe_cluster, is_ready
 from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.core.errors import LocalServiceError, RayError
-from ray_platform.core.ray_spec import local_autoscaling, spec_digest, worker_groups
+from ray_platform.core.ray_spec import WorkerGroup, local_autoscaling, spec_digest, worker_groups
 from ray_platform.local import processes
 from ray_platform.settings import Environment, Settings, child_environment
 
@@ -108,7 +108,7 @@ def ensure_ray(settings: Settings, environment: Environment) -> RayCluster:
             ],
             env=_environment(cluster.token_path),
             ports=_ports(settings),
-            ready=lambda: is_ready(cluster.address, cluster.token_path),
+            ready=lambda: _has_its_workers(cluster, groups),
             timeout_seconds=timeout_seconds,
             cwd=settings.home / "ray",
         )
@@ -146,6 +146,17 @@ def _stop(settings: Settings) -> bool:
     if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
         shutil.rmtree(folder, ignore_errors=True)
     return was_running
+
+
+def _has_its_workers(cluster: RayCluster, groups: Sequence[WorkerGroup]) -> bool:
+    """Whether the head takes jobs and each group has at least its least number of workers."""
+    if not is_ready(cluster.address, cluster.token_path):
+        return False
+    up = describe_cluster(cluster.address, cluster.token_path).up()
+    if lacking := [group.name for group in groups if up.get(group.name, 0) < group.min]:
+        # The reason that a timeout shows.
+        raise RayError(f"worker groups below their least size: {', '.join(lacking)}")
+    return True
 
 
 def _require_no_jobs(cluster: RayCluster) -> None:
