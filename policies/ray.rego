@@ -149,6 +149,7 @@ groups := [found |
 		"pool": pool_of(group, object.get(pod, "nodeSelector", {})),
 		"max": object.get(group, "maxReplicas", "not set"),
 		"hosts": object.get(group, "numOfHosts", 1),
+		"nodes": nodes_of(group),
 		"gpus": gpus_of(pod),
 	}
 ]
@@ -160,21 +161,25 @@ pool_of(group, selector) := selector["ray-platform/node-pool"] if {
 	selector["eks.amazonaws.com/nodegroup"]
 } else := object.get(group, "groupName", "?")
 
-sized_groups := [sized |
+# A group's greatest number of pods, or null when the manifest does not tell it.
+nodes_of(group) := object.get(group, "maxReplicas", null) * object.get(group, "numOfHosts", 1) if {
+	is_number(object.get(group, "maxReplicas", null))
+	is_number(object.get(group, "numOfHosts", 1))
+} else := null
+
+sized_groups := [group |
 	some group in groups
-	nodes := group.max * group.hosts
-	sized := object.union(group, {"nodes": nodes})
+	is_number(group.nodes)
 ]
 
 pool_size := array.concat(
 	array.concat(
 		[v |
 			some group in groups
-			some key in ["max", "hosts"]
-			not is_number(group[key])
+			not is_number(group.nodes)
 			v := violation("ray-pool-size", group.resource, sprintf(
-				"%s is %v",
-				[{"max": "maxReplicas", "hosts": "numOfHosts"}[key], group[key]],
+				"maxReplicas is %v and numOfHosts %v",
+				[group.max, group.hosts],
 			))
 		],
 		[v |
@@ -252,7 +257,7 @@ copies_of(document) := document.spec.replicas if {
 
 unusable_settings := array.concat(
 	[v |
-		not object.get(data.policy.environments, environment, null)
+		not object.get(data.policy.environments, environment, false)
 		v := violation("ray-environment", "manifests", sprintf("environment %s has no numbers in data.json", [environment]))
 	],
 	[v |

@@ -139,7 +139,7 @@ deletion := [v |
 
 unusable_settings := array.concat(
 	[v |
-		not object.get(data.policy.environments, environment, null)
+		not object.get(data.policy.environments, environment, false)
 		v := violation("environment", "plan", sprintf("environment %s has no numbers in data.json", [environment]))
 	],
 	[v |

@@ -122,7 +122,7 @@ class PolicyEngine:
             SettingsError: a policy file is wrong.
         """
         interpreter = self.interpreter()
-        interpreter.set_input(_escaped(asked))
+        interpreter.set_input(escaped(asked))
         found = [
             *self._ask(interpreter, f"data.{package}.unusable_settings"),
             *self._ask(interpreter, f"data.{package}.findings"),
@@ -233,14 +233,14 @@ class PolicyEngine:
             )
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """Text as rego-cpp holds it: escaped as in JSON, or ``this["gpu"]`` breaks its output."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)[1:-1]
     if isinstance(value, Mapping):
-        return {_escaped(key): _escaped(item) for key, item in value.items()}
+        return {escaped(key): escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_escaped(item) for item in value]
+        return [escaped(item) for item in value]
     return value
 
 
