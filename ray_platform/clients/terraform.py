@@ -78,6 +78,8 @@ class Terraform:
     ) -> None:
         self.settings = settings
         self.environment = environment
+        self.variables_file = environment.variables_file
+        self.lock_timeout = LOCK_TIMEOUT
         self._commit = tag_value(commit)
         self._repository = tag_value(repository)
         self._progress = progress or (lambda line: None)
@@ -142,7 +144,7 @@ class Terraform:
             TerraformError: anything else that Terraform says.
         """
         arguments = ["plan", "-input=false", "-no-color", "-detailed-exitcode", f"-out={out}"]
-        arguments += [f"-lock-timeout={LOCK_TIMEOUT}", *self._variables()]
+        arguments += [f"-lock-timeout={self.lock_timeout}", *self._variables()]
         arguments += ["-destroy"] if destroy else []
         arguments += ["-refresh-only"] if refresh_only else []
         arguments += [f"-target={target}" for target in targets]
@@ -163,7 +165,7 @@ class Terraform:
             StateError: the state is locked, or cannot be read or written.
             TerraformError: a resource failed; what was made before stays in the state.
         """
-        base = ["-input=false", "-json", f"-lock-timeout={LOCK_TIMEOUT}"]
+        base = ["-input=false", "-json", f"-lock-timeout={self.lock_timeout}"]
         self._call_json("apply", [*base, str(plan_file)])
         if self.state().resources:
             self._progress("Reading back what was applied")
@@ -210,7 +212,7 @@ class Terraform:
 
     def _variables(self) -> list[str]:
         return [
-            f"-var-file={self.environment.variables_file}",
+            f"-var-file={self.variables_file}",
             f"-var=emulator={str(self.environment.cloud.emulator).lower()}",
             f"-var=repository={self._repository}",
             f"-var=commit={self._commit}",
@@ -250,7 +252,7 @@ class Terraform:
             raise told(
                 finished,
                 call=arguments[0],
-                variables_file=self.environment.variables_file,
+                variables_file=self.variables_file,
                 state=self._state_place(),
             )
         return finished
@@ -276,7 +278,7 @@ class Terraform:
                 diagnostics,
                 fallback=finished.errors.strip()[-500:],
                 call=call,
-                variables_file=self.environment.variables_file,
+                variables_file=self.variables_file,
                 state=self._state_place(),
             )
 

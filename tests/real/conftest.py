@@ -1,0 +1,90 @@
+"""Expensive things that real tests share: a running emulator, and `local` applied in it."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ray_platform.clients.state_bucket import ensure_state_bucket
+from ray_platform.clients.terraform import PlanOutput, Terraform
+from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
+from ray_platform.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class AppliedLocal:
+    """`local`, applied from nothing. Who changes the emulator puts it back.
+
+    ``terraform`` carries the commit that was applied; ``first_plan`` is the plan that created everything.
+    """
+
+    settings: Settings
+    emulator: Emulator
+    terraform: Terraform
+    first_plan: PlanOutput
+    progress: tuple[str, ...]
+
+    def at_commit(self, commit: str) -> Terraform:
+        """Terraform on the same environment, at another commit."""
+        return make_terraform(self.settings, self.emulator, "local", commit=commit)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_settings(home: Path, port: int | None = None) -> Settings:
+    """Settings of this checkout with a home and a port of its own."""
+    return Settings(ROOT, home, {"RAY_PLATFORM_PORT_BASE": str(port or free_port())})
+
+
+def make_terraform(
+    settings: Settings, emulator: Emulator, name: str, *, commit: str = "0a1b2c3"
+) -> Terraform:
+    """Terraform on one environment against the emulator, its state bucket made."""
+    environment = settings.environment(name)
+    ensure_state_bucket(emulator.client("s3"), environment.state.bucket, environment.region)
+    return Terraform(
+        settings, environment, env=emulator.env, commit=commit, repository="ray-platform"
+    )
+
+
+@pytest.fixture(scope="session")
+def emulator_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return make_settings(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def emulator(emulator_settings: Settings) -> Iterator[Emulator]:
+    """A running AWS emulator in a home of its own."""
+    yield ensure_emulator(emulator_settings)
+    stop_emulator(emulator_settings)
+
+
+@pytest.fixture(scope="session")
+def applied_local(
+    emulator_settings: Settings, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> AppliedLocal:
+    """The `local` environment, planned and applied from nothing."""
+    said: list[str] = []
+    environment = emulator_settings.environment("local")
+    ensure_state_bucket(emulator.client("s3"), environment.state.bucket, environment.region)
+    terraform = Terraform(
+        emulator_settings,
+        environment,
+        env=emulator.env,
+        commit="0a1b2c3",
+        repository="ray-platform",
+        progress=said.append,
+    )
+    terraform.init()
+    plan = terraform.plan(tmp_path_factory.mktemp("plans") / "first.tfplan")
+    terraform.apply(plan.file)
+    return AppliedLocal(emulator_settings, emulator, terraform, plan, tuple(said))
