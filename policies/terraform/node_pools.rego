@@ -74,22 +74,19 @@ over_limit(id, counted, limit) := array.concat(
 		))
 	],
 	[v |
-		sizes := [[0 - size, pool.address] |
+		sized := [pool |
 			some pool in counted
-			size := pool.scaling.max_size
-			is_number(size)
-			size > 0
+			is_number(pool.scaling.max_size)
+			pool.scaling.max_size > 0
 		]
-		total := sum([size | some pair in sizes; size := 0 - pair[0]])
+		total := sum([pool.scaling.max_size | some pool in sized])
 		total > limit
-		largest := array.slice(sort(sizes), 0, 10)
-		v := violation(id, largest[0][1], sprintf(
+		most := max([pool.scaling.max_size | some pool in sized])
+		largest := sort([pool.address | some pool in sized; pool.scaling.max_size == most])
+		parts := sort([sprintf("%s: %d", [pool.address, pool.scaling.max_size]) | some pool in sized])
+		v := violation(id, largest[0], sprintf(
 			"max_size sums to %d over %d pools (%s); at most %d are allowed in %s",
-			[
-				total, count(sizes),
-				listed([sprintf("%s: %d", [size[1], 0 - size[0]]) | some size in largest]),
-				limit, environment,
-			],
+			[total, count(sized), listed(array.slice(parts, 0, 10)), limit, environment],
 		))
 	],
 )
@@ -140,7 +137,8 @@ all_types_told(r) if {
 	count(types) == count(group_types(r))
 }
 
-sets_type(r) if object.get(r.change.after, "instance_type", null) != null
+# The provider reads an unset type back as an empty text.
+sets_type(r) if not object.get(r.change.after, "instance_type", null) in {null, ""}
 
 sets_type(r) if unknown(r).instance_type == true
 

@@ -7,6 +7,7 @@ without an answer are errors, never an empty list of violations.
 import functools
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ _NUMBERS: Mapping[str, type] = {
 }
 
 
+_PACKAGES = ("terraform", "ray")
+_ENTRIES = ("rules", "unusable_settings", "findings")
+
+
 class PolicyEngine:
     """The policies of one folder: every ``*.rego`` below it but the tests, and ``data.json``.
 
@@ -46,6 +51,8 @@ class PolicyEngine:
 
     def __init__(self, policy_root: Path) -> None:
         self.policy_root = policy_root
+        # One interpreter holds one input at a time.
+        self._lock = threading.Lock()
 
     @functools.cached_property
     def bundle_digest(self) -> str:
@@ -108,9 +115,7 @@ class PolicyEngine:
 
     def rules(self, package: str) -> Mapping[str, Mapping[str, str]]:
         """The catalogue of a package: rule id -> ``what``, ``why``, ``fix``."""
-        rules: Mapping[str, Mapping[str, str]] = self._ask(
-            self.interpreter(), f"data.{package}.rules"
-        )
+        rules: Mapping[str, Mapping[str, str]] = self._answers({}, f"{package}/rules")[0]
         return rules
 
     def evaluate(self, package: str, asked: Mapping[str, Any]) -> Verdict:
@@ -121,13 +126,8 @@ class PolicyEngine:
         Raises:
             SettingsError: a policy file is wrong.
         """
-        interpreter = self.interpreter()
-        interpreter.set_input(escaped(asked))
-        found = [
-            *self._ask(interpreter, f"data.{package}.unusable_settings"),
-            *self._ask(interpreter, f"data.{package}.findings"),
-        ]
-        return read_verdict(found, self.bundle_digest)
+        answers = self._answers(asked, f"{package}/unusable_settings", f"{package}/findings")
+        return read_verdict([found for answer in answers for found in answer], self.bundle_digest)
 
     def interpreter(self, extra: Mapping[str, str] | None = None) -> Any:
         """A new `regopy.Interpreter`: the rules, their data and ``extra`` modules (name -> text).
@@ -148,25 +148,39 @@ class PolicyEngine:
         interpreter.add_data_json(self._data_text)
         return interpreter
 
-    def _ask(self, interpreter: Any, query: str) -> Any:
+    @functools.cached_property
+    def _compiled(self) -> tuple[Any, Any]:
+        """The rules, compiled once: compiling takes 70 ms, a query of what is compiled 1 ms."""
         import regopy
 
+        interpreter = self.interpreter()
+        entries = [f"{package}/{rule}" for package in _PACKAGES for rule in _ENTRIES]
         try:
-            output = interpreter.query(query)
-            if output.ok() and output.results and output.results[0].expressions:
-                return output.results[0].expressions[0]
-            # str() of an output that is not ok crashes the process.
-            reason = "it is undefined" if output.ok() else "a rule cannot be evaluated"
-        except json.JSONDecodeError:
-            # regopy parses whatever rego-cpp answers, also its own error nodes.
-            reason = "a rule calls a function that does not exist, or an outcome is ambiguous"
+            bundle = interpreter.build(None, entries)
         except regopy.RegoError as error:
-            reason = str(error)
-        raise SettingsError(
-            f"the policies give no answer to {query}: {reason}",
-            where=str(self.policy_root),
-            fix="mend the rules; `opa check policies` or tests/policies find the line",
-        )
+            raise _undecided(self.policy_root, str(error)) from error
+        if not bundle.ok():
+            raise _undecided(self.policy_root, "they do not compile")
+        return interpreter, bundle
+
+    def _answers(self, asked: Mapping[str, Any], *entries: str) -> list[Any]:
+        import regopy
+
+        with self._lock:
+            interpreter, bundle = self._compiled
+            interpreter.set_input(escaped(asked))
+            answers = []
+            for entry in entries:
+                try:
+                    output = interpreter.query_bundle_entrypoint(bundle, entry)
+                except (regopy.RegoError, json.JSONDecodeError) as error:
+                    # regopy parses whatever rego-cpp answers, also its own error nodes.
+                    raise _undecided(self.policy_root, f"{entry}: {error}") from error
+                # str() of an output that is not ok crashes the process: only ok() is asked.
+                if not (output.ok() and output.results and output.results[0].expressions):
+                    raise _undecided(self.policy_root, f"{entry} is undefined")
+                answers.append(output.results[0].expressions[0])
+        return answers
 
     @functools.cached_property
     def _texts(self) -> Mapping[str, str]:
@@ -231,6 +245,14 @@ class PolicyEngine:
                 where=str(path),
                 fix=f"use one of: {', '.join(sorted(_NUMBERS))}",
             )
+
+
+def _undecided(root: Path, reason: str) -> SettingsError:
+    return SettingsError(
+        f"the policies give no answer: {' '.join(reason.split())[:300]}",
+        where=str(root),
+        fix="mend the rules; `opa check policies` or tests/policies find the line",
+    )
 
 
 def escaped(value: Any) -> Any:
