@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_platform.clients.provider_mirror import find_mirror
+from ray_platform.clients.provider_mirror import find_provider_mirror
 from ray_platform.clients.terraform import terraform_version
 from ray_platform.core.errors import PlatformError
 from ray_platform.local import processes
@@ -66,7 +66,7 @@ def _terraform(settings: Settings) -> Finding:
 
 def _provider(settings: Settings) -> Iterator[Finding]:
     try:
-        mirror = find_mirror(settings)
+        mirror = find_provider_mirror(settings.provider_dir)
     except PlatformError as error:
         yield Finding("Provider", False, error.what, error.fix)
         return
@@ -132,4 +132,3 @@ def _credentials() -> Finding:
         return Finding("AWS", True, who.split(":")[-1])
     except Exception as error:  # botocore raises many kinds; each means: no use of AWS from here
         return Finding("AWS", False, str(error), "sign in by OIDC or SSO: docs/environments.md")
-

@@ -60,6 +60,14 @@ class Ray(_Section):
     ready_timeout_seconds: float = Field(900, gt=0)
 
 
+class Burst(_Section):
+    """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights."""
+
+    phases: tuple[int, ...] = Field((2, 5, 10, 8, 4, 2), min_length=1)
+    task_seconds: float = Field(6.0, gt=0)
+    seed: int = Field(7, ge=0)
+
+
 class Approval(_Section):
     """How many people must approve a plan before it is applied; 0 means automatic."""
 
@@ -86,6 +94,7 @@ class EnvironmentFile(_Section):
     state: State
     artifacts: Artifacts
     ray: Ray
+    burst: Burst = Burst()
     approval: Approval
     budget: Budget
     watch: Watch
@@ -102,6 +111,7 @@ class Environment:
         self.state = file.state
         self.artifacts = file.artifacts
         self.ray = file.ray
+        self.burst = file.burst
         self.approval = file.approval
         self.budget = file.budget
         self.watch = file.watch

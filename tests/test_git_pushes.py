@@ -175,7 +175,9 @@ def test_the_digest_of_uncommitted_changes_follows_their_content(repository: Rep
     assert one != two
 
 
-def test_a_checkout_of_a_commit_is_whole_and_done_once(repository: Repository, tmp_path: Path) -> None:
+def test_a_checkout_of_a_commit_is_whole_and_done_once(
+    repository: Repository, tmp_path: Path
+) -> None:
     one = repository.commit("terraform/main.tf", "a")
     repository.commit("terraform/main.tf", "b")
     folder = Git(repository.folder).checkout(one, tmp_path / "trees" / one)

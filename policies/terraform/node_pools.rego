@@ -148,8 +148,8 @@ chooses_by_attribute(r) if unknown(r).instance_requirements == true
 
 node_kind := array.concat(
 	[v |
-		some r in judged
-		r.type in settings.refused_node_kinds
+		some kind in settings.refused_node_kinds
+		some r in of(kind)
 		v := violation("node-kind", r.address, sprintf("%s makes nodes outside of the node pools", [r.type]))
 	],
 	[v |

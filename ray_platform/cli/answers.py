@@ -139,7 +139,9 @@ def lineage(run_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--infra-version", metavar="V", help="Only runs that ran on it (6 characters or more).")
+@click.option(
+    "--infra-version", metavar="V", help="Only runs that ran on it (6 characters or more)."
+)
 @click.option("--limit", default=50, show_default=True, help="How many at the most, newest first.")
 @json_option
 def runs(infra_version: str | None, limit: int, as_json: bool) -> None:

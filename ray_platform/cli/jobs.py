@@ -13,6 +13,7 @@ import yaml
 from dagster._core.instance import InstanceRef
 
 from ray_platform.core.errors import PlatformError, Refused
+from ray_platform.progress import stdout_as_progress
 from ray_platform.settings import Settings, load_settings
 
 #: Which process a run of the command lives in, so that a later one can tell a dead run from a live one.
@@ -94,13 +95,14 @@ def run_job(
     _bury_dead_runs(instance)
     job = defs().resolve_job_def(name)
     level = logging.WARNING if quiet else logging.INFO
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=partition,
-        raise_on_error=False,
-        tags={**(tags or {}), PROCESS_TAG: _process()},
-        run_config={"loggers": {"progress": {"config": {"level": level}}}},
-    )
+    with stdout_as_progress():
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            raise_on_error=False,
+            tags={**(tags or {}), PROCESS_TAG: _process()},
+            run_config={"loggers": {"progress": {"config": {"level": level}}}},
+        )
     checks = tuple(
         Check(
             asset=event.asset_key.to_user_string(),
@@ -139,11 +141,7 @@ def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> Pl
             )
         denied = [check for check in checks if not check.passed]
         if denied and data.error and "AssetCheckFailed" in str(data.error.cls_name):
-            return _RunRefused(
-                "; ".join(f"{check.name}: {check.description or 'no'}" for check in denied),
-                where=", ".join(sorted({check.asset for check in denied})),
-                fix=f"the checks' metadata in run {result.run_id} says more",
-            )
+            return _denial(denied, result.run_id)
         if data.error:
             error = data.error.cause or data.error
             return _RunFailed(
@@ -152,6 +150,23 @@ def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> Pl
                 fix="this is a failure that the platform does not know: see the run's log, report it",
             )
     return _RunFailed("the run failed without a reason", where=f"run {result.run_id}")
+
+
+def _denial(denied: list[Check], run_id: str) -> PlatformError:
+    """One message for the checks that said no: each violation of a policy, each check's own words."""
+    said, fixes = [], []
+    for check in denied:
+        violations = check.metadata.get("violations") or []
+        for item in violations:
+            said.append(f"[{item['id']}] {item['resource']}: {item['message']}")
+            fixes.append(str(item["fix"]))
+        if not violations:
+            said.append(f"{check.name}: {check.description or 'no'}")
+    return _RunRefused(
+        "; ".join(said),
+        where=", ".join(sorted({check.asset for check in denied})),
+        fix="; ".join(dict.fromkeys(fixes)) or f"the checks' metadata in run {run_id} says more",
+    )
 
 
 def _storage_in(settings: Settings, base: Path) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from ray_platform.settings import load_settings
 
 @click.command()
 @json_option
-@click.option("--env", "env", default="local", show_default=True, metavar="E", help="The environment.")
+@click.option(
+    "--env", "env", default="local", show_default=True, metavar="E", help="The environment."
+)
 def doctor(as_json: bool, env: str) -> None:
     """Check this machine before anything is changed: tools, provider, ports, memory, disk.
 

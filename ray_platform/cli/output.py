@@ -35,7 +35,11 @@ def print_json(value: Any) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[int] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    numbers: Sequence[int] = (),
 ) -> None:
     """A table on stdout; ``numbers`` are the columns to align right."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")

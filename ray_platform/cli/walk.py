@@ -69,7 +69,9 @@ def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[s
         "loss": burst["loss"],
         "node_seconds": burst["node-seconds"],
         "burst_usd": burst["US dollars"],
-        "cost": {key: value for key, value in cost.facts["daily_cost_report"].items() if "USD" in key},
+        "cost": {
+            key: value for key, value in cost.facts["daily_cost_report"].items() if "USD" in key
+        },
         "drift": drift.facts["drift_report"]["summary"],
     }
 
@@ -81,7 +83,9 @@ def _print_summary(answer: dict[str, Any]) -> None:
     ]
     say("")
     table(
-        "Burst run: workers of each phase", ("phase", "wanted", "reached", "seconds"), phases,
+        "Burst run: workers of each phase",
+        ("phase", "wanted", "reached", "seconds"),
+        phases,
         numbers=(1, 2, 3),
     )
     dirty = " with uncommitted changes" if answer["dirty"] else ""
@@ -198,7 +202,9 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"the file cannot be read: {error.strerror}", where=str(file), fix="name a readable file"
+            f"the file cannot be read: {error.strerror}",
+            where=str(file),
+            fix="name a readable file",
         ) from error
     except ValueError as error:
         raise PlanFormatError(
@@ -336,7 +342,12 @@ def burst(env: str, as_json: bool) -> None:
             f"Burst run {outcome.run_id}",
             ("phase", "wanted", "reached", "seconds"),
             [
-                (p["name"], p["workers_wanted"], p["workers_reached"], f"{p['seconds_to_reach']:.1f}")
+                (
+                    p["name"],
+                    p["workers_wanted"],
+                    p["workers_reached"],
+                    f"{p['seconds_to_reach']:.1f}",
+                )
                 for p in facts["phases"]
             ],
             numbers=(1, 2, 3),
@@ -380,4 +391,6 @@ def destroy(env: str, confirm: str, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        say(f"{env}: {answer['removed']} resources removed; the state before lies in {answer['backup']}")
+        say(
+            f"{env}: {answer['removed']} resources removed; the state before lies in {answer['backup']}"
+        )

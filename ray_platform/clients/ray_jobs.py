@@ -1,6 +1,7 @@
 """Runs jobs on a Ray cluster through its job server, by themselves or in a Dagster Pipes
 session."""
 
+import logging
 import os
 import shlex
 import time
@@ -219,6 +220,8 @@ def pipes_client(
     from dagster_ray.core.pipes import PipesRayJobClient
 
     use_token(token_path)
+    # It tells of uploads and closed connections, on the terminal of whoever started the run.
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
     return PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
 
 

@@ -80,7 +80,9 @@ class Records:
         Raises:
             NotFoundError: none, or several.
         """
-        found = {key.split("/")[2] for key in self.artifacts.store.keys(f"plans/{self.environment}")}
+        found = {
+            key.split("/")[2] for key in self.artifacts.store.keys(f"plans/{self.environment}")
+        }
         matching = sorted(name for name in found if name.startswith(prefix))
         if len(prefix) < MIN_PREFIX or len(matching) != 1:
             raise NotFoundError(
@@ -203,5 +205,3 @@ class Records:
                 fix=f"give at least {MIN_PREFIX} characters of one that `ray-platform status` shows",
             )
         return matching[0]
-
-

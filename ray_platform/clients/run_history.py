@@ -121,7 +121,8 @@ class RunHistory:
                 facts = {
                     name: value.value
                     for name, value in event.metadata.items()
-                    if isinstance(value.value, (int, float, str, bool)) and len(str(value.value)) < 200
+                    if isinstance(value.value, (int, float, str, bool))
+                    and len(str(value.value)) < 200
                 }
                 return facts, str(facts.get("infra version", ""))
         return {}, ""

@@ -129,11 +129,15 @@ def read_plan(data: Any, *, where: str = "plan") -> Plan:
         )
     if version.split(".")[0] != "1":
         raise PlanFormatError(
-            f"the plan has format version {version}; versions 1.x can be read", where=where, fix=_FIX
+            f"the plan has format version {version}; versions 1.x can be read",
+            where=where,
+            fix=_FIX,
         )
     if "resource_changes" not in data and "planned_values" not in data:
         raise PlanFormatError(
-            "this looks like a Terraform state or an empty document, not a plan", where=where, fix=_FIX
+            "this looks like a Terraform state or an empty document, not a plan",
+            where=where,
+            fix=_FIX,
         )
     try:
         changes = tuple(_read_change(item) for item in data.get("resource_changes", []))
@@ -145,9 +149,7 @@ def read_plan(data: Any, *, where: str = "plan") -> Plan:
     return Plan(
         format_version=version,
         terraform_version=str(data.get("terraform_version", "")),
-        variables={
-            name: item.get("value") for name, item in (data.get("variables") or {}).items()
-        },
+        variables={name: item.get("value") for name, item in (data.get("variables") or {}).items()},
         changes=changes,
         drift=drift,
         output_changes=data.get("output_changes") or {},

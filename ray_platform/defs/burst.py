@@ -14,7 +14,7 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import RayError
 from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
-from ray_platform.stages.burst import keep, settle
+from ray_platform.stages.burst import keep, settle, workload_command
 
 
 @dg.asset(
@@ -38,9 +38,7 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             invocation = client.run(
                 context=context,
                 submit_job_params={
-                    "entrypoint": entrypoint(
-                        ["python", site.settings.workload.name, "--run-id", context.run_id]
-                    ),
+                    "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
                     "submission_id": f"burst-{context.run_id}",
                     "runtime_env": {"working_dir": str(site.settings.workload.parent)},
                     "metadata": {"infra_version": ground.infra_version},

@@ -106,7 +106,7 @@ def ensure_ray(settings: Settings, environment: Environment) -> RayCluster:
                 "ray_platform.local.ray_head",
                 str(_file(settings, "head.json")),
             ],
-            env=_environment(cluster.token_path),
+            env=_environment(cluster),
             ports=_ports(settings),
             ready=lambda: _has_its_workers(cluster, groups),
             timeout_seconds=timeout_seconds,
@@ -211,7 +211,7 @@ def _prepare(settings: Settings, config: Mapping[str, object], cluster: RayClust
     _write(_file(settings, "cluster.json"), json.dumps({"spec_digest": cluster.spec_digest}))
 
 
-def _environment(token_path: Path) -> dict[str, str]:
+def _environment(cluster: RayCluster) -> dict[str, str]:
     kept = {name: value for name, value in child_environment().items() if name in _KEPT_VARIABLES}
     return {
         **kept,
@@ -221,7 +221,9 @@ def _environment(token_path: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_path),
+        "RAY_AUTH_TOKEN_PATH": str(cluster.token_path),
+        # Else a job joins whichever cluster Ray finds first on this machine.
+        "RAY_ADDRESS": cluster.gcs_address,
         # Ray takes the machine's outward address for 127.0.0.1 unless it may not form clusters.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_FAKE_CLUSTER": "1",

@@ -10,10 +10,11 @@ from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotFoundError, RayError, StalePlan
 from ray_platform.core.ledger import Ledger
+from ray_platform.core.ray_spec import HEAD_GROUP, worker_groups
 from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
 from ray_platform.stages.ray_cluster import render
-from ray_platform.stages.site import Site
+from ray_platform.stages.site import RayEndpoint, Site
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,37 @@ def settle(site: Site) -> Ground:
     if version is None:
         raise NotFoundError(f"nothing is applied in {site.name}", fix=again)
     return Ground(version, site.records.manifest(version))
+
+
+def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str]:
+    """The workload's command line, run in its own folder on the cluster.
+
+    A task takes all CPUs of a worker, so that each has a worker of its own; how many those are, the
+    workers that are up say, or else the node pools.
+    """
+    seen = [
+        int(node.resources.get("CPU", 0))
+        for node in endpoint.info.nodes
+        if node.is_up and node.group != HEAD_GROUP and not node.resources.get("GPU")
+    ]
+    specified = [group.cpus for group in worker_groups(site.environment.node_pools)]
+    wanted = site.environment.burst
+    return [
+        "python",
+        site.settings.workload.name,
+        "--run-id",
+        run_id,
+        "--phases",
+        ",".join(str(workers) for workers in wanted.phases),
+        "--task-seconds",
+        str(wanted.task_seconds),
+        "--seed",
+        str(wanted.seed),
+        "--cpus-per-worker",
+        str(min(seen or specified)),
+        "--reach-timeout",
+        str(site.environment.ray.ready_timeout_seconds),
+    ]
 
 
 def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:

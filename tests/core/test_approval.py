@@ -24,7 +24,9 @@ def test_two_people_are_enough_where_two_are_required() -> None:
 @pytest.mark.parametrize("again", ["alice", "Alice", " alice "])
 def test_one_person_twice_is_one_person(again: str) -> None:
     with pytest.raises(NotApproved, match="1 of 2 approvals"):
-        require([ALICE, replace(ALICE, by=again, at="2026-11-21T12:00:00+00:00")], required=2, **BINDING)
+        require(
+            [ALICE, replace(ALICE, by=again, at="2026-11-21T12:00:00+00:00")], required=2, **BINDING
+        )
 
 
 @pytest.mark.parametrize(

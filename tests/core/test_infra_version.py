@@ -64,5 +64,8 @@ def test_another_commit_with_the_same_content_is_the_same_infrastructure() -> No
 
 
 def test_what_moves_by_itself_is_left_out_of_a_modules_content() -> None:
-    group = {"scaling_config": [{"min_size": 2, "desired_size": 4}], "tags_all": {"commit": "c", "repo": "r"}}
+    group = {
+        "scaling_config": [{"min_size": 2, "desired_size": 4}],
+        "tags_all": {"commit": "c", "repo": "r"},
+    }
     assert stable(group) == {"scaling_config": [{"min_size": 2}], "tags_all": {"repo": "r"}}

@@ -1,0 +1,239 @@
+"""The whole walk, for real: Terraform against the emulator, Rego, an autoscaling Ray cluster, Dagster."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.checkout import Checkout
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+PORT_BASE = 5700
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A checkout that has gone up, and what `up` said."""
+
+    checkout: Checkout
+    commit: str
+    answer: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    """`ray-platform up` in a fresh checkout, as a newcomer runs it."""
+    checkout = Checkout(tmp_path_factory.mktemp("walk"), PORT_BASE)
+    try:
+        commit = checkout._run_git(checkout.folder, "rev-parse", "HEAD").strip()
+        done = checkout.run("up", "--json")
+        assert done.code == 0, done.err
+        yield Walked(checkout, commit, done.json)
+    finally:
+        ended = checkout.run("down")
+        assert ended.code == 0, ended.err
+
+
+def test_up_reaches_the_workers_of_all_six_phases(walked: Walked) -> None:
+    phases = walked.answer["phases"]
+    assert [phase["workers_wanted"] for phase in phases] == [2, 5, 10, 8, 4, 2]
+    assert [phase["workers_reached"] for phase in phases] == [2, 5, 10, 8, 4, 2]
+    assert walked.answer["commit"] == walked.commit
+    assert walked.answer["drift"] == "none"
+    assert walked.answer["node_seconds"] > 0
+    assert walked.answer["burst_usd"] > 0
+
+
+def test_lineage_leads_from_the_run_to_its_infrastructure_and_back(walked: Walked) -> None:
+    run_id, version = walked.answer["run_id"], walked.answer["infra_version"]
+    lineage = walked.checkout.run("lineage", run_id[:8], "--json").json
+    assert (lineage["run_id"], lineage["infra_version"]) == (run_id, version)
+    assert lineage["commit"] == walked.commit
+    assert len(lineage["plan_digest"]) == 64
+    assert lineage["state_lineage"]
+    assert lineage["state_serial"] > 0
+    assert set(lineage["modules"]) == {"vpc", "eks_cluster", "node_pools", "storage"}
+    assert len(lineage["ray"]["chart_digest"]) == 64
+    assert lineage["ray"]["version"] == "2.60.0"
+    found = walked.checkout.run("runs", "--infra-version", version[:12], "--json").json
+    assert run_id in [run["run_id"] for run in found["runs"]]
+
+
+def test_status_gives_the_addresses_of_what_runs(walked: Walked) -> None:
+    status = walked.checkout.run("status", "--json").json
+    assert status["infra_version"] == walked.answer["infra_version"]
+    assert status["emulator"] == f"http://127.0.0.1:{PORT_BASE}"
+    assert status["ray"] == f"http://127.0.0.1:{PORT_BASE + 2}"
+
+
+def test_the_days_cost_sums_to_the_cent(walked: Walked) -> None:
+    report = walked.checkout.run("cost", "--json").json
+    assert sum(part["cents"] for part in report["parts"]) == report["total_cents"]
+    assert sum(report["cents_by_kind"].values()) == report["total_cents"]
+    assert walked.answer["run_id"] in [part["run_id"] for part in report["parts"]]
+
+
+def test_too_many_gpu_nodes_are_denied_and_nothing_is_applied(walked: Walked) -> None:
+    checkout = walked.checkout
+    before = checkout.run("status", "--json").json
+    checkout.replace("terraform/environments/local.tfvars", "max_size       = 5", "max_size       = 11")
+    try:
+        denied = checkout.run("plan", "--env", "local", "--json")
+        refused = checkout.run("apply", "--env", "local")
+    finally:
+        checkout.replace(
+            "terraform/environments/local.tfvars", "max_size       = 11", "max_size       = 5"
+        )
+    assert denied.code == 2
+    (violation,) = denied.json["violations"]
+    assert "gpu" in violation["id"].lower()
+    assert "11" in violation["message"]
+    assert "node_group" in violation["resource"] or "node" in violation["resource"]
+    assert refused.code == 2
+    after = checkout.run("status", "--json").json
+    assert (after["state_serial"], after["infra_version"]) == (
+        before["state_serial"],
+        before["infra_version"],
+    )
+
+
+TICK_AND_RUN = """
+import json, sys
+import dagster as dg
+from ray_platform.cli.jobs import open_instance
+from ray_platform.definitions import defs
+from ray_platform.defs.git import git_pushes
+
+instance = open_instance()
+context = dg.build_sensor_context(
+    instance=instance, cursor=sys.argv[1] or None, definitions=defs()
+)
+result = git_pushes(context)
+ran = []
+for request in result.run_requests or []:
+    job = defs().resolve_job_def("up").get_subset(
+        asset_selection=set(request.asset_selection),
+        asset_check_selection=set(request.asset_check_keys),
+    )
+    done = job.execute_in_process(
+        instance=instance,
+        partition_key=request.partition_key,
+        tags=request.tags,
+        raise_on_error=False,
+    )
+    ran.append({"run_key": request.run_key, "run_id": done.run_id, "success": done.success})
+print(json.dumps({"cursor": result.cursor, "ran": ran, "skip": str(result.skip_reason)}))
+"""
+
+
+def tick(checkout: Checkout, cursor: str = "") -> dict[str, Any]:
+    """One tick of the sensor, whose run requests are executed as the daemon would."""
+    done = checkout.python("-c", TICK_AND_RUN, cursor)
+    assert done.code == 0, done.err
+    answer: dict[str, Any] = json.loads(done.out.splitlines()[-1])
+    return answer
+
+
+def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
+    walked: Walked,
+) -> None:
+    checkout = walked.checkout
+    first = tick(checkout)
+    assert first["ran"] == []
+    checkout.replace("environments/local.toml", "[2, 5, 10, 8, 4, 2]", "[2, 3]")
+    checkout.replace("environments/local.toml", "task_seconds = 6", "task_seconds = 1")
+    checkout.replace("terraform/environments/local.tfvars", "max_size       = 10", "max_size       = 9")
+    commit = checkout.commit("A smaller CPU pool")
+    second = tick(checkout, first["cursor"])
+    assert [(ran["run_key"], ran["success"]) for ran in second["ran"]] == [
+        (f"{commit}-local", True)
+    ]
+    assert tick(checkout, second["cursor"])["ran"] == []
+
+    burst = checkout.run("burst", "--env", "local", "--json")
+    assert burst.code == 0, burst.err
+    after = burst.json
+    assert after["infra_version"] != walked.answer["infra_version"]
+    lineage = checkout.run("lineage", after["run_id"], "--json").json
+    assert lineage["commit"] == commit
+
+    diff = checkout.run("diff", walked.answer["run_id"], after["run_id"], "--json").json
+    assert not diff["same"]
+    named = {(d["subject"], d["attribute"]): (d["before"], d["after"]) for d in diff["differences"]}
+    assert named.pop(("variables", "node_pools.cpu.max_size")) == (10, 9)
+    assert named.pop(("ray values", "workerGroups.cpu.maxReplicas")) == (10, 9)
+    sizes = {pair: what for what, pair in named.items() if what[1].endswith("max_size")}
+    assert set(sizes) == {(10, 9)}
+    assert all('["cpu"]' in subject for subject, _ in named), named
+
+
+def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked) -> None:
+    checkout = walked.checkout
+    before = checkout.run("status", "--json").json
+    again = checkout.run("up", "--json")
+    assert again.code == 0, again.err
+    assert again.json["plan"] == "0 to create, 0 to update, 0 to replace, 0 to delete"
+    assert again.json["infra_version"] == before["infra_version"]
+
+
+def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
+    checkout = walked.checkout
+    ec2 = emulator_client("ec2")
+    groups = ec2.describe_security_groups(
+        Filters=[{"Name": "tag:environment", "Values": ["local"]}]
+    )["SecurityGroups"]
+    group = next(g for g in groups if g["IpPermissions"])
+    opened = {
+        "GroupId": group["GroupId"],
+        "IpPermissions": [
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 22,
+                "ToPort": 22,
+                "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+            }
+        ],
+    }
+    ec2.authorize_security_group_ingress(**opened)
+    try:
+        drifted = checkout.run("drift", "--env", "local", "--json")
+    finally:
+        ec2.revoke_security_group_ingress(**opened)
+    assert drifted.code == 2
+    major = [item for item in drifted.json["items"] if item["severity"] == "major"]
+    assert any("aws_security_group" in item["address"] for item in major)
+    assert any("0.0.0.0/0" in json.dumps(item["after"]) for item in major)
+
+
+def emulator_client(service: str) -> Any:
+    import boto3
+
+    return boto3.client(
+        service,
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{PORT_BASE}",
+        aws_access_key_id="emulator",
+        aws_secret_access_key="emulator",
+    )
+
+
+def test_destroy_asks_twice_saves_the_state_and_leaves_nothing(walked: Walked) -> None:
+    checkout = walked.checkout
+    refused = checkout.run("destroy", "--env", "local", "--confirm", "dev")
+    assert refused.code == 2
+    assert "nothing was removed" in refused.err
+    done = checkout.run("destroy", "--env", "local", "--confirm", "local", "--json")
+    assert done.code == 0, done.err
+    assert done.json["removed"] > 30
+    saved = json.loads(Path(done.json["backup"]).read_text(encoding="utf-8"))
+    assert len(saved["resources"]) > 30
+    assert os.stat(done.json["backup"]).st_mode & 0o077 == 0
+    assert checkout.run("status", "--json").json["infra_version"] is None
+    after = checkout.run("burst", "--env", "local")
+    assert after.code == 1
+    assert "nothing is applied in local" in after.err
