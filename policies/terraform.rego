@@ -25,11 +25,18 @@ deny contains found if some found in unusable_settings
 
 deny contains found if some found in findings
 
-findings := [finding |
+findings := array.concat(findings_of_each, findings_of_whole)
+
+# What can be said of one resource without the others: a large plan may be asked in parts, since rego-cpp
+# stops a query that takes too many steps.
+findings_of_each := array.concat(required_tags, deletion)
+
+# What needs to see every resource of the types in `policy.fields`.
+findings_of_whole := [finding |
 	some found in [
-		cpu_nodes, gpu_nodes, instance_type, node_kind, volume_encryption,
-		bucket_encryption, secret_encryption, log_encryption, required_tags, public_node,
-		public_endpoint, bucket_public, imdsv2, deletion, gpu_taint, gpu_scale_to_zero,
+		cpu_nodes, gpu_nodes, instance_type, node_kind, volume_encryption, bucket_encryption,
+		secret_encryption, log_encryption, public_node, public_endpoint, bucket_public, imdsv2,
+		gpu_taint, gpu_scale_to_zero,
 	]
 	some finding in found
 ]
@@ -45,14 +52,12 @@ standing := [r |
 	is_object(r.change.after)
 ]
 
-# Looked through once, so that a plan of ten thousand parameters costs one comparison each.
-judged := [r |
+# The standing resources of a type. `input.by_type` (type -> numbers of standing resources), where it is
+# given, saves looking through the whole plan once for each type.
+of(type) := [input.resource_changes[number] | some number in object.get(input.by_type, type, [])] if {
+	input.by_type
+} else := [r |
 	some r in standing
-	data.policy.fields[r.type]
-]
-
-of(type) := [r |
-	some r in judged
 	r.type == type
 ]
 

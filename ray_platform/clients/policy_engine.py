@@ -16,7 +16,7 @@ from ray_platform.core.canonical import digest_files
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import Plan
-from ray_platform.core.policy import Verdict, policy_input, ray_input, read_verdict
+from ray_platform.core.policy import Verdict, policy_input, ray_input, read_verdict, split_input
 
 #: The numbers that the rules of each package need: (name, what it must be).
 _NUMBERS: Mapping[str, type] = {
@@ -36,8 +36,17 @@ _NUMBERS: Mapping[str, type] = {
 }
 
 
-_PACKAGES = ("terraform", "ray")
-_ENTRIES = ("rules", "unusable_settings", "findings")
+#: What is asked of the rules.
+_ENTRIES = (
+    "terraform/rules",
+    "terraform/unusable_settings",
+    "terraform/findings",
+    "terraform/findings_of_each",
+    "terraform/findings_of_whole",
+    "ray/rules",
+    "ray/unusable_settings",
+    "ray/findings",
+)
 
 
 class PolicyEngine:
@@ -92,7 +101,11 @@ class PolicyEngine:
         """
         self._require_numbers(environment)
         asked = policy_input(plan, environment=environment, destroy=destroy, fields=self.fields)
-        return self.evaluate("terraform", asked)
+        whole, parts = split_input(asked, self.fields)
+        found = self._answers(whole, "terraform/unusable_settings", "terraform/findings_of_whole")
+        for part in parts:
+            found += self._answers(part, "terraform/findings_of_each")
+        return read_verdict([item for answer in found for item in answer], self.bundle_digest)
 
     def check_ray(
         self,
@@ -154,9 +167,8 @@ class PolicyEngine:
         import regopy
 
         interpreter = self.interpreter()
-        entries = [f"{package}/{rule}" for package in _PACKAGES for rule in _ENTRIES]
         try:
-            bundle = interpreter.build(None, entries)
+            bundle = interpreter.build(None, _ENTRIES)
         except regopy.RegoError as error:
             raise _undecided(self.policy_root, str(error)) from error
         if not bundle.ok():

@@ -140,6 +140,33 @@ def policy_input(
     }
 
 
+def split_input(
+    asked: Mapping[str, Any], fields: Mapping[str, Sequence[str]], *, size: int = 1000
+) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """An input of `policy_input` in parts, since rego-cpp stops a query that takes too many steps.
+
+    Args:
+        asked: The input.
+        fields: Resource type -> the attributes that the rules read.
+        size: Resources in a part, at most.
+
+    Returns:
+        The resources of the types in ``fields``, indexed by type, for ``findings_of_whole``; and all
+        resources in parts, for ``findings_of_each``.
+    """
+    changes = asked["resource_changes"]
+    linked = [item for item in changes if item["type"] in fields]
+    by_type: dict[str, list[int]] = {}
+    for number, item in enumerate(linked):
+        if item["change"]["after"] is not None:
+            by_type.setdefault(item["type"], []).append(number)
+    parts = tuple(
+        {**asked, "resource_changes": changes[start : start + size]}
+        for start in range(0, len(changes), size)
+    )
+    return {**asked, "resource_changes": linked, "by_type": by_type}, parts
+
+
 def _change(change: ResourceChange, kept: Sequence[str] | None) -> dict[str, Any]:
     stands = change.action not in ("delete", "forget")
     return {
