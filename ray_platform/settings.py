@@ -94,7 +94,7 @@ class EnvironmentFile(_Section):
     state: State
     artifacts: Artifacts
     ray: Ray
-    burst: Burst = Burst()
+    burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
     approval: Approval
     budget: Budget
     watch: Watch

@@ -24,8 +24,8 @@ variable "kubernetes_version" {
 
   # Amazon Linux 2023 images exist for these; raise the upper end as EKS adds versions.
   validation {
-    condition     = contains(["1.31", "1.32", "1.33", "1.34"], var.kubernetes_version)
-    error_message = "kubernetes_version must be one that EKS supports: 1.31, 1.32, 1.33 or 1.34."
+    condition     = contains(["1.32", "1.33", "1.34", "1.35"], var.kubernetes_version)
+    error_message = "kubernetes_version must be one that EKS supports: 1.32, 1.33, 1.34 or 1.35."
   }
 }
 

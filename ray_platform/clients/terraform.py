@@ -24,6 +24,8 @@ from ray_platform.settings import Environment, Settings, child_environment
 
 OLDEST_VERSION = (1, 10)
 LOCK_TIMEOUT = "60s"
+#: One line of progress for so many resources that a plan has looked at.
+REFRESHED_STEP = 25
 #: Codes of `plan -detailed-exitcode`.
 _NO_CHANGES, _CHANGES = 0, 2
 
@@ -85,6 +87,7 @@ class Terraform:
         self._progress = progress or (lambda line: None)
         self._folder = settings.home / "terraform" / environment.name
         self._cloud = dict(env)
+        self._refreshed = 0
         self._env = child_variables(child_environment(), env, self.data_dir)
 
     @property
@@ -149,6 +152,7 @@ class Terraform:
         arguments += ["-refresh-only"] if refresh_only else []
         arguments += [f"-target={target}" for target in targets]
         self._progress("Planning")
+        self._refreshed = 0
         finished = self._call(arguments, good=(_NO_CHANGES, _CHANGES))
         shown = self._call(["show", "-json", str(out)])
         return PlanOutput(out, json.loads(shown.output), _readable(finished.output))
@@ -293,7 +297,9 @@ class Terraform:
 
     def _tell(self, line: str) -> None:
         if ": Refreshing state..." in line:
-            self._progress(line.split(" [id=")[0])
+            self._refreshed += 1
+            if self._refreshed % REFRESHED_STEP == 0:
+                self._progress(f"{self._refreshed} resources refreshed")
 
 
 def terraform_version(settings: Settings) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+#: Which commit made a resource.
+COMMIT_TAG = "commit"
 #: ``commit`` is written when a resource is made and ignored afterwards, so the state does not hold it.
 REQUIRED_TAGS = ("repo", "environment", "managed-by")
 

@@ -7,10 +7,10 @@ import dagster as dg
 
 from ray_platform.core.canonical import short
 from ray_platform.core.infra_version import MODULES
-from ray_platform.core.tags import missing_tags
 from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
-from ray_platform.stages.apply import AppliedPlan, apply_plan, by_module
+from ray_platform.stages.apply import AppliedPlan, apply_plan
+from ray_platform.stages.tags import untagged
 
 _DESCRIPTIONS: Mapping[str, str] = {
     "vpc": "The network: three zones, private and public subnets, NAT, endpoints, flow logs.",
@@ -84,23 +84,20 @@ def _metadata(done: AppliedPlan, module: str) -> dict[str, Any]:
             "tags_present",
             asset=module,
             partitions_def=environments,
-            description="Every resource that can bear tags bears repo, environment and managed-by.",
+            description="Every resource that can bear tags bears repo, environment, managed-by and commit.",
         )
         for module in MODULES
     ],
 )
 def tags_present(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     with stage(context) as site:
-        resources = by_module(site.terraform().state())
-        for module in MODULES:
-            missing = missing_tags(resources.get(module, {}), environment=site.name)
+        for module, missing in untagged(site).items():
             yield dg.AssetCheckResult(
                 asset_key=module,
                 check_name="tags_present",
                 passed=not missing,
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={
-                    "resources": len(resources.get(module, {})),
-                    "missing": dg.MetadataValue.json({k: list(v) for k, v in missing.items()}),
+                    "missing": dg.MetadataValue.json({k: list(v) for k, v in missing.items()})
                 },
             )

@@ -81,6 +81,7 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
     import ray._private.node as node
     import ray._private.services as services
     from ray._private.parameter import RayParams
+    from ray._private.utils import write_ray_address
 
     start_process = services.start_ray_process
 
@@ -90,6 +91,9 @@ def run_head(spec: dict[str, Any]) -> NoReturn:
         return start_process(command, process_type, *args, **kwargs)
 
     services.start_ray_process = start_fewer
+    # Where several clusters run on a machine, a job joins the one that stands here.
+    Path(spec["temp_dir"]).mkdir(exist_ok=True)
+    write_ray_address(f"{LOOPBACK}:{spec['gcs_port']}", spec["temp_dir"])
     make_node: Any = node.Node
     make_parameters: Any = RayParams
     head = make_node(

@@ -1,7 +1,7 @@
 # The local environment: the same infrastructure as on AWS, against the emulator on this machine.
 environment        = "local"
 region             = "us-east-1"
-kubernetes_version = "1.33"
+kubernetes_version = "1.35"
 
 vpc_cidr          = "10.0.0.0/16"
 nat_gateway_mode  = "single" # or "per_zone"

@@ -1,7 +1,7 @@
 # The prod environment on AWS: a NAT gateway in each zone, so that one may fail.
 environment        = "prod"
 region             = "us-east-1"
-kubernetes_version = "1.33"
+kubernetes_version = "1.35"
 
 vpc_cidr           = "10.0.0.0/16"
 nat_gateway_mode   = "per_zone"

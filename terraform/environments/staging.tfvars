@@ -1,7 +1,7 @@
 # The staging environment on AWS: as prod, at half its size.
 environment        = "staging"
 region             = "us-east-1"
-kubernetes_version = "1.33"
+kubernetes_version = "1.35"
 
 vpc_cidr           = "10.0.0.0/16"
 nat_gateway_mode   = "single"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Below the ports that the system gives away by itself.
+PORT_BASE = 5700
 _IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "gc.auto=0"]
 
 
@@ -53,6 +55,9 @@ class Checkout:
     def commit(self, subject: str) -> str:
         self._run_git(self.folder, "add", "--all")
         self._run_git(self.folder, "commit", "--quiet", "--message", subject)
+        return self.head()
+
+    def head(self) -> str:
         return self._run_git(self.folder, "rev-parse", "HEAD").strip()
 
     def replace(self, path: str, old: str, new: str) -> None:
@@ -85,3 +90,12 @@ class Checkout:
             text=True,
             check=True,
         ).stdout
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A checkout that has gone up: the commit that it was at, and what `up` said."""
+
+    checkout: Checkout
+    commit: str
+    answer: dict[str, Any]

@@ -11,6 +11,7 @@ from ray_platform.clients.state_bucket import ensure_state_bucket
 from ray_platform.clients.terraform import PlanOutput, Terraform
 from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
 from ray_platform.settings import Settings
+from tests.real.checkout import PORT_BASE, Checkout, Walked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,3 +89,16 @@ def applied_local(
     plan = terraform.plan(tmp_path_factory.mktemp("plans") / "first.tfplan")
     terraform.apply(plan.file)
     return AppliedLocal(emulator_settings, emulator, terraform, plan, tuple(said))
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    """`ray-platform up` in a fresh checkout, as a newcomer runs it."""
+    checkout = Checkout(tmp_path_factory.mktemp("walk"), PORT_BASE)
+    try:
+        done = checkout.run("up", "--json")
+        assert done.code == 0, done.err
+        yield Walked(checkout, checkout.head(), done.json)
+    finally:
+        ended = checkout.run("down")
+        assert ended.code == 0, ended.err

@@ -2,42 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.real.checkout import Checkout
+from tests.real.checkout import PORT_BASE, Checkout, Walked
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-
-PORT_BASE = 5700
-
-
-@dataclass(frozen=True)
-class Walked:
-    """A checkout that has gone up, and what `up` said."""
-
-    checkout: Checkout
-    commit: str
-    answer: dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
-    """`ray-platform up` in a fresh checkout, as a newcomer runs it."""
-    checkout = Checkout(tmp_path_factory.mktemp("walk"), PORT_BASE)
-    try:
-        commit = checkout._run_git(checkout.folder, "rev-parse", "HEAD").strip()
-        done = checkout.run("up", "--json")
-        assert done.code == 0, done.err
-        yield Walked(checkout, commit, done.json)
-    finally:
-        ended = checkout.run("down")
-        assert ended.code == 0, ended.err
-
 
 def test_up_reaches_the_workers_of_all_six_phases(walked: Walked) -> None:
     phases = walked.answer["phases"]

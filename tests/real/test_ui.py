@@ -1,0 +1,124 @@
+"""What a person sees in the Dagster UI, in a real browser."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser_set_up import find
+from tests.real.checkout import PORT_BASE, Walked
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+UI_PORT = PORT_BASE + 9
+#: Where pictures go; the documents' own are made by ``RAY_PLATFORM_PICTURES=docs/pictures make test``.
+PICTURES = os.environ.get("RAY_PLATFORM_PICTURES", "")
+
+
+@pytest.fixture(scope="module")
+def ui(walked: Walked) -> Iterator[str]:
+    """`dagster dev` in the checkout, as README says; its address."""
+    log = walked.checkout.folder / "dagster-dev.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(UI_PORT)],
+            cwd=walked.checkout.folder,
+            env=walked.checkout.variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            url = f"http://127.0.0.1:{UI_PORT}"
+            deadline = time.monotonic() + 120
+            while not _answers(url):
+                assert server.poll() is None, log.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.5)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            try:
+                server.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def page(ui: str) -> Iterator[Any]:
+    """A page of a real Chromium, past Dagster's greeting."""
+    chromium = find()
+    if chromium is None:
+        pytest.skip("no Chromium: install the package chromium, or set RAY_PLATFORM_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        found = browser.new_page(viewport={"width": 1500, "height": 900})
+        found.set_default_timeout(60_000)
+        found.add_init_script("localStorage.setItem('communityNux', '\"1\"')")
+        yield found
+        browser.close()
+
+
+def picture(page: Any, name: str) -> None:
+    if PICTURES:
+        page.screenshot(path=str(Path(__file__).resolve().parents[2] / PICTURES / f"{name}.png"))
+
+
+def test_the_asset_graph_shows_the_walk(ui: str, page: Any) -> None:
+    page.goto(f"{ui}/asset-groups")
+    page.get_by_text("infrastructure").first.wait_for()
+    page.get_by_role("button", name="Materialize all").wait_for()
+    for group in ("infrastructure", "ray", "watch"):
+        page.get_by_text(group, exact=True).first.wait_for()
+    # Open the groups, so that the assets themselves are in the graph.
+    page.goto(f"{ui}/asset-groups?expanded=infrastructure%2Cray%2Cwatch")
+    page.keyboard.press("Alt+KeyE")
+    page.goto(f"{ui}/assets/ray_cluster?view=lineage&lineageScope=neighbors&lineageDepth=10")
+    for asset in ("terraform_plan", "eks_cluster", "node_pools", "ray_cluster", "burst_run"):
+        page.get_by_text(asset, exact=True).first.wait_for()
+    page.wait_for_timeout(1500)  # the graph glides to its place; the picture is of it at rest
+    picture(page, "asset-graph")
+
+
+def test_a_burst_runs_materialization_shows_its_infra_version_and_its_plot(
+    walked: Walked, ui: str, page: Any
+) -> None:
+    page.goto(f"{ui}/assets/burst_run?view=events&partition=local")
+    page.get_by_text(walked.answer["infra_version"]).first.wait_for()
+    row = page.locator("tr", has_text="autoscaling")
+    row.get_by_text("[Show Markdown]").click()
+    plot = page.get_by_alt_text("workers wanted, nodes up and tasks running")
+    plot.wait_for()
+    width, height = plot.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert (width, height) == (1080, 480)
+    picture(page, "burst-run")
+    page.get_by_role("button", name="Close").click()
