@@ -155,8 +155,8 @@ groups := [found |
 ]
 
 # A selector decides where a worker really goes; a node group of EKS is called ENVIRONMENT-POOL.
-pool_of(group, selector) := selector["ray-platform/node-pool"] if {
-	selector["ray-platform/node-pool"]
+pool_of(group, selector) := selector["ray-platform/pool"] if {
+	selector["ray-platform/pool"]
 } else := trim_prefix(selector["eks.amazonaws.com/nodegroup"], concat("", [environment, "-"])) if {
 	selector["eks.amazonaws.com/nodegroup"]
 } else := object.get(group, "groupName", "?")

@@ -151,7 +151,7 @@ def test_without_a_selector_workers_go_to_the_pool_of_their_name() -> None:
         if d["kind"] == "RayCluster"
     )
     (spec,) = cluster["spec"]["workerGroupSpecs"]
-    assert spec["template"]["spec"]["nodeSelector"] == {"ray-platform/node-pool": "cpu"}
+    assert spec["template"]["spec"]["nodeSelector"] == {"ray-platform/pool": "cpu"}
 
 
 def test_a_role_is_told_to_the_service_account_only_when_there_is_one() -> None:

@@ -161,12 +161,16 @@ log_encryption := array.concat(
 	],
 )
 
-has_log_group(name) if {
+log_group_names := {name |
 	some r in of("aws_cloudwatch_log_group")
-	r.change.after.name == name
+	name := r.change.after.name
 }
 
-has_log_group(_) if {
+unnamed_log_groups := [r |
 	some r in of("aws_cloudwatch_log_group")
 	unknown(r).name == true
-}
+]
+
+has_log_group(name) if name in log_group_names
+
+has_log_group(_) if count(unnamed_log_groups) > 0
