@@ -37,6 +37,7 @@ AUTOSCALER_SECONDS = 1
 POLL_SECONDS = 0.2
 #: How long the cluster may finish jobs of its old shape before a changed shape is refused.
 DRAIN_SECONDS = 10.0
+RELEASE_SECONDS = 5.0
 
 #: What jobs on the cluster see of the environment of whoever started it: no credentials.
 _KEPT_VARIABLES = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -140,7 +141,14 @@ def stop_ray(settings: Settings) -> bool:
 
 
 def _stop(settings: Settings) -> bool:
+    service = processes.find(settings.home, SERVICE)
+    held = service.ports if service else _ports(settings)
+    ours = _file(settings, "cluster.json").exists()
     was_running = processes.stop(settings.home, SERVICE)
+    # Killed processes hold their ports until the kernel has cleared them away.
+    deadline = time.monotonic() + (RELEASE_SECONDS if ours else 0)
+    while time.monotonic() < deadline and not all(map(processes.port_is_free, held.values())):
+        time.sleep(POLL_SECONDS)
     _file(settings, "cluster.json").unlink(missing_ok=True)
     folder = _session_folder(settings.home)
     if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
