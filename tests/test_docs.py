@@ -18,7 +18,7 @@ from ray_platform.settings import EnvironmentFile, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "terraform" / "README.md")
 ENVIRONMENTS = ROOT / "docs" / "environments.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -31,7 +31,9 @@ PATH = re.compile(
 PLACEHOLDER = re.compile(r"\b(NAME|ENV|DIGEST|DAY|RUN_ID|VERSION)\b")
 RUN_TAGS = {value for value in vars(partitions).values() if str(value).startswith("ray_platform/")}
 
-each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 def section(document: Path, heading: str) -> str:
