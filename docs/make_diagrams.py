@@ -21,9 +21,9 @@ def asset_graph(definitions: dg.Definitions) -> str:
     """
     graph = definitions.resolve_asset_graph()
     checks: dict[dg.AssetKey, list[str]] = defaultdict(list)
-    for key in sorted(graph.asset_check_keys, key=lambda key: key.name):
-        blocking = graph.get(key).blocking
-        checks[key.asset_key].append(f"{key.name}{' !' if blocking else ''}")
+    for check in sorted(graph.asset_check_keys, key=lambda check: check.name):
+        blocking = graph.get(check).blocking
+        checks[check.asset_key].append(f"{check.name}{' !' if blocking else ''}")
     groups: dict[str, list[str]] = defaultdict(list)
     edges: list[str] = []
     for key in graph.toposorted_asset_keys:

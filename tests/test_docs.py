@@ -160,7 +160,10 @@ def test_readme_lists_every_schedule_and_sensor_and_whether_it_is_on(
     definitions: dg.Definitions,
 ) -> None:
     repository = definitions.get_repository_def()
-    instigators = [*repository.schedule_defs, *repository.sensor_defs]
+    instigators: list[dg.ScheduleDefinition | dg.SensorDefinition] = [
+        *repository.schedule_defs,
+        *repository.sensor_defs,
+    ]
     table = {
         NAME.findall(row[0])[0]: row[2] for row in rows(section(README, "Schedules and sensors"))
     }
