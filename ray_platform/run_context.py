@@ -6,7 +6,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from ray_platform.core.errors import PlatformError
+from ray_platform.core.errors import PlatformError, ToolError
 from ray_platform.partitions import COMMIT_TAG
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
@@ -48,14 +48,27 @@ def stage(context: RunContext) -> Iterator[Site]:
             context.run.tags.get(COMMIT_TAG),
         )
     except PlatformError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={
-                "what": error.what,
-                "where": error.where,
-                "what to do": error.fix,
-                "exit_code": error.exit_code,
-                "error": type(error).__name__,
-            },
-            allow_retries=False,
-        ) from error
+        raise _failure(error) from error
+    except Exception as error:
+        if type(error).__module__.startswith("botocore"):
+            told = ToolError(
+                f"AWS does not answer as it should: {error}",
+                where=environment_of(context.partition_key),
+                fix="see that the credentials are valid and that the role may do this",
+            )
+            raise _failure(told) from error
+        raise
+
+
+def _failure(error: PlatformError) -> dg.Failure:
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "what": error.what,
+            "where": error.where,
+            "what to do": error.fix,
+            "exit_code": error.exit_code,
+            "error": type(error).__name__,
+        },
+        allow_retries=False,
+    )

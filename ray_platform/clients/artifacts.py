@@ -111,7 +111,10 @@ class S3Store:
             Bucket=self.bucket, Prefix=self._key(prefix.rstrip("/") + "/")
         )
         cut = len(self.prefix) + 1 if self.prefix else 0
-        return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
+        try:
+            return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
+        except Exception as error:
+            raise _unreadable(self.url(prefix), error) from error
 
     def url(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"

@@ -27,6 +27,8 @@ from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
 from ray_platform.settings import Environment, Settings
 
 LOCK_POLL_SECONDS = 0.5
+#: Stands in the environment files where only their owner knows the value.
+PLACEHOLDER = "CHANGE-ME"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Site:
         """A boto3 client for this environment's cloud."""
         if self.environment.cloud.emulator:
             return ensure_emulator(self.settings).client(service)
+        self._require_filled_in()
         import boto3
 
         make: Any = boto3.client  # its typed overloads want the service as a literal
@@ -184,6 +187,22 @@ class Site:
             file.flush()
             yield
             file.truncate(0)
+
+    def _require_filled_in(self) -> None:
+        unset = [
+            f"{key} = {value!r}"
+            for key, value in (
+                ("state.bucket", self.environment.state.bucket),
+                ("artifacts.uri", self.environment.artifacts.uri),
+            )
+            if PLACEHOLDER in value
+        ]
+        if unset:
+            raise SettingsError(
+                f"the environment {self.name} is not set up yet: {', '.join(unset)}",
+                where=str(self.settings.root / "environments" / f"{self.name}.toml"),
+                fix="follow docs/environments.md and set the names of your own buckets",
+            )
 
     def _store(self) -> Store:
         uri = self.environment.artifacts.uri

@@ -39,7 +39,9 @@ class Checkout:
         self.folder = folder
         self.home = folder / ".ray_platform"
         self.variables = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "DAGSTER", "AWS_"))},
+            **{
+                k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "DAGSTER", "AWS_"))
+            },
             "RAY_PLATFORM_PORT_BASE": str(port_base),
             "PYTHONPATH": str(folder),
             "DAGSTER_DISABLE_TELEMETRY": "yes",

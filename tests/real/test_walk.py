@@ -1,7 +1,6 @@
 """The whole walk, for real: Terraform against the emulator, Rego, an autoscaling Ray cluster, Dagster."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
 
 def test_up_reaches_the_workers_of_all_six_phases(walked: Walked) -> None:
     phases = walked.answer["phases"]
@@ -53,7 +53,9 @@ def test_the_days_cost_sums_to_the_cent(walked: Walked) -> None:
 def test_too_many_gpu_nodes_are_denied_and_nothing_is_applied(walked: Walked) -> None:
     checkout = walked.checkout
     before = checkout.run("status", "--json").json
-    checkout.replace("terraform/environments/local.tfvars", "max_size       = 5", "max_size       = 11")
+    checkout.replace(
+        "terraform/environments/local.tfvars", "max_size       = 5", "max_size       = 11"
+    )
     try:
         denied = checkout.run("plan", "--env", "local", "--json")
         refused = checkout.run("apply", "--env", "local")
@@ -119,7 +121,9 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
     assert first["ran"] == []
     checkout.replace("environments/local.toml", "[2, 5, 10, 8, 4, 2]", "[2, 3]")
     checkout.replace("environments/local.toml", "task_seconds = 6", "task_seconds = 1")
-    checkout.replace("terraform/environments/local.tfvars", "max_size       = 10", "max_size       = 9")
+    checkout.replace(
+        "terraform/environments/local.tfvars", "max_size       = 10", "max_size       = 9"
+    )
     commit = checkout.commit("A smaller CPU pool")
     second = tick(checkout, first["cursor"])
     assert [(ran["run_key"], ran["success"]) for ran in second["ran"]] == [
@@ -204,7 +208,7 @@ def test_destroy_asks_twice_saves_the_state_and_leaves_nothing(walked: Walked) -
     assert done.json["removed"] > 30
     saved = json.loads(Path(done.json["backup"]).read_text(encoding="utf-8"))
     assert len(saved["resources"]) > 30
-    assert os.stat(done.json["backup"]).st_mode & 0o077 == 0
+    assert Path(done.json["backup"]).stat().st_mode & 0o077 == 0
     assert checkout.run("status", "--json").json["infra_version"] is None
     after = checkout.run("burst", "--env", "local")
     assert after.code == 1

@@ -1,0 +1,117 @@
+"""Environments: two files each, and one clear message for whatever is wrong in them."""
+
+from pathlib import Path
+
+import pytest
+
+from ray_platform.core.errors import SettingsError
+from ray_platform.settings import Settings, find_root
+
+ROOT = Path(__file__).resolve().parent.parent
+
+GOOD = (ROOT / "environments" / "local.toml").read_text(encoding="utf-8")
+VARIABLES = (ROOT / "terraform" / "environments" / "local.tfvars").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with one environment."""
+    (tmp_path / "workspace.yaml").touch()
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "terraform" / "environments").mkdir(parents=True)
+    (tmp_path / "environments" / "local.toml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "terraform" / "environments" / "local.tfvars").write_text(
+        VARIABLES, encoding="utf-8"
+    )
+    return tmp_path
+
+
+def settings(root: Path) -> Settings:
+    return Settings(root, root / ".ray_platform", {})
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+def test_every_environment_of_the_checkout_is_well_formed(name: str) -> None:
+    environment = settings(ROOT).environment(name)
+    assert environment.variables["environment"] == name
+    assert {pool.name for pool in environment.node_pools} >= {"system", "cpu", "gpu"}
+
+
+def test_production_needs_two_people_and_nothing_there_starts_by_itself() -> None:
+    required = {
+        n: settings(ROOT).environment(n).approval.required for n in ("dev", "staging", "prod")
+    }
+    assert required == {"dev": 0, "staging": 1, "prod": 2}
+    prod = settings(ROOT).environment("prod")
+    assert not prod.cloud.emulator
+    assert not prod.watch.git_pushes
+
+
+def test_a_mistyped_environment_is_answered_with_those_that_there_are(root: Path) -> None:
+    with pytest.raises(SettingsError, match="use one of: local"):
+        settings(root).environment("locl")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("required = 0", "required = -1", "approval.required"),
+        ("required = 0", "requierd = 0", "approval"),
+        ("monthly_usd = 2500.0", 'monthly_usd = "much"', "budget.monthly_usd"),
+        ("[budget]", "[budget", "malformed"),
+        ('runtime = "local"', 'runtime = "cloud"', "ray.runtime"),
+        ("idle_timeout_seconds = 6", "idle_timeout_seconds = 0", "ray.idle_timeout_seconds"),
+    ],
+)
+def test_a_wrong_environment_file_is_told_with_its_key(
+    root: Path, old: str, new: str, said: str
+) -> None:
+    assert GOOD.count(old) == 1
+    file = root / "environments" / "local.toml"
+    file.write_text(GOOD.replace(old, new), encoding="utf-8")
+    with pytest.raises(SettingsError, match=said) as told:
+        settings(root).environment("local")
+    assert told.value.where == str(file)
+
+
+def test_a_malformed_variables_file_is_told_with_its_line(root: Path) -> None:
+    file = root / "terraform" / "environments" / "local.tfvars"
+    file.write_text('environment = "local"\nregion = = "x"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="malformed at line 2"):
+        _ = settings(root).environment("local").variables
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max_size       = 5", "max_size       = -5", "not in order"),
+        ("max_size       = 5", 'max_size       = "five"', "whole numbers"),
+        ('instance_types = ["g4dn.xlarge"]', "instance_types = []", "at least one type"),
+        ("    min_size       = 0\n", "", "has no min_size"),
+    ],
+)
+def test_a_wrong_node_pool_is_told_with_its_name(root: Path, old: str, new: str, said: str) -> None:
+    assert VARIABLES.count(old) == 1
+    file = root / "terraform" / "environments" / "local.tfvars"
+    file.write_text(VARIABLES.replace(old, new), encoding="utf-8")
+    with pytest.raises(SettingsError, match="'gpu'") as told:
+        _ = settings(root).environment("local").node_pools
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("port", ["abc", "80", "70000", ""])
+def test_a_port_base_that_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
+    with pytest.raises(SettingsError, match="RAY_PLATFORM_PORT_BASE"):
+        Settings(tmp_path, tmp_path, {"RAY_PLATFORM_PORT_BASE": port})
+
+
+def test_a_folder_outside_of_any_checkout_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="RAY_PLATFORM_ROOT"):
+        find_root(tmp_path)
+
+
+def test_another_checkout_keeps_home_and_repository(root: Path, tmp_path: Path) -> None:
+    here = settings(root)
+    there = here.at(tmp_path / "elsewhere")
+    assert (there.home, there.repository) == (here.home, here.repository)
+    assert there.terraform_root == tmp_path / "elsewhere" / "terraform"
