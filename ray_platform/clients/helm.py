@@ -118,7 +118,7 @@ def _render(request: Mapping[str, Any]) -> dict[str, Any]:
         raise ToolError(
             f"Helm's library failed (exit code {done.returncode}): {last}",
             where=str(request["chart"]),
-            fix="install the dependencies again: `make setup` or `uv sync`",
+            fix="install the dependencies again: `make clean up`",
         )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

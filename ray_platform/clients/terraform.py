@@ -273,10 +273,12 @@ class Terraform:
                 item = message["diagnostic"]
                 if item["severity"] == "error":
                     diagnostics.append(_diagnostic(item))
-            elif message.get("type") in ("apply_start", "apply_complete", "apply_errored"):
+            elif (
+                message.get("type") in ("apply_start", "apply_complete", "apply_errored")
                 # Which data sources are read is nobody's concern.
-                if message["hook"].get("action") != "read":
-                    self._progress(message["@message"])
+                and message["hook"].get("action") != "read"
+            ):
+                self._progress(message["@message"])
 
         finished = self._run([call, *arguments], on_line)
         if finished.code != 0:

@@ -21,8 +21,8 @@ from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
 RESERVED_CPUS = 1
 RESERVED_MEMORY_GIB = 3
 
-#: The label that EKS puts on each node of a managed node group.
-NODE_GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+#: The label that Terraform gives to the nodes of a pool, and to the autoscaler's picture of them.
+POOL_LABEL = "ray-platform/pool"
 #: Ray node labels: the worker group, and the instance type that it stands on.
 GROUP_LABEL = "ray.io/node-group"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
@@ -141,7 +141,7 @@ def helm_values(
                     "memory": f"{group.memory_gib}Gi",
                     "gpu": group.gpus,
                 },
-                "nodeSelector": {NODE_GROUP_LABEL: f"{environment}-{group.name}"},
+                "nodeSelector": {POOL_LABEL: group.name},
                 "tolerations": [dict(toleration) for toleration in group.tolerations],
             }
             for group in worker_groups(pools)

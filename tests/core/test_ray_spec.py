@@ -74,7 +74,7 @@ def test_helm_gets_bounds_resources_and_tolerations() -> None:
         "maxReplicas": 5,
         "instanceType": "g4dn.xlarge",
         "resources": {"cpu": 3, "memory": "13Gi", "gpu": 1},
-        "nodeSelector": {"eks.amazonaws.com/nodegroup": "dev-gpu"},
+        "nodeSelector": {"ray-platform/pool": "gpu"},
         "tolerations": [
             {
                 "key": "nvidia.com/gpu",

@@ -158,6 +158,12 @@ data "aws_iam_policy_document" "dagster" {
   }
 
   statement {
+    sid       = "ReadTags"
+    actions   = ["tag:GetResources"]
+    resources = ["*"]
+  }
+
+  statement {
     sid       = "ReadCluster"
     actions   = ["eks:DescribeCluster", "eks:DescribeNodegroup", "eks:ListNodegroups"]
     resources = [aws_eks_cluster.this.arn, "${replace(aws_eks_cluster.this.arn, ":cluster/", ":nodegroup/")}/*"]

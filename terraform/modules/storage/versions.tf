@@ -3,7 +3,7 @@ terraform {
 
   required_providers {
     aws = {
-      source = "hashicorp/aws"
+      source = "registry.terraform.io/hashicorp/aws"
     }
   }
 }
