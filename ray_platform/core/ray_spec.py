@@ -114,8 +114,8 @@ def helm_values(
     """The values of the chart ``helm/ray``.
 
     Args:
-        environment: Names the environment; the pools' EKS node groups are called
-        ``ENVIRONMENT-POOL``. pools: The node pools.
+        environment: Names the environment.
+        pools: The node pools.
         ray_version: Of Ray, as in ``2.60.0``.
         image_repository: Without a tag.
         image_tag: Default: the Ray version for Python 3.11.

@@ -52,9 +52,12 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
             )
         else:
             error = data.error.cause or data.error if data.error else None
+            denied = error is not None and error.cls_name == "DagsterAssetCheckFailedError"
             steps[event.step_key or "?"] = (
                 error.message.strip() if error else "no reason given",
-                "see the run's log; this is a failure that the platform does not know",
+                "the check's metadata names rule, resource and remedy"
+                if denied
+                else "see the run's log; this is a failure that the platform does not know",
             )
     message = failure_message(
         job=run.job_name,

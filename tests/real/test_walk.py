@@ -186,6 +186,33 @@ def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
     assert any("0.0.0.0/0" in json.dumps(item["after"]) for item in major)
 
 
+def test_a_plan_waits_for_its_approval_and_is_applied_once(walked: Walked) -> None:
+    checkout = walked.checkout
+    checkout.replace("environments/local.toml", "required = 0", "required = 1")
+    checkout.replace(
+        "terraform/environments/local.tfvars", "max_size       = 9", "max_size       = 8"
+    )
+    planned = checkout.run("plan", "--json").json
+    digest = planned["plan_digest"]
+    assert planned["counts"] == {"create": 0, "update": 1, "replace": 0, "delete": 0}
+    refused = checkout.run("apply", "--plan", digest[:12])
+    assert refused.code == 2
+    assert "0 of 1 approvals" in refused.err
+    assert f"ray-platform approve {digest[:12]} --env local --by NAME" in refused.err
+
+    approved = checkout.run("approve", digest[:12], "--by", "alice", "--json").json
+    assert (approved["approved_by"], approved["required"]) == (["alice"], 1)
+    applied = checkout.run("apply", "--plan", digest[:12], "--json")
+    assert applied.code == 0, applied.err
+    assert applied.json["approved_by"] == "alice"
+    assert applied.json["plan_digest"] == digest
+
+    again = checkout.run("apply", "--plan", digest[:12])
+    assert again.code == 2
+    assert "the plan was made from state serial" in again.err
+    checkout.replace("environments/local.toml", "required = 1", "required = 0")
+
+
 def emulator_client(service: str) -> Any:
     import boto3
 
