@@ -38,7 +38,7 @@ doctor: $(SETUP)
 
 test: $(SETUP_TEST) lint
 	@$(BIN)/python tests/browser_set_up.py
-	@$(BIN)/pytest --durations=15
+	@$(BIN)/pytest -n 2 --dist loadgroup --durations=15
 
 test-fast: $(SETUP_TEST)
 	@$(BIN)/pytest -m "not real" -q

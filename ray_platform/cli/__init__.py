@@ -12,13 +12,13 @@ from ray_platform.core.errors import PlatformError
 
 #: Command -> module below ``ray_platform.cli``: one is imported when it is called, so `--help` is quick.
 _COMMANDS = {
-    "up": "walk",
-    "plan": "walk",
-    "policy": "walk",
-    "approve": "walk",
-    "apply": "walk",
-    "burst": "walk",
-    "destroy": "walk",
+    "up": "up",
+    "plan": "change",
+    "policy": "change",
+    "approve": "change",
+    "apply": "change",
+    "burst": "up",
+    "destroy": "change",
     "drift": "answers",
     "cost": "answers",
     "lineage": "answers",

@@ -7,16 +7,14 @@ from typing import Any
 import click
 
 from ray_platform.cli.jobs import open_instance, run_job
-from ray_platform.cli.output import env_option, json_option, print_json, say, table
+from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
 from ray_platform.clients.run_history import BurstRun, RunHistory
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import Refused, SettingsError
+from ray_platform.core.errors import SettingsError
 from ray_platform.partitions import FIRST_DAY, day_key
 from ray_platform.settings import load_settings
 from ray_platform.stages.lineage import describe, explain
 from ray_platform.stages.site import Site
-
-DRIFTED = Refused.exit_code
 
 
 @click.command()
@@ -32,7 +30,7 @@ def drift(env: str, as_json: bool) -> None:
       ray-platform drift --env local
       ray-platform drift --env prod --json | jq '.items[] | select(.severity == "major")'
     """
-    load_settings().environment(env)
+    known(env)
     outcome = run_job("drift", partition=day_key(datetime.now(UTC).date().isoformat(), env))
     if "drift_report" not in outcome.facts:
         outcome.require()
@@ -53,7 +51,7 @@ def drift(env: str, as_json: bool) -> None:
     else:
         say(f"{env}: no drift")
     if drifted:
-        sys.exit(DRIFTED)
+        sys.exit(DENIED)
 
 
 @click.command()
@@ -68,7 +66,7 @@ def cost(env: str, day: str | None, as_json: bool) -> None:
       ray-platform cost --env local
       ray-platform cost --env prod --date 2026-11-20 --json
     """
-    load_settings().environment(env)
+    known(env)
     day = _day(day)
     outcome = run_job("daily_cost", partition=day_key(day, env))
     if "daily_cost_report" not in outcome.facts:

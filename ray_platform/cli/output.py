@@ -11,10 +11,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ray_platform.core.errors import Refused
+from ray_platform.settings import Environment, load_settings
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Progress and messages; stdout is for the answer.
-progress_console = Console(stderr=True, highlight=False)
+#: Exit code of an answer that is no.
+DENIED = Refused.exit_code
+
+
+def known(env: str) -> Environment:
+    """The environment of that name; a mistyped one is answered with those that there are."""
+    return load_settings().environment(env)
 
 
 def env_option(function: F) -> F:

@@ -18,8 +18,9 @@ from ray_platform.clients.terraform_process import (
     told,
     told_diagnostics,
 )
+from ray_platform.clients.terraform_state import TerraformState, read_terraform_state
 from ray_platform.core.canonical import digest, digest_bytes
-from ray_platform.core.errors import StateError, TerraformError, ToolError
+from ray_platform.core.errors import ToolError
 from ray_platform.settings import Environment, Settings, child_environment
 
 OLDEST_VERSION = (1, 10)
@@ -41,19 +42,6 @@ class PlanOutput:
     file: Path
     json: Mapping[str, Any]
     text: str
-
-
-@dataclass(frozen=True)
-class TerraformState:
-    """The state: its lineage and serial, managed resources' attributes by address, output values.
-
-    An environment without a state has the lineage ``""`` and the serial 0.
-    """
-
-    lineage: str
-    serial: int
-    resources: Mapping[str, Mapping[str, Any]]
-    outputs: Mapping[str, Any]
 
 
 class Terraform:
@@ -335,44 +323,9 @@ def terraform_version(settings: Settings) -> str:
     return version
 
 
-def read_terraform_state(content: bytes, *, where: str = "state") -> TerraformState:
-    """Turn a state file (format version 4) into a `TerraformState`; no bytes are an empty state.
-
-    Raises:
-        StateError: not a state, or of another format version.
-    """
-    if not content:
-        return TerraformState("", 0, {}, {})
-    try:
-        data = json.loads(content)
-        if data["version"] != 4:
-            raise ValueError(f"format version {data['version']}")
-        resources = {
-            _address(resource, instance): instance["attributes"]
-            for resource in data["resources"]
-            if resource["mode"] == "managed"
-            for instance in resource["instances"]
-        }
-        outputs = {name: item.get("value") for name, item in data.get("outputs", {}).items()}
-        return TerraformState(str(data["lineage"]), int(data["serial"]), resources, outputs)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"the Terraform state cannot be read: {error}",
-            where=where,
-            fix="restore an earlier version of the object: its bucket keeps them",
-        ) from error
-
-
 def tag_value(text: str) -> str:
     """A text as AWS allows it in a tag: at most 256 of its characters, others replaced by a hyphen."""
     return re.sub(r"[^a-zA-Z0-9 _.:/=+@-]", "-", text)[:256] or "unknown"
-
-
-def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:
-    module = f"{resource['module']}." if resource.get("module") else ""
-    key = instance.get("index_key")
-    index = "" if key is None else f"[{json.dumps(key)}]"
-    return f"{module}{resource['type']}.{resource['name']}{index}"
 
 
 def _diagnostic(item: Mapping[str, Any]) -> Diagnostic:
@@ -388,14 +341,3 @@ def _readable(output: str) -> str:
     lines = [line for line in output.splitlines() if not _PROGRESS.search(line)]
     text = "\n".join(lines).strip()
     return re.split(r"^─+$", text, flags=re.MULTILINE)[0].strip() if text else ""
-
-
-__all__ = [
-    "PlanOutput",
-    "Terraform",
-    "TerraformError",
-    "TerraformState",
-    "read_terraform_state",
-    "tag_value",
-    "terraform_version",
-]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.records import PlanRecord
-from ray_platform.clients.terraform import Terraform, TerraformState
+from ray_platform.clients.terraform import Terraform
+from ray_platform.clients.terraform_state import TerraformState
 from ray_platform.core.canonical import digest, short
 from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable

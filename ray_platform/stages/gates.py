@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from ray_platform.clients.records import PlanRecord
-from ray_platform.clients.terraform import TerraformState
+from ray_platform.clients.terraform_state import TerraformState
 from ray_platform.core import approval
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import OverBudget, PolicyDenied, StalePlan

@@ -15,7 +15,7 @@ from ray_platform.local import processes
 from ray_platform.local.emulator import Emulator, ensure_emulator, find_emulator, stop_emulator
 from tests.real.conftest import make_settings
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
 
 
 def test_later_processes_find_the_running_emulator(emulator: Emulator) -> None:

@@ -13,7 +13,7 @@ from ray_platform.core.plan import read_plan
 from ray_platform.settings import Environment, Settings
 from tests.real.conftest import ROOT, AppliedLocal, make_settings
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
 
 TAGS = {"repo", "environment", "commit", "managed-by"}
 

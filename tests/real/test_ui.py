@@ -16,7 +16,8 @@ import pytest
 from tests.browser_set_up import find
 from tests.real.checkout import PORT_BASE, Walked
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+# In one group with test_walk.py: both look at the same walk.
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
 
 UI_PORT = PORT_BASE + 9
 #: Where pictures go; the documents' own are made by ``RAY_PLATFORM_PICTURES=docs/pictures make test``.
@@ -113,7 +114,8 @@ def test_a_burst_runs_materialization_shows_its_infra_version_and_its_plot(
     walked: Walked, ui: str, page: Any
 ) -> None:
     page.goto(f"{ui}/assets/burst_run?view=events&partition=local")
-    page.get_by_text(walked.answer["infra_version"]).first.wait_for()
+    (newest,) = walked.checkout.run("runs", "--limit", "1", "--json").json["runs"]
+    page.get_by_text(newest["infra_version"]).first.wait_for()
     row = page.locator("tr", has_text="autoscaling")
     row.get_by_text("[Show Markdown]").click()
     plot = page.get_by_alt_text("workers wanted, nodes up and tasks running")

@@ -1,4 +1,7 @@
-"""The whole walk, for real: Terraform against the emulator, Rego, an autoscaling Ray cluster, Dagster."""
+"""The whole walk, for real: Terraform against the emulator, Rego, an autoscaling Ray cluster, Dagster.
+
+One environment's life, told in order: each test is a step of it, from `up` to `destroy`.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
 
 
 def test_up_reaches_the_workers_of_all_six_phases(walked: Walked) -> None:
@@ -58,7 +61,7 @@ def test_too_many_gpu_nodes_are_denied_and_nothing_is_applied(walked: Walked) ->
     )
     try:
         denied = checkout.run("plan", "--env", "local", "--json")
-        refused = checkout.run("apply", "--env", "local")
+        refused = checkout.run("apply", "--plan", denied.json["plan_digest"])
     finally:
         checkout.replace(
             "terraform/environments/local.tfvars", "max_size       = 11", "max_size       = 5"
@@ -151,6 +154,8 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
 def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked) -> None:
     checkout = walked.checkout
     before = checkout.run("status", "--json").json
+    (checkout.folder / "README.md").write_text("another commit, the same content", encoding="utf-8")
+    checkout.commit("A document")
     again = checkout.run("up", "--json")
     assert again.code == 0, again.err
     assert again.json["plan"] == "0 to create, 0 to update, 0 to replace, 0 to delete"
