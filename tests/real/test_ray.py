@@ -24,7 +24,7 @@ from ray_platform.local import processes
 from ray_platform.local.ray_nodes import RayCluster, ensure_ray, find_ray, stop_ray
 from ray_platform.settings import Environment, Settings
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = ROOT / "workloads"
