@@ -25,3 +25,12 @@ def s3_emulator() -> Iterator[Any]:
         config=Config(s3={"addressing_style": "path"}, proxies={}),
     )
     server.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest story first: the other process does everything else meanwhile."""
+    items.sort(key=lambda item: not _in_the_walk(item))  # stable: the order within stays
+
+
+def _in_the_walk(item: pytest.Item) -> bool:
+    return any("walk" in mark.args for mark in item.iter_markers("xdist_group"))

@@ -63,6 +63,15 @@ def test_the_definitions_are_those_of_the_snapshot() -> None:
     assert described() == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
+def test_the_dagster_plus_file_is_one_that_dagster_plus_reads() -> None:
+    from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
+
+    text = (Path(__file__).parent.parent / "dagster_cloud.yaml").read_text(encoding="utf-8")
+    (location,) = load_dagster_cloud_yaml(text).locations
+    assert location.code_source.module_name == "ray_platform.definitions"
+    assert location.build.directory == "."
+
+
 def test_whatever_can_be_shown_is_described() -> None:
     definitions = defs()
     repository = definitions.get_repository_def()

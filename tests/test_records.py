@@ -132,10 +132,21 @@ def test_a_manifest_that_was_changed_is_found_out(records: Records) -> None:
 
 def test_after_a_destroy_nothing_stands(records: Records) -> None:
     records.save_applied(APPLIED)
-    records.stands_since(7.0)
+    records.stands_since(7.0, "lineage")
     records.forget_applied()
     assert records.applied() is None
     assert records.record_infra_version() is None
+
+
+def test_what_stands_is_as_old_as_its_state(records: Records) -> None:
+    def since() -> float:
+        return float(records.artifacts.read("environments/dev/since.json")["since"])
+
+    records.stands_since(7.0, "one")
+    records.stands_since(8.0, "one")
+    assert since() == 7.0
+    records.stands_since(9.0, "another")
+    assert since() == 9.0
 
 
 def test_a_folder_that_cannot_be_written_is_told_with_its_remedy(tmp_path: Path) -> None:

@@ -159,11 +159,16 @@ class Records:
         for name in ("applied", "ray", "outputs", "since"):
             self.artifacts.write(f"environments/{self.environment}/{name}.json", {})
 
-    def stands_since(self, now: float) -> None:
-        """Remember when the infrastructure was first applied (epoch seconds); later calls change nothing."""
+    def stands_since(self, now: float, lineage: str) -> None:
+        """Remember when what stands was first applied, in epoch seconds.
+
+        Later calls change nothing while the state's lineage is the same: another lineage is another
+        infrastructure, as after a restart of the emulator.
+        """
         key = f"environments/{self.environment}/since.json"
-        if not self.artifacts.read(key):
-            self.artifacts.write(key, {"since": now})
+        known = self.artifacts.read(key) or {}
+        if known.get("state_lineage") != lineage:
+            self.artifacts.write(key, {"since": now, "state_lineage": lineage})
 
     def ray(self) -> infra_version.Ray | None:
         record = self.artifacts.read(f"environments/{self.environment}/ray.json")

@@ -30,6 +30,7 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
 
 @dg.multi_asset(
     name="apply_plan",
+    pool="terraform",
     specs=[
         dg.AssetSpec(
             module,
@@ -45,7 +46,10 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     ],
 )
 def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-    with stage(context) as site, site.change_lock(f"apply, run {context.run_id}"):
+    with (
+        stage(context) as site,
+        site.change_lock(f"apply, run {context.run_id}", tell=context.log.info),
+    ):
         context.log.info(f"Applying the saved plan in {site.name}")
         done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)
         context.log.info(f"Infra version {short(done.infra_version)}")

@@ -11,7 +11,10 @@ from ray_platform.stages.destroy import destroy_environment
 
 @dg.op(description="Save the state, pass the gates, remove everything.")
 def remove_everything(context: dg.OpExecutionContext) -> None:
-    with stage(context) as site, site.change_lock(f"destroy, run {context.run_id}"):
+    with (
+        stage(context) as site,
+        site.change_lock(f"destroy, run {context.run_id}", tell=context.log.info),
+    ):
         done = destroy_environment(site, progress=context.log.info)
         for module in MODULES:
             context.log_event(

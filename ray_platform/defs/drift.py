@@ -16,6 +16,7 @@ from ray_platform.stages.drift import find_drift
 
 
 @dg.asset(
+    pool="terraform",
     deps=[
         dg.AssetDep(
             module,
@@ -31,7 +32,10 @@ from ray_platform.stages.drift import find_drift
     description="Each difference between the live infrastructure and the state, with its severity.",
 )
 def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as site, site.change_lock(f"drift, run {context.run_id}"):
+    with (
+        stage(context) as site,
+        site.change_lock(f"drift, run {context.run_id}", tell=context.log.info),
+    ):
         items = find_drift(site, progress=context.log.info)
         report = drifts.to_json(items)
         counts = report["counts"]

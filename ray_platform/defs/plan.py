@@ -17,6 +17,7 @@ from ray_platform.stages.site import Site
 
 
 @dg.asset(
+    pool="terraform",
     partitions_def=environments,
     group_name="infrastructure",
     kinds={"terraform", "aws"},
@@ -25,7 +26,10 @@ from ray_platform.stages.site import Site
     description="The saved Terraform plan: what an apply will do, to the byte. Nothing is changed here.",
 )
 def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as site, site.change_lock(f"plan, run {context.run_id}"):
+    with (
+        stage(context) as site,
+        site.change_lock(f"plan, run {context.run_id}", tell=context.log.info),
+    ):
         context.log.info(f"Planning {site.name} at {site.revision}")
         made = make_plan(
             site,

@@ -20,7 +20,10 @@ from ray_platform.stages.ray_cluster import data_version, deploy
     description="The Ray cluster: one worker group for each node pool that carries Ray workers.",
 )
 def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as site, site.change_lock(f"ray_cluster, run {context.run_id}"):
+    with (
+        stage(context) as site,
+        site.change_lock(f"ray_cluster, run {context.run_id}", tell=context.log.info),
+    ):
         ready = deploy(site, progress=context.log.info)
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
         rows = "\n".join(

@@ -97,7 +97,7 @@ def apply_plan(
     if before is not None and record.empty and same_infrastructure(before, applied):
         applied = before  # nothing changed: what stands is still what the earlier commit made
     site.records.save_applied(applied)
-    site.records.stands_since(datetime.now(UTC).timestamp())
+    site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
     site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))
     version = site.records.record_infra_version()
     if version is None:
@@ -139,6 +139,14 @@ def require_applied(site: Site, terraform: Terraform) -> Applied:
     if applied is None:
         raise NotFoundError(f"nothing is applied in {site.name}", fix=fix)
     state = terraform.state()
+    if not state.lineage:
+        raise NotFoundError(
+            f"nothing stands in {site.name} any more: its state is empty",
+            where="the AWS emulator was started anew since"
+            if site.environment.cloud.emulator
+            else "",
+            fix=f"ray-platform up --env {site.name}",
+        )
     if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):
         raise StalePlan(
             f"the state is at serial {state.serial}, the last recorded apply left {applied.state_serial}: "

@@ -155,7 +155,13 @@ class Site:
         )
 
     @contextmanager
-    def change_lock(self, holder: str, *, wait_seconds: float = 600) -> Iterator[None]:
+    def change_lock(
+        self,
+        holder: str,
+        *,
+        tell: Callable[[str], None] | None = None,
+        wait_seconds: float = 600,
+    ) -> Iterator[None]:
         """Hold the environment against other changes from this machine; freed when the process ends.
 
         Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
@@ -167,17 +173,21 @@ class Site:
         path = self.home / "locks" / f"{self.name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = time.monotonic() + wait_seconds
+        told = False
         with path.open("a+", encoding="utf-8") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError as error:
+                    file.seek(0)
+                    other = file.read().strip() or "another change"
+                    if tell and not told:
+                        tell(f"Waiting for {other}")
+                        told = True
                     if time.monotonic() >= deadline:
-                        file.seek(0)
                         raise BusyError(
-                            f"another change has held the environment for {wait_seconds:.0f} s: "
-                            f"{file.read().strip() or 'unknown'}",
+                            f"another change has held the environment for {wait_seconds:.0f} s: {other}",
                             where=self.name,
                             fix="wait until it has ended; the lock goes with its process",
                         ) from error

@@ -4,6 +4,8 @@ One environment's life, told in order: each test is a step of it, from `up` to `
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,10 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
     assert after["infra_version"] != walked.answer["infra_version"]
     lineage = checkout.run("lineage", after["run_id"], "--json").json
     assert lineage["commit"] == commit
+    before = checkout.run("lineage", walked.answer["run_id"], "--json").json["modules"]
+    changed = {name for name in before if before[name] != lineage["modules"][name]}
+    assert changed == {"node_pools"}  # a module whose resources did not change keeps its version
+    assert data_versions(checkout) == lineage["modules"]  # Dagster's lineage and ours agree
 
     diff = checkout.run("diff", walked.answer["run_id"], after["run_id"], "--json").json
     assert not diff["same"]
@@ -149,6 +155,55 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
     sizes = {pair: what for what, pair in named.items() if what[1].endswith("max_size")}
     assert set(sizes) == {(10, 9)}
     assert all('["cpu"]' in subject for subject, _ in named), named
+
+
+DATA_VERSIONS = """
+import json
+import dagster as dg
+from ray_platform.cli.jobs import open_instance
+
+instance = open_instance()
+found = {}
+for module in ("vpc", "eks_cluster", "node_pools", "storage"):
+    record = instance.get_latest_data_version_record(dg.AssetKey(module), partition_key="local")
+    found[module] = record.asset_materialization.tags["dagster/data_version"]
+print(json.dumps(found))
+"""
+
+
+def data_versions(checkout: Checkout) -> dict[str, str]:
+    """The data versions that Dagster shows for the four infrastructure assets."""
+    done = checkout.python("-c", DATA_VERSIONS)
+    assert done.code == 0, done.err
+    found: dict[str, str] = json.loads(done.out.splitlines()[-1])
+    return found
+
+
+def test_a_plan_that_is_killed_half_way_is_made_again_and_its_run_is_closed(walked: Walked) -> None:
+    checkout = walked.checkout
+    with subprocess.Popen(
+        [sys.executable, "-m", "ray_platform.cli", "plan"],
+        cwd=checkout.folder,
+        env=checkout.variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert killed.stderr is not None
+        assert any(line.endswith(" Planning\n") for line in killed.stderr)
+        killed.kill()
+    again = checkout.run("plan", "--json")
+    assert again.code == 0, again.err
+    statuses = checkout.python("-c", STATUSES).out.split()
+    assert "STARTED" not in statuses
+    assert "FAILURE" in statuses
+
+
+STATUSES = """
+from ray_platform.cli.jobs import open_instance
+
+print(*(run.status.value for run in open_instance().get_runs(limit=5)))
+"""
 
 
 def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked) -> None:
