@@ -91,22 +91,29 @@ def page(ui: str) -> Iterator[Any]:
 
 def picture(page: Any, name: str) -> None:
     if PICTURES:
+        page.wait_for_timeout(1500)  # the page glides to its place; the picture is of it at rest
         page.screenshot(path=str(Path(__file__).resolve().parents[2] / PICTURES / f"{name}.png"))
 
 
 def test_the_asset_graph_shows_the_walk(ui: str, page: Any) -> None:
     page.goto(f"{ui}/asset-groups")
-    page.get_by_text("infrastructure").first.wait_for()
-    page.get_by_role("button", name="Materialize all").wait_for()
     for group in ("infrastructure", "ray", "watch"):
         page.get_by_text(group, exact=True).first.wait_for()
-    # Open the groups, so that the assets themselves are in the graph.
-    page.goto(f"{ui}/asset-groups?expanded=infrastructure%2Cray%2Cwatch")
-    page.keyboard.press("Alt+KeyE")
-    page.goto(f"{ui}/assets/ray_cluster?view=lineage&lineageScope=neighbors&lineageDepth=10")
-    for asset in ("terraform_plan", "eks_cluster", "node_pools", "ray_cluster", "burst_run"):
+    page.goto(f"{ui}/assets/vpc?view=lineage&lineageScope=neighbors&lineageDepth=10")
+    for asset in ("terraform_plan", "vpc", "ray_cluster", "drift_report"):
         page.get_by_text(asset, exact=True).first.wait_for()
-    page.wait_for_timeout(1500)  # the graph glides to its place; the picture is of it at rest
+    page.goto(f"{ui}/assets/ray_cluster?view=lineage&lineageScope=neighbors&lineageDepth=10")
+    for asset in (
+        "terraform_plan",
+        "vpc",
+        "eks_cluster",
+        "node_pools",
+        "storage",
+        "ray_cluster",
+        "burst_run",
+        "daily_cost_report",
+    ):
+        page.get_by_text(asset, exact=True).first.wait_for()
     picture(page, "asset-graph")
 
 
