@@ -218,10 +218,14 @@ def pipes_client(
     Use it as ``pipes_client(...).run(context=context, submit_job_params={...})``.
     """
     from dagster_ray.core.pipes import PipesRayJobClient
+    from ray.dashboard.modules import dashboard_sdk
+    from ray.dashboard.modules.job import sdk
 
     use_token(token_path)
-    # It tells of uploads and closed connections, on the terminal of whoever started the run.
-    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
+    # They tell of uploads and closed connections, on the terminal of whoever started the run; each sets
+    # its own level when it is imported.
+    for module in (dashboard_sdk, sdk):
+        module.logger.setLevel(logging.WARNING)
     return PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
 
 

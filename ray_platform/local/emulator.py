@@ -143,5 +143,6 @@ def _without_aws(base: Mapping[str, str]) -> dict[str, str]:
 def _answers(url: str) -> bool:
     # No proxy: it is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/moto-api/data.json", timeout=5) as answer:
-        return bool(answer.status == 200)
+    # Its settings, not its data: those take seconds to write out once there is a cluster in them.
+    with opener.open(f"{url}/moto-api/config", timeout=5) as answer:
+        return bool(answer.status // 100 == 2)
