@@ -49,6 +49,7 @@ lint: $(SETUP_TEST)
 	@$(BIN)/mypy
 
 bench: $(SETUP_TEST)
+	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --extra local --group dev --group bench
 	@for script in bench/load_time.py bench/policy.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
@@ -65,12 +66,12 @@ $(UV):
 	@$(TOOLS)/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
 $(SETUP): pyproject.toml uv.lock | $(UV)
-	@echo "set-up 2/2: the locked dependencies into .venv (about 1.3 GB, once)"
+	@echo "set-up 2/2: the locked dependencies into .venv (about 1.5 GB, once)"
 	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --no-default-groups
 	@touch $@
 
 $(SETUP_TEST): $(SETUP)
 	@echo "set-up: what the tests need besides"
-	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --group dev --group browser
+	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --group dev --group browser --group mlflow-server
 	@touch $@ $(SETUP)
 	@touch $@
