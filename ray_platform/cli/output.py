@@ -59,7 +59,7 @@ def table(
             no_wrap=index in numbers,
         )
     for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+        made.add_row(*(_cell(value) for value in row))
     width = None if sys.stdout.isatty() else 120
     Console(highlight=False, width=width, markup=False).print(made)
 
@@ -67,6 +67,14 @@ def table(
 def say(text: str) -> None:
     """A line on stdout for people."""
     click.echo(text)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, default=_plain, ensure_ascii=False)
+    return str(value)
 
 
 def _plain(value: Any) -> Any:

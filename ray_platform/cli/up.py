@@ -105,7 +105,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
             ("burst run", answer["run_id"]),
             ("node-seconds", f"{answer['node_seconds']:.0f}"),
             ("burst cost", f"${answer['burst_usd']:.4f}"),
-            *((key, value) for key, value in answer["cost"].items()),
+            *((key.replace(" USD", ""), f"${usd:,.2f}") for key, usd in answer["cost"].items()),
             ("drift", answer["drift"]),
         ],
     )

@@ -222,10 +222,11 @@ def pipes_client(
     from ray.dashboard.modules.job import sdk
 
     use_token(token_path)
-    # They tell of uploads and closed connections, on the terminal of whoever started the run; each sets
-    # its own level when it is imported.
-    for module in (dashboard_sdk, sdk):
-        module.logger.setLevel(logging.WARNING)
+    # They tell of packages, uploads and closed connections, on the terminal of whoever started the run;
+    # two set their own level when they are imported.
+    uploads = logging.getLogger("ray._private.runtime_env.packaging")
+    for logger in (uploads, dashboard_sdk.logger, sdk.logger):
+        logger.setLevel(logging.WARNING)
     return PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
 
 
