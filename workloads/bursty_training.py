@@ -449,6 +449,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
         "seed": options.seed,
         "ray_version": ray.__version__,
         "device": options.device,
+        "cpus_per_task": options.cpus_per_worker,
         "started": started,
         "ended": ended,
         "succeeded": not any(figures["error"] for figures in phases),

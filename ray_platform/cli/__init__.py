@@ -21,6 +21,7 @@ _COMMANDS = {
     "destroy": "change",
     "drift": "answers",
     "cost": "answers",
+    "whatif": "whatif",
     "lineage": "answers",
     "runs": "answers",
     "diff": "answers",

@@ -55,6 +55,7 @@ def plan(env: str, as_json: bool, text: bool) -> None:
                     for name, value in facts.items()
                     if name.startswith("monthly USD ")
                 },
+                "whatif": facts.get("what if JSON"),
                 "violations": violations,
                 "checks": {check.name: check.passed for check in outcome.checks},
             }
@@ -69,6 +70,8 @@ def plan(env: str, as_json: bool, text: bool) -> None:
             f"${facts['monthly USD at maximum']:,.2f} at maximum "
             f"({facts['monthly USD more at maximum']:+,.2f})"
         )
+        if "what if" in facts:
+            say(f"\n{facts['what if']}")
         print_violations(violations)
         for check in failed:
             if check.name != "policy":

@@ -82,7 +82,7 @@ class NodeInterval:
 @dataclass(frozen=True)
 class BurstMetrics:
     """What a burst run measured. ``loss`` is the last phase's, and the same for the same seed and
-    options."""
+    options; ``cpus_per_task`` is 1 where an older workload did not say."""
 
     run_id: str
     seed: int
@@ -94,6 +94,7 @@ class BurstMetrics:
     loss: float
     phases: tuple[PhaseResult, ...]
     node_intervals: tuple[NodeInterval, ...]
+    cpus_per_task: float = 1.0
 
     @property
     def seconds(self) -> float:
@@ -147,6 +148,7 @@ def read_metrics(data: Any, *, where: str = "metrics.json") -> BurstMetrics:
             loss=float(data["loss"]),
             phases=tuple(_phase(item) for item in data["phases"]),
             node_intervals=tuple(_interval(item) for item in data["node_intervals"]),
+            cpus_per_task=float(data.get("cpus_per_task", 1.0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(

@@ -15,6 +15,7 @@ from ray_platform.core.errors import RayError
 from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.stages.burst import keep, settle, workload_command
+from ray_platform.stages.whatif import remember
 
 
 @dg.asset(
@@ -51,6 +52,7 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                 fix="its log in the run's compute logs says what went wrong",
             ) from error
         result = keep(site, context.run_id, invocation.get_custom_messages())
+        remember(site, context.run_id, ground.infra_version)
         metrics = result.metrics
         plot = base64.b64encode(plot_png(result.trace)).decode()
         return dg.MaterializeResult(

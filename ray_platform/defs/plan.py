@@ -14,6 +14,7 @@ from ray_platform.run_context import stage
 from ray_platform.stages import gates
 from ray_platform.stages.plan import make_plan
 from ray_platform.stages.site import Site
+from ray_platform.stages.whatif import for_plan
 
 
 @dg.asset(
@@ -39,6 +40,7 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
         record, counts, totals = made.record, made.plan.counts, made.estimate.totals
         text = site.records.plan_text(record)
         context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
+        replayed = for_plan(site)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(record.plan_digest),
             metadata={
@@ -61,8 +63,16 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
                 "saved in": dg.MetadataValue.path(
                     site.artifacts.store.url(f"plans/{site.name}/{record.plan_digest}")
                 ),
+                **_whatif_metadata(replayed),
             },
         )
+
+
+def _whatif_metadata(replayed: tuple[str, dict[str, Any]] | None) -> dict[str, dg.MetadataValue]:
+    if replayed is None:
+        return {}
+    text, facts = replayed
+    return {"what if": dg.MetadataValue.md(text), "what if JSON": dg.MetadataValue.json(facts)}
 
 
 def plan_of(site: Site, tags: Mapping[str, str]) -> PlanRecord:

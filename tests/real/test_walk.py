@@ -55,6 +55,18 @@ def test_the_days_cost_sums_to_the_cent(walked: Walked) -> None:
     assert walked.answer["run_id"] in [part["run_id"] for part in report["parts"]]
 
 
+def test_a_what_if_replays_the_run_close_to_what_it_measured(walked: Walked) -> None:
+    workers = "cpu=2:4,gpu=0:0"
+    answer = walked.checkout.run("whatif", "--workers", workers, "--json").json
+    print(f"replayed unchanged, off by: {answer['error']}")
+    assert answer["run_id"] == walked.answer["run_id"]
+    reached = [phase["seconds_to_reach"] for phase in answer["measured"]["phases"]]
+    assert reached == [phase["seconds_to_reach"] for phase in walked.answer["phases"]]
+    assert answer["unchanged"]["never_met"] == 0
+    assert answer["error"]["seconds_to_reach"] < 0.3
+    assert answer["proposed"]["never_met"] == 10 - 4  # the peak wants ten
+
+
 def test_too_many_gpu_nodes_are_denied_and_nothing_is_applied(walked: Walked) -> None:
     checkout = walked.checkout
     before = checkout.run("status", "--json").json
@@ -255,6 +267,8 @@ def test_a_plan_waits_for_its_approval_and_is_applied_once(walked: Walked) -> No
     planned = checkout.run("plan", "--json").json
     digest = planned["plan_digest"]
     assert planned["counts"] == {"create": 0, "update": 1, "replace": 0, "delete": 0}
+    assert planned["whatif"]["workers"]["proposed"]["cpu"]["max"] == 8
+    assert planned["whatif"]["proposed"]["node_hours"]["cpu"] > 0
     refused = checkout.run("apply", "--plan", digest[:12])
     assert refused.code == 2
     assert "0 of 1 approvals" in refused.err
