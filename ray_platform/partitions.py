@@ -20,6 +20,8 @@ CHANGE_TAG = "ray_platform/change"
 COMMIT_TAG = "ray_platform/commit"
 #: The digest of the saved plan that a run applies; without it, the latest.
 PLAN_TAG = "ray_platform/plan"
+#: Who or what asked for a run, for the audit log.
+ASKED_BY_TAG = "ray_platform/asked_by"
 #: The infra version that a burst run ran on.
 INFRA_VERSION_TAG = "ray_platform/infra_version"
 

@@ -7,12 +7,15 @@ from typing import Protocol
 import dagster as dg
 
 from ray_platform.core.errors import PlatformError, ToolError
-from ray_platform.partitions import COMMIT_TAG
+from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
 
 
 class _Run(Protocol):
+    @property
+    def run_id(self) -> str: ...
+
     @property
     def tags(self) -> Mapping[str, str]: ...
 
@@ -46,6 +49,8 @@ def stage(context: RunContext) -> Iterator[Site]:
             load_settings(),
             environment_of(context.partition_key),
             context.run.tags.get(COMMIT_TAG),
+            asked_by=context.run.tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
+            run_id=context.run.run_id,
         )
     except PlatformError as error:
         raise _failure(error) from error

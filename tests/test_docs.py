@@ -62,11 +62,26 @@ def definitions() -> dg.Definitions:
     return defs()
 
 
-def commands() -> dict[str, click.Command]:
-    context = click.Context(cli)
-    assert isinstance(cli, click.Group)
-    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    return {name: command for name, command in found.items() if command}
+def commands(group: click.Command = cli) -> dict[str, click.Command]:
+    """Every command by its words: ``plan``, ``audit verify``."""
+    assert isinstance(group, click.Group)
+    context = click.Context(group)
+    found = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": made for inner, made in commands(command).items()}
+        else:
+            found[name] = command
+    return found
+
+
+def named(words: list[str]) -> tuple[str, list[str]]:
+    """A command line as the command's words and its arguments."""
+    known = commands()
+    length = 2 if " ".join(words[:2]) in known else 1
+    return " ".join(words[:length]), words[length:]
 
 
 # The command -----------------------------------------------------------------------------------
@@ -74,7 +89,7 @@ def commands() -> dict[str, click.Command]:
 
 def test_readme_lists_every_command_with_its_help_and_options() -> None:
     table = {
-        row[0].strip("`").split()[1]: (set(re.findall(r"--[a-z-]+", row[0])), row[1])
+        named(row[0].strip("`").split()[1:])[0]: (set(re.findall(r"--[a-z-]+", row[0])), row[1])
         for row in rows(section(README, "Commands"))
     }
     assert set(table) == set(commands())
@@ -110,7 +125,8 @@ def command_lines(document: Path) -> Iterator[list[str]]:
 @each_document
 def test_every_command_shown_can_be_parsed(document: Path) -> None:
     known = commands()
-    for name, *arguments in command_lines(document):
+    for words in command_lines(document):
+        name, arguments = named(words)
         assert name in known, f"ray-platform {name}"
         if arguments or not any(param.required for param in known[name].params):
             known[name].make_context(name, arguments)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "lineage": "answers",
     "runs": "answers",
     "diff": "answers",
+    "audit": "audit",
     "status": "answers",
     "doctor": "machine",
     "down": "machine",

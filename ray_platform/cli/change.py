@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ray_platform.cli.jobs import run_job
+from ray_platform.cli.jobs import asker, run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import PlanFormatError, Refused, SettingsError
@@ -149,9 +149,9 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
     known(env)
     if not by.strip():
         raise SettingsError("--by is empty", where="--by", fix="name who approves")
-    site = Site(load_settings(), env)
+    site = Site(load_settings(), env, asked_by=asker())
     record = site.records.plan(digest)
-    site.records.approve(gates.approve(record, by=by.strip(), source="cli"))
+    gates.give_approval(site, record, by=by.strip(), source=f"cli, {site.asked_by}")
     holding = binding(
         site.records.approvals(record.plan_digest),
         environment=env,

@@ -1,6 +1,7 @@
 """Running the jobs of the code location from the command, in this process, against Dagster's storage."""
 
 import functools
+import getpass
 import logging
 import os
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import yaml
 from dagster._core.instance import InstanceRef
 
 from ray_platform.core.errors import PlatformError, Refused
+from ray_platform.partitions import ASKED_BY_TAG
 from ray_platform.progress import stdout_as_progress
 from ray_platform.settings import Settings, load_settings
 
@@ -100,7 +102,7 @@ def run_job(
             instance=instance,
             partition_key=partition,
             raise_on_error=False,
-            tags={**(tags or {}), PROCESS_TAG: _process()},
+            tags={**(tags or {}), PROCESS_TAG: _process(), ASKED_BY_TAG: asker()},
             run_config={"loggers": {"progress": {"config": {"level": level}}}},
         )
     checks = tuple(
@@ -126,6 +128,14 @@ def run_job(
         facts=facts,
         failure=None if result.success else _failure(result, checks),
     )
+
+
+def asker() -> str:
+    """Who runs the command, as the machine knows them."""
+    try:
+        return f"{getpass.getuser()} by command"
+    except (KeyError, OSError):  # no name for this user, as in a container with a random one
+        return f"user {os.getuid()} by command"
 
 
 def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> PlatformError:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,11 @@ class Store(Protocol):
 
     def put(self, key: str, content: bytes) -> None: ...
 
+    def add(self, key: str, content: bytes) -> bool: ...
+
     def keys(self, prefix: str) -> list[str]: ...
+
+    def remove(self, key: str) -> None: ...
 
     def url(self, key: str) -> str: ...
 
@@ -43,20 +47,33 @@ class FileStore:
             raise _unreadable(self.url(key), error) from error
 
     def put(self, key: str, content: bytes) -> None:
+        with self._written(key, content) as (beside, path):
+            beside.replace(path)
+
+    def add(self, key: str, content: bytes) -> bool:
+        """Store it only where nothing is stored yet; whether it was. Of two at once one wins."""
+        with self._written(key, content) as (beside, path):
+            try:
+                os.link(beside, path)
+            except FileExistsError:
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def _written(self, key: str, content: bytes) -> Iterator[tuple[Path, Path]]:
         path = self.folder / key
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            beside = Path(name)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(beside).replace(path)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    Path(beside).unlink()
-                raise
+                yield beside, path
+            finally:
+                beside.unlink(missing_ok=True)
         except OSError as error:
             raise ArtifactError(
                 f"the artifact store cannot be written: {error.strerror}",
@@ -73,6 +90,17 @@ class FileStore:
             for path in start.rglob("*")
             if path.is_file() and not path.name.startswith(".")
         )
+
+    def remove(self, key: str) -> None:
+        """Nothing is left under the key, whether or not anything was."""
+        try:
+            (self.folder / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"an artifact cannot be removed: {error.strerror}",
+                where=self.url(key),
+                fix="mend the folder's rights, then run it again",
+            ) from error
 
     def url(self, key: str) -> str:
         return str(self.folder / key)
@@ -100,11 +128,21 @@ class S3Store:
         try:
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=content)
         except Exception as error:
-            raise ArtifactError(
-                f"the artifact store cannot be written: {error}",
-                where=self.url(key),
-                fix="see that the bucket exists and that this role may put objects into it",
-            ) from error
+            raise self._unwritable(key, error) from error
+
+    def add(self, key: str, content: bytes) -> bool:
+        """Store it only where nothing is stored yet; whether it was. Of two at once one wins."""
+        try:
+            self.client.put_object(
+                Bucket=self.bucket, Key=self._key(key), Body=content, IfNoneMatch="*"
+            )
+        except Exception as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+            # The second is S3's answer while another such write is under way.
+            if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise self._unwritable(key, error) from error
+        return True
 
     def keys(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -116,8 +154,26 @@ class S3Store:
         except Exception as error:
             raise _unreadable(self.url(prefix), error) from error
 
+    def remove(self, key: str) -> None:
+        """Nothing is left under the key, whether or not anything was."""
+        try:
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        except Exception as error:
+            raise ArtifactError(
+                f"an artifact cannot be removed: {error}",
+                where=self.url(key),
+                fix="see that this role may delete objects below usage/ in the bucket",
+            ) from error
+
     def url(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"
+
+    def _unwritable(self, key: str, error: Exception) -> ArtifactError:
+        return ArtifactError(
+            f"the artifact store cannot be written: {error}",
+            where=self.url(key),
+            fix="see that the bucket exists and that this role may put objects into it",
+        )
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key

@@ -7,6 +7,7 @@
     plans/ENV/DIGEST/plan.json        its JSON, secrets masked
     plans/ENV/DIGEST/plan.txt         its readable text
     approvals/ENV/DIGEST/*.json       one file an approval
+    audit/ENV/NUMBER.json             decisions, each bound to the one before (`audit_log`)
     environments/ENV/*.json           planned, applied, ray: the latest of each
     manifests/VERSION.json            infra versions, by content hash
     modules/, variables/, values/     what their digests stand for, by content hash
@@ -19,7 +20,7 @@ from typing import Any
 from ray_platform.clients.artifacts import Artifacts
 from ray_platform.core import infra_version
 from ray_platform.core.approval import Approval
-from ray_platform.core.canonical import digest, digest_bytes
+from ray_platform.core.canonical import canonical_json, digest, digest_bytes
 from ray_platform.core.errors import ArtifactError, NotFoundError
 from ray_platform.core.revision import Revision
 
@@ -135,15 +136,20 @@ class Records:
 
     def approve(self, approval: Approval) -> None:
         """Add an approval; the same one again changes nothing."""
-        bound = {**approval.to_json(), "at": "", "source": ""}
-        key = f"approvals/{self.environment}/{approval.plan_digest}/{digest(bound)}.json"
-        if self.artifacts.store.get(key) is None:
-            self.artifacts.write(key, approval.to_json())
+        self.artifacts.store.add(self._approval(approval), canonical_json(approval.to_json()))
+
+    def has_approved(self, approval: Approval) -> bool:
+        """Whether the same person has approved the same plan on the same state before."""
+        return self.artifacts.store.get(self._approval(approval)) is not None
 
     def approvals(self, plan_digest: str) -> tuple[Approval, ...]:
         """Every approval of a plan, also those given on an earlier state."""
         keys = self.artifacts.store.keys(f"approvals/{self.environment}/{plan_digest}")
         return tuple(Approval.from_json(self.artifacts.read(key) or {}) for key in keys)
+
+    def _approval(self, approval: Approval) -> str:
+        bound = {**approval.to_json(), "at": "", "source": ""}
+        return f"approvals/{self.environment}/{approval.plan_digest}/{digest(bound)}.json"
 
     # What stands now -----------------------------------------------------------------------------
 

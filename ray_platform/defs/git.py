@@ -6,9 +6,10 @@ from pathlib import Path
 import dagster as dg
 
 from ray_platform.clients.git import Git
+from ray_platform.core.canonical import SHORT_CHARS
 from ray_platform.core.infra_version import MODULES
 from ray_platform.core.revision import Work
-from ray_platform.partitions import CHANGE_TAG, COMMIT_TAG
+from ray_platform.partitions import ASKED_BY_TAG, CHANGE_TAG, COMMIT_TAG
 from ray_platform.settings import Settings, load_settings
 from ray_platform.stages.git import Push, read_cursor, watch, write_cursor
 from ray_platform.stages.site import Site
@@ -79,6 +80,7 @@ def _request(settings: Settings, push: Push) -> dg.RunRequest:
         ],
         tags={
             COMMIT_TAG: push.commit,
+            ASKED_BY_TAG: f"the push of {push.commit[:SHORT_CHARS]}",
             "ray_platform/commits": str(push.commits),
             "ray_platform/work": ", ".join(push.work),
             **({CHANGE_TAG: push.environment} if changes else {}),

@@ -11,7 +11,7 @@ from ray_platform.core.errors import NotFoundError
 from ray_platform.core.estimate import estimate
 from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
-from ray_platform.stages import gates
+from ray_platform.stages import audit, gates
 from ray_platform.stages.plan import make_plan
 from ray_platform.stages.site import Site
 from ray_platform.stages.whatif import for_plan
@@ -94,6 +94,14 @@ def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     with stage(context) as site:
         record = plan_of(site, context.run.tags)
         verdict = gates.verdict(site, record)
+        audit.note(
+            site,
+            "policy",
+            "denied" if verdict.denied else "allowed",
+            record=record,
+            rule=", ".join(sorted({item.id for item in verdict.violations})),
+            reason="; ".join(f"{item.resource}: {item.message}" for item in verdict.violations),
+        )
         for violation in verdict.violations:
             context.log.warning(f"[{violation.id}] {violation.resource}: {violation.message}")
         return dg.AssetCheckResult(
@@ -139,6 +147,7 @@ def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
         record = plan_of(site, context.run.tags)
         costs = estimate(gates.stored_plan(site, record), site.prices)
         why = gates.over_budget(site, costs)
+        audit.note(site, "budget", "denied" if why else "allowed", record=record, reason=why)
         return dg.AssetCheckResult(
             passed=not why,
             description=why or "within the budget",

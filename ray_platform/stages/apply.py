@@ -10,13 +10,14 @@ from typing import Any
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.terraform import Terraform
 from ray_platform.clients.terraform_state import TerraformState
+from ray_platform.core import approval
 from ray_platform.core.canonical import digest, short
 from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
 from ray_platform.core.lineage import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
-from ray_platform.stages import gates
+from ray_platform.stages import audit, gates
 from ray_platform.stages.site import Site
 
 
@@ -61,6 +62,11 @@ def apply_plan(
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
         )
+    with audit.failures_noted(site, "apply", record):
+        return _apply(site, record, progress)
+
+
+def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> AppliedPlan:
     terraform = site.terraform(progress)
     terraform.init()
     state = terraform.state()
@@ -68,9 +74,14 @@ def apply_plan(
     allowed = gates.require_allowed(site, record)
     gates.require_within_budget(site, record)
     approvals = gates.require_approved(site, record)
+    people = tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
     if record.empty:
         progress("The plan is empty: nothing to apply")
     else:
+        # Before anything changes, so that an apply that is cut short has been noted.
+        audit.note(
+            site, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
+        )
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
             file.write_bytes(site.records.plan_file(record))
@@ -102,13 +113,15 @@ def apply_plan(
     version = site.records.record_infra_version()
     if version is None:
         raise NotFoundError("what was applied is not in the artifact store", where=site.name)
+    done = "unchanged" if record.empty else "applied"
+    audit.note(site, "apply", done, record=record, reason=f"infra version {version}")
     return AppliedPlan(
         record=record,
         applied=applied,
         resources=resources,
         outputs=state.outputs,
         infra_version=version,
-        approved_by=tuple(approval.by for approval in approvals) or ("automatic",),
+        approved_by=people,
     )
 
 

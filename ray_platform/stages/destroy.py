@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ray_platform.core.errors import StateError
-from ray_platform.stages import gates
-from ray_platform.stages.plan import make_plan
+from ray_platform.stages import audit, gates
+from ray_platform.stages.plan import MadePlan, make_plan
 from ray_platform.stages.site import Site
 
 
@@ -31,8 +31,13 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
         Refused: a gate says no.
         StateError: something is left in the state afterwards.
     """
-    terraform = site.terraform(progress)
     made = make_plan(site, destroy=True, progress=progress)
+    with audit.failures_noted(site, "destroy", made.record):
+        return _destroy(site, made, progress)
+
+
+def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Destroyed:
+    terraform = site.terraform(progress)
     record = made.record
     gates.require_allowed(site, record)
     approvals = gates.require_approved(site, record)
@@ -40,6 +45,10 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
     backup = f"backups/{site.name}/{stamp}-serial-{record.state_serial}.tfstate"
     site.artifacts.store.put(backup, terraform.raw_state())
     progress(f"The state is saved in {site.artifacts.store.url(backup)}")
+    people = tuple(item.by for item in approvals)
+    audit.note(
+        site, "destroy", "admitted", record=record, reason=f"approved by {', '.join(people)}"
+    )
     site.stop_ray()
     if not record.empty:
         with tempfile.TemporaryDirectory(prefix="ray-platform-destroy-") as folder:
@@ -53,9 +62,10 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
             fix="see why they could not be removed, then run destroy again",
         )
     site.records.forget_applied()
+    audit.note(site, "destroy", "removed", record=record, reason=f"state saved in {backup}")
     return Destroyed(
         plan_digest=record.plan_digest,
         removed=made.plan.counts.delete,
         backup=site.artifacts.store.url(backup),
-        approved_by=tuple(approval.by for approval in approvals),
+        approved_by=people,
     )

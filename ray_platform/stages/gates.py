@@ -11,6 +11,7 @@ from ray_platform.core.errors import OverBudget, PolicyDenied, StalePlan
 from ray_platform.core.estimate import Estimate, estimate
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.policy import Verdict
+from ray_platform.stages import audit
 from ray_platform.stages.site import Site
 
 
@@ -97,7 +98,7 @@ def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval,
     """
     required = approvals_required(site, destroy=record.destroy)
     if required == 0:
-        site.records.approve(approve(record, by=approval.AUTOMATIC, source="automatic"))
+        give_approval(site, record, by=approval.AUTOMATIC, source="automatic")
     return approval.require(
         site.records.approvals(record.plan_digest),
         required=required,
@@ -114,9 +115,9 @@ def approvals_required(site: Site, *, destroy: bool) -> int:
     return max(required, 1) if destroy and not site.environment.cloud.emulator else required
 
 
-def approve(record: PlanRecord, *, by: str, source: str) -> approval.Approval:
-    """An approval of a plan on the state that it was made from, given now."""
-    return approval.Approval(
+def give_approval(site: Site, record: PlanRecord, *, by: str, source: str) -> None:
+    """Approve a plan on the state that it was made from; the same person's yes again changes nothing."""
+    given = approval.Approval(
         environment=record.environment,
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
@@ -125,3 +126,7 @@ def approve(record: PlanRecord, *, by: str, source: str) -> approval.Approval:
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=source,
     )
+    # Noted first: a process killed in between notes it twice, and never keeps an approval unnoted.
+    if not site.records.has_approved(given):
+        audit.note(site, "approve", "approved", record=record, rule=source, by=by)
+        site.records.approve(given)

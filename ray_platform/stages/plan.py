@@ -12,6 +12,7 @@ from ray_platform.core.canonical import digest_bytes, digest_files
 from ray_platform.core.estimate import Estimate, estimate
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.redaction import redact_plan_json, redact_text
+from ray_platform.stages import audit
 from ray_platform.stages.site import Site
 
 
@@ -65,6 +66,13 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
     )
     site.records.save_plan(
         record, file=saved, plan_json=redact_plan_json(made.json), text=redact_text(made.text)
+    )
+    audit.note(
+        site,
+        "plan",
+        "made",
+        record=record,
+        reason=f"{'removal: ' if destroy else ''}{plan.counts}",
     )
     return MadePlan(record, plan, estimate(plan, site.prices))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
+from ray_platform.clients.audit_log import AuditLog
 from ray_platform.clients.git import Git
 from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
@@ -48,10 +49,22 @@ class Site:
         name: The environment.
         commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
             of the working tree's.
+        asked_by: Who or what asks, for the audit log.
+        run_id: The Dagster run that asks; likewise.
     """
 
-    def __init__(self, settings: Settings, name: str, commit: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        commit: str | None = None,
+        *,
+        asked_by: str = "",
+        run_id: str = "",
+    ) -> None:
         self.name = name
+        self.asked_by = asked_by or "unknown"
+        self.run_id = run_id
         self.commit = commit
         self.home = settings.home
         self.git = Git(Path(settings.repository))
@@ -134,6 +147,10 @@ class Site:
     @functools.cached_property
     def records(self) -> Records:
         return Records(self.artifacts, self.name)
+
+    @functools.cached_property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.artifacts, self.name)
 
     @functools.cached_property
     def policies(self) -> PolicyEngine:
