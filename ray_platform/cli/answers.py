@@ -1,4 +1,4 @@
-"""The commands that answer: drift, cost, lineage, runs, diff, status."""
+"""The commands that answer: drift, cost, status."""
 
 import sys
 from datetime import UTC, date, datetime
@@ -6,14 +6,11 @@ from typing import Any
 
 import click
 
-from ray_platform.cli.jobs import open_instance, run_job
+from ray_platform.cli.jobs import run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
-from ray_platform.clients.run_history import BurstRun, RunHistory
-from ray_platform.core.canonical import short
 from ray_platform.core.errors import SettingsError
 from ray_platform.partitions import FIRST_DAY, day_key
 from ray_platform.settings import load_settings
-from ray_platform.stages.lineage import describe, explain
 from ray_platform.stages.site import Site
 
 
@@ -96,143 +93,6 @@ def _day(text: str | None) -> str:
             fix=f"give a day from {FIRST_DAY} to {today}",
         )
     return day.isoformat()
-
-
-@click.command()
-@click.argument("run_id")
-@json_option
-def lineage(run_id: str, as_json: bool) -> None:
-    """What the training run RUN_ID ran on: commit, plan, state, each module's version, Ray.
-
-    \b
-    Examples:
-      ray-platform lineage 1b2c3d4e-...
-      ray-platform lineage 1b2c3d4e --json | jq .modules
-    """
-    run = RunHistory(open_instance()).burst(run_id)
-    answer = describe(Site(load_settings(), run.environment).records, run)
-    if as_json:
-        print_json(answer)
-        return
-    dirty = " with uncommitted changes" if answer["dirty"] else ""
-    ray = answer["ray"] or {}
-    table(
-        f"Run {run.run_id} ({run.status})",
-        ("what", "value"),
-        [
-            ("environment", run.environment),
-            ("infra version", run.infra_version),
-            ("commit", f"{answer['commit']}{dirty}"),
-            ("plan digest", answer["plan_digest"]),
-            ("state", f"{answer['state_lineage']} serial {answer['state_serial']}"),
-            *((f"module {name}", digest) for name, digest in answer["modules"].items()),
-            ("Ray", f"{ray.get('version')} {ray.get('image')}"),
-            ("Ray chart", ray.get("chart_digest")),
-            ("Ray values", ray.get("values_digest")),
-            ("policies", answer["policy_bundle_digest"]),
-            ("price book", answer["price_book_version"]),
-            *((name, value) for name, value in run.facts.items() if name != "infra version"),
-        ],
-    )
-
-
-@click.command()
-@click.option(
-    "--infra-version", metavar="V", help="Only runs that ran on it (6 characters or more)."
-)
-@click.option("--limit", default=50, show_default=True, help="How many at the most, newest first.")
-@json_option
-def runs(infra_version: str | None, limit: int, as_json: bool) -> None:
-    """Training runs and what they ran on, newest first.
-
-    \b
-    Examples:
-      ray-platform runs
-      ray-platform runs --infra-version 9c1f03aa22bd --json
-    """
-    found = RunHistory(open_instance()).bursts(infra_version, limit=limit)
-    if as_json:
-        print_json({"runs": [_run(run) for run in found]})
-        return
-    table(
-        "Burst runs",
-        ("run", "environment", "status", "infra version", "started (UTC)", "loss", "US dollars"),
-        [
-            (
-                run.run_id,
-                run.environment,
-                run.status,
-                short(run.infra_version),
-                _time(run.started),
-                run.facts.get("loss", ""),
-                run.facts.get("US dollars", ""),
-            )
-            for run in found
-        ],
-    )
-
-
-def _run(run: BurstRun) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "environment": run.environment,
-        "status": run.status,
-        "infra_version": run.infra_version,
-        "started": run.started,
-        "ended": run.ended,
-        "facts": dict(run.facts),
-    }
-
-
-def _time(seconds: float | None) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
-
-
-@click.command()
-@click.argument("run_a")
-@click.argument("run_b")
-@json_option
-def diff(run_a: str, run_b: str, as_json: bool) -> None:
-    """What differed in the infrastructure under RUN_A and RUN_B.
-
-    \b
-    Examples:
-      ray-platform diff 1b2c3d4e 5f6a7b8c
-    """
-    history = RunHistory(open_instance())
-    a, b = history.burst(run_a), history.burst(run_b)
-    records = Site(load_settings(), a.environment).records
-    found = explain(records, a.infra_version, b.infra_version)
-    old, new = records.manifest(a.infra_version), records.manifest(b.infra_version)
-    changed = {
-        name: {"before": old[name], "after": new[name]}
-        for name in ("commit", "plan_digest", "state_serial")
-        if old[name] != new[name]
-    }
-    if as_json:
-        print_json(
-            {
-                "runs": [_run(a), _run(b)],
-                "same": a.infra_version == b.infra_version,
-                "identity": changed,
-                "differences": [item.to_json() for item in found],
-            }
-        )
-        return
-    if a.infra_version == b.infra_version:
-        say(f"the same infrastructure under both: {a.infra_version}")
-        return
-    for name, pair in changed.items():
-        say(f"{name}: {_short(pair['before'])} → {_short(pair['after'])}")
-    table(
-        f"From {short(a.infra_version)} to {short(b.infra_version)}",
-        ("what", "attribute", "before", "after"),
-        [(item.subject, item.attribute, item.before, item.after) for item in found],
-    )
-
-
-def _short(value: Any) -> Any:
-    return short(value) if isinstance(value, str) else value
 
 
 @click.command()

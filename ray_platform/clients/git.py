@@ -61,6 +61,23 @@ class Git:
             for line in out.splitlines()
         )
 
+    def commits_apart(
+        self, one: str, other: str
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """(commit, subject) of what ``other`` has and ``one`` has not, and the reverse, oldest first.
+
+        Raises:
+            GitError: the repository does not have both.
+        """
+        out = self._run(
+            "log", "--reverse", "--left-right", "--format=%m%H %s", f"{one}...{other}", "--"
+        ).stdout
+        sides: dict[str, list[tuple[str, str]]] = {">": [], "<": []}
+        for line in out.splitlines():
+            commit, _, subject = line[1:].partition(" ")
+            sides[line[0]].append((commit, subject))
+        return tuple(sides[">"]), tuple(sides["<"])
+
     def revision(self) -> Revision:
         """What is checked out, with a digest of what differs from its commit.
 

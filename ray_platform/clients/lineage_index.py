@@ -163,6 +163,27 @@ class LineageIndex:
             rows = self._db.execute(query, (version, before, limit)).fetchall()
         return [(row[0], row[1]) for row in _sealed(rows)]
 
+    def bursts_on(self, versions: Sequence[str]) -> list[str]:
+        """Ids of the burst runs on some infra versions, oldest first."""
+        places: list[Place] = []
+        for at in range(0, len(versions), 500):
+            some = versions[at : at + 500]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT * FROM bursts WHERE version IN ({marks})"  # noqa: S608
+            rows = _sealed(self._db.execute(query, some).fetchall())
+            places += [(row[0], row[1]) for row in rows]
+        return [run_id for _, run_id in sorted(places)]
+
+    def firsts_between(self, one: str, other: str) -> list[str]:
+        """Of the burst runs from one to another, both included, the first on each infra version."""
+        query = (
+            "SELECT min(place), run_id, version, seal FROM bursts WHERE place BETWEEN"
+            " (SELECT min(place) FROM bursts WHERE run_id IN (?, ?)) AND"
+            " (SELECT max(place) FROM bursts WHERE run_id IN (?, ?)) GROUP BY version"
+        )
+        rows = _sealed(self._db.execute(query, (one, other, one, other)).fetchall())
+        return [row[1] for row in rows]
+
     def facts(self, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What runs told of themselves, by run id; a run that told nothing is absent."""
         found: dict[str, dict[str, Any]] = {}

@@ -78,6 +78,11 @@ class PolicyEngine:
         )
 
     @property
+    def bundle(self) -> Mapping[str, Any]:
+        """What the digest stands for: the rules by file, and their data."""
+        return {"rules": dict(self._texts), "data": self._data}
+
+    @property
     def environments(self) -> tuple[str, ...]:
         """The environments that have numbers."""
         return tuple(sorted(self._data["policy"]["environments"]))

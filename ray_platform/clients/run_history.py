@@ -5,7 +5,7 @@ themselves comes from `lineage_index`, caught up first; whether a run still exis
 which infra version it ran is read from Dagster's run storage for each answer, in one query.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,8 @@ _PARTITION_TAG = "dagster/partition"
 MIN_PREFIX = 6
 _PAGE = 1000
 _STATEMENT_SECONDS = 60
+_CLUSTER_ASSET = dg.AssetKey("ray_cluster")
+_DEPLOYMENTS_PAGE = 200
 _END = 1 << 62
 
 
@@ -120,6 +122,44 @@ class RunHistory:
                 limit,
             )
         )
+
+    def on_versions(self, versions: Sequence[str], environment: str) -> tuple[BurstRun, ...]:
+        """Every burst run of an environment on some infra versions, oldest first."""
+        found = self._ask(lambda index: self._standing(index, index.bursts_on(versions)))
+        return tuple(
+            run
+            for run in found
+            if run.environment == environment and run.infra_version in set(versions)
+        )
+
+    def firsts_between(self, one: BurstRun, other: BurstRun) -> tuple[BurstRun, ...]:
+        """The first burst run on each infra version from one run to another of an environment."""
+        found = self._ask(
+            lambda index: self._standing(index, index.firsts_between(one.run_id, other.run_id))
+        )
+        return tuple(run for run in found if run.environment == one.environment)
+
+    def deployments(self, environment: str, *, before: float) -> Iterator[tuple[float, str]]:
+        """When a Ray cluster was deployed on which infra version, newest first, before an epoch second."""
+        cursor: str | None = None
+        while True:
+            page = self.instance.fetch_materializations(
+                dg.AssetRecordsFilter(
+                    asset_key=_CLUSTER_ASSET,
+                    asset_partitions=[environment],
+                    before_timestamp=before,
+                ),
+                limit=_DEPLOYMENTS_PAGE,
+                cursor=cursor,
+            )
+            for record in page.records:
+                made = record.asset_materialization
+                version = made.metadata.get("infra version") if made else None
+                if version is not None and version.value:
+                    yield record.timestamp, str(version.value)
+            if not page.has_more:
+                return
+            cursor = page.cursor
 
     def rebuild(self) -> tuple[int, int]:
         """Throw the index away and fill it again from Dagster's storage.

@@ -1,6 +1,8 @@
 """What differed in the infrastructure under two runs: manifests, then what their digests stand for."""
 
-from collections.abc import Iterator, Mapping
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,3 +68,99 @@ def resource_differences(
                 shown = [Difference(address, "(a masked value)", "one", "another")]
             found.extend(shown)
     return tuple(found)
+
+
+def text_differences(
+    subject: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> tuple[Difference, ...]:
+    """One difference a file: the lines that only one side has, without those around them."""
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None or new is None:
+            sides = ("absent", "present") if old is None else ("present", "absent")
+            found.append(Difference(subject, f"{name} (file)", *sides))
+            continue
+        lines = list(difflib.ndiff(old.splitlines(), new.splitlines()))
+        gone = "\n".join(line[2:] for line in lines if line.startswith("- "))
+        come = "\n".join(line[2:] for line in lines if line.startswith("+ "))
+        found.append(Difference(subject, name, gone or None, come or None))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit between two infra versions, with the pull requests that its subject names."""
+
+    commit: str
+    subject: str
+
+    @property
+    def pull_requests(self) -> tuple[int, ...]:
+        return pull_requests(self.subject)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "pull_requests": list(self.pull_requests)}
+
+
+#: How GitHub writes the number: a squashed or rebased commit ends with it, a merge commit begins so.
+_PULL_REQUEST = re.compile(r"\(#(\d+)\)|^Merge pull request #(\d+) ")
+
+
+def pull_requests(subject: str) -> tuple[int, ...]:
+    """The numbers of the pull requests that a commit's subject names."""
+    return tuple(int(one or other) for one, other in _PULL_REQUEST.findall(subject))
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A number of two runs beside each other; None where a run has none.
+
+    In the metric's own unit: seconds, node-seconds, US dollars, or none (loss, counts).
+    """
+
+    metric: str
+    before: float | None
+    after: float | None
+
+    @property
+    def change(self) -> float | None:
+        return None if self.before is None or self.after is None else self.after - self.before
+
+    @property
+    def ratio(self) -> float | None:
+        """After by before; None where either is missing or before is zero."""
+        return self.after / self.before if self.before and self.after is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "change": self.change, "ratio": self.ratio}
+
+
+#: What a phase is compared by, all in seconds.
+_PHASE_SECONDS = ("seconds", "seconds_to_reach")
+
+
+def metrics(facts: Mapping[str, Any], phases: Sequence[Mapping[str, Any]] = ()) -> dict[str, float]:
+    """Every number of a run by name; those of a phase as ``phase NAME seconds``."""
+    found = {name: float(value) for name, value in facts.items() if _is_number(value)}
+    for phase in phases:
+        for name in _PHASE_SECONDS:
+            if _is_number(phase.get(name)):
+                found[f"phase {phase['name']} {name}"] = float(phase[name])
+    return found
+
+
+def metric_changes(
+    before: Mapping[str, float], after: Mapping[str, float]
+) -> tuple[MetricChange, ...]:
+    """The metrics of two runs beside each other, also those that are the same, in the first one's order."""
+    return tuple(
+        MetricChange(name, before.get(name), after.get(name))
+        for name in dict.fromkeys([*before, *after])
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

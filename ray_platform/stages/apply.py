@@ -19,6 +19,7 @@ from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
 from ray_platform.stages import audit, gates
 from ray_platform.stages.site import Site
+from ray_platform.stages.sources import keep_sources
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
     before = site.records.applied()
     if before is not None and record.empty and same_infrastructure(before, applied):
         applied = before  # nothing changed: what stands is still what the earlier commit made
+    keep_sources(site)
     site.records.save_applied(applied)
     site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
     site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))

@@ -1,10 +1,19 @@
 """Lineage: from a run to the infrastructure that it ran on, back, and between two runs."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from ray_platform.clients.git import Git
 from ray_platform.clients.records import Records
 from ray_platform.clients.run_history import BurstRun
-from ray_platform.core.lineage import Difference, differences, resource_differences
+from ray_platform.core.errors import GitError
+from ray_platform.core.lineage import (
+    Commit,
+    Difference,
+    differences,
+    resource_differences,
+    text_differences,
+)
 
 #: Manifest fields whose digests stand for stored content, or which say when rather than what.
 _EXPLAINED = frozenset(
@@ -29,6 +38,45 @@ def describe(records: Records, run: BurstRun) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class CommitRange:
+    """The commits between two infra versions, oldest first.
+
+    ``gained`` is what the second has and the first has not, ``lost`` the reverse (after a revert to an
+    older commit, or a force push); ``why_not`` says why they are not known, empty when they are.
+    """
+
+    before: str
+    after: str
+    gained: tuple[Commit, ...] = ()
+    lost: tuple[Commit, ...] = ()
+    why_not: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "before": self.before,
+            "after": self.after,
+            "gained": [item.to_json() for item in self.gained],
+            "lost": [item.to_json() for item in self.lost],
+            "why_not": self.why_not,
+        }
+
+
+def commit_range(records: Records, git: Git, before: str, after: str) -> CommitRange:
+    """The commits between two infra versions. A commit that Git no longer has is told, and is no error."""
+    old = records.manifest(before)["commit"]
+    new = records.manifest(after)["commit"]
+    if old == new:
+        return CommitRange(old, new)
+    try:
+        gained, lost = git.commits_apart(old, new)
+    except GitError as error:
+        return CommitRange(old, new, why_not=f"{error.what} ({error.where})")
+    return CommitRange(
+        old, new, tuple(Commit(*item) for item in gained), tuple(Commit(*item) for item in lost)
+    )
+
+
 def explain(records: Records, before: str, after: str) -> tuple[Difference, ...]:
     """What differs between two infra versions, from cause to effect: variables, resources, Ray, the rest.
 
@@ -37,6 +85,8 @@ def explain(records: Records, before: str, after: str) -> tuple[Difference, ...]
     Raises:
         NotFoundError: a version, or what one of its digests stands for, is not in the artifact store.
     """
+    if before == after:
+        return ()
     old, new = records.manifest(before), records.manifest(after)
     content = records.artifacts.get_content
     found: list[Difference] = []
@@ -58,11 +108,29 @@ def explain(records: Records, before: str, after: str) -> tuple[Difference, ...]
             content("values", old_ray["values_digest"]),
             content("values", new_ray["values_digest"]),
         )
+    charts = _both(records, "charts", old_ray.get("chart_digest"), new_ray.get("chart_digest"))
+    if charts:
+        found += text_differences("ray chart", *charts)
     found += [
         item
         for item in differences("ray", old_ray, new_ray)
         if item.attribute not in ("values_digest", "manifest_digest")
     ]
+    policies = _both(records, "policies", old["policy_bundle_digest"], new["policy_bundle_digest"])
+    if policies:
+        found += text_differences("policies", policies[0]["rules"], policies[1]["rules"])
+        found += differences("policies", policies[0]["data"], policies[1]["data"])
+    prices = _both(records, "prices", old["price_book_version"], new["price_book_version"])
+    if prices:
+        found += differences("prices (US dollars)", *prices)
     rest = sorted((old.keys() | new.keys()) - _EXPLAINED)
     found += differences("manifest", {k: old.get(k) for k in rest}, {k: new.get(k) for k in rest})
     return tuple(found)
+
+
+def _both(records: Records, kind: str, before: str | None, after: str | None) -> list[Any]:
+    """What two different digests stand for; empty where one was recorded before contents were kept."""
+    if before == after or not before or not after:
+        return []
+    found = [records.artifacts.read(f"{kind}/{digest}.json") for digest in (before, after)]
+    return found if None not in found else []

@@ -12,6 +12,7 @@ from ray_platform.core.infra_version import Ray
 from ray_platform.core.policy import Verdict
 from ray_platform.core.ray_spec import WorkerGroup, helm_values, worker_groups
 from ray_platform.stages.site import Site
+from ray_platform.stages.sources import keep_sources
 
 #: The Ray that every environment runs; the local nodes run the same one (pyproject.toml pins it).
 RAY_VERSION = "2.60.0"
@@ -75,6 +76,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         image=f"{values['image']['repository']}:{values['image']['tag']}",
         version=endpoint.info.ray_version,
     )
+    keep_sources(site)
     site.records.save_ray(ray)
     return RayClusterReady(
         ray=ray,

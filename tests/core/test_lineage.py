@@ -8,7 +8,11 @@ from ray_platform.core.lineage import (
     Difference,
     differences,
     leaves,
+    metric_changes,
+    metrics,
+    pull_requests,
     resource_differences,
+    text_differences,
 )
 
 JSON = st.recursive(
@@ -62,3 +66,29 @@ def test_a_changed_secret_is_a_difference_that_shows_nothing() -> None:
     )
     visible = {"template": {"user_data": "(sensitive)", "size": 3, WHOLE_DIGEST: "3"}}
     assert [item.attribute for item in resource_differences(old, visible)] == ["size"]
+
+
+def test_a_changed_text_shows_the_lines_that_only_one_side_has() -> None:
+    old = {"terraform.rego": "a\nmax := 10\nb", "gone.rego": "x"}
+    new = {"terraform.rego": "a\nmax := 12\nb", "come.rego": "y"}
+    assert text_differences("policies", old, new) == (
+        Difference("policies", "come.rego (file)", "absent", "present"),
+        Difference("policies", "gone.rego (file)", "present", "absent"),
+        Difference("policies", "terraform.rego", "max := 10", "max := 12"),
+    )
+
+
+def test_pull_requests_are_those_that_the_subject_names() -> None:
+    assert pull_requests("A larger pool (#12)") == (12,)
+    assert pull_requests("Merge pull request #7 from somebody/pool") == (7,)
+    assert pull_requests("Revert #12 by hand, see issue #3") == ()
+
+
+def test_metrics_of_two_runs_stand_beside_each_other() -> None:
+    phases = [{"name": "grow", "seconds": 10.0, "seconds_to_reach": None}]
+    before = metrics({"loss": 0.2, "commit": "abc", "dirty": True, "retries": 0}, phases)
+    after = metrics({"loss": 0.1, "US dollars": 3})
+    changes = {item.metric: item for item in metric_changes(before, after)}
+    assert list(changes) == ["loss", "retries", "phase grow seconds", "US dollars"]
+    assert changes["loss"].change == -0.1 and changes["loss"].ratio == 0.5
+    assert changes["retries"].change is None and changes["phase grow seconds"].after is None

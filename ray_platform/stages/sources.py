@@ -1,0 +1,45 @@
+"""What the digests of policies, prices and chart in an infra version stand for, kept so that it can be shown.
+
+::
+
+    policies/DIGEST.json    the rules by file, and their numbers
+    prices/VERSION.json     US dollars an hour (or a unit) by instance type and service
+    charts/DIGEST.json      the chart's files
+
+They are stored under the digests that the manifest already names, once, and never change.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray_platform.clients.helm import chart_digest
+from ray_platform.core.price_book import PriceBook
+from ray_platform.stages.site import Site
+
+
+def keep_sources(site: Site) -> None:
+    """Store today's policies, prices and chart of an environment where they are not stored yet."""
+    engine, prices, chart = site.policies, site.prices, site.settings.ray_chart
+    wanted: dict[str, Callable[[], Mapping[str, Any]]] = {
+        f"policies/{engine.bundle_digest}.json": lambda: engine.bundle,
+        f"prices/{prices.version}.json": lambda: price_list(prices),
+        f"charts/{chart_digest(chart)}.json": lambda: {
+            path.relative_to(chart).as_posix(): path.read_text(encoding="utf-8")
+            for path in sorted(chart.rglob("*"))
+            if path.is_file()
+        },
+    }
+    for key, content in wanted.items():
+        if site.artifacts.store.get(key) is None:
+            site.artifacts.write(key, content())
+
+
+def price_list(book: PriceBook) -> dict[str, Any]:
+    """A price book's numbers, as strings in US dollars."""
+    return {
+        "date": book.date.isoformat(),
+        "spot factor": str(book.spot_factor),
+        "commitment factor": str(book.commitment_factor),
+        "instances": {name: str(price.usd) for name, price in book.instances.items()},
+        "services": {name: str(price.usd) for name, price in book.services.items()},
+    }
