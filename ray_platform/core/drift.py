@@ -1,40 +1,47 @@
-"""Drift: what the live API says against what the Terraform state says, from a refresh-only plan.
+"""Drift: what the live API says against what the Terraform state says, out of one plan.
 
-``terraform plan -refresh-only`` puts each difference into ``resource_drift``: ``before`` is the
-state, ``after`` is what the API answered. Here the two become one `DriftItem` an attribute.
+A plan puts each difference into ``resource_drift``: ``before`` is the state, ``after`` is what the API
+answered. Here the two become one `DriftItem` an attribute, with a severity by rules that are data
+(`drift_rules`) and a cause from evidence (`drift_causes`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ray_platform.core.canonical import canonical_json, digest
-from ray_platform.core.drift_rules import Fact, Severity, judge
+from ray_platform.core.canonical import canonical_json
+from ray_platform.core.drift_causes import (
+    WORDS,
+    Around,
+    Because,
+    Cause,
+    Evidence,
+    cause_of,
+    followed,
+)
+from ray_platform.core.drift_conditions import UNMANAGED, Fact
+from ray_platform.core.drift_leaves import leaves, path_text, plain, seal, shown
+from ray_platform.core.drift_rules import RuleBook, Severity
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import Plan, ResourceChange
-from ray_platform.core.redaction import MASK, redact, redact_marked
+from ray_platform.core.redaction import redact, redact_marked
+from ray_platform.core.trail import explaining_event
+from ray_platform.core.unmanaged import LiveResource
 
 _ORDER: Mapping[Severity, int] = {"none": 0, "minor": 1, "major": 2}
 _ICON: Mapping[Severity, str] = {"none": "·", "minor": "!", "major": "!!"}
 _CELL_CHARS = 120
-
-#: Attributes whose lists are sets: another order of the same elements is no difference.
-_SETS = frozenset(
-    {"ingress", "egress", "cidr_blocks", "ipv6_cidr_blocks", "prefix_list_ids", "security_groups"}
-    | {"security_group_ids", "vpc_security_group_ids", "subnet_ids", "public_access_cidrs"}
-    | {"enabled_cluster_log_types", "managed_policy_arns", "route_table_ids", "client_id_list"}
-    | {"instance_types", "route", "taint"}
-)
-_ABSENT = object()
-_SEAL = "(sealed)"
+_FOLLOWS = "computed by AWS: it repeats or follows other attributes"
+_FILLED_IN = "expected: nobody changed anything"
 
 
 @dataclass(frozen=True)
 class DriftItem:
-    """One attribute that differs.
+    """One attribute that differs, or one resource that was made beside Terraform.
 
-    ``before`` is the state's value, ``after`` the live one, both with secrets masked; ``cause``
-    says who most likely did it, ``reason`` why the severity is what it is.
+    ``before`` is the state's value, ``after`` the live one, both with secrets masked. ``reason`` says why
+    the severity is what it is; ``evidence`` why the cause is; ``who`` and ``when`` (ISO 8601) are empty
+    where nobody knows.
     """
 
     address: str
@@ -42,19 +49,37 @@ class DriftItem:
     before: Any
     after: Any
     severity: Severity
-    cause: str
+    cause: Cause
     reason: str
+    evidence: str = ""
+    who: str = ""
+    when: str = ""
 
 
-def drift_items(plan: Plan, *, pools: Sequence[NodePool] = ()) -> tuple[DriftItem, ...]:
-    """Every difference of a refresh-only plan, the worst first.
+def drift_items(
+    plan: Plan,
+    book: RuleBook,
+    *,
+    pools: Sequence[NodePool] = (),
+    evidence: Evidence | None = None,
+    unmanaged: Sequence[LiveResource] = (),
+) -> tuple[DriftItem, ...]:
+    """Every difference, the worst first.
 
     Args:
-        plan: Made with ``-refresh-only``; its ``drift`` is read.
+        plan: Its ``drift`` is read.
+        book: How severe what is.
         pools: The node pools: a node count within their bounds is the autoscaler's work. Without
             them the bounds in the state count.
+        evidence: What is known around it; without any, all but node counts is by hand.
+        unmanaged: What was found beside Terraform.
     """
-    items = [item for change in plan.drift for item in _items_of(change, pools)]
+    known = evidence or Evidence()
+    around = _around(plan)
+    items = [
+        item for change in plan.drift for item in _items_of(change, book, pools, known, around)
+    ]
+    items += [_unmanaged_item(found, book, known) for found in unmanaged]
     return tuple(sorted(items, key=lambda i: (-_ORDER[i.severity], i.address, i.attribute)))
 
 
@@ -64,11 +89,18 @@ def worst(items: Sequence[DriftItem]) -> Severity:
 
 
 def to_json(items: Sequence[DriftItem]) -> dict[str, Any]:
-    """``severity``, the counts by severity, and the ``items``."""
+    """``severity``, the counts by severity and by cause, and the ``items``."""
     counts: dict[str, int] = {"major": 0, "minor": 0, "none": 0}
+    causes: dict[str, int] = dict.fromkeys(WORDS, 0)
     for item in items:
         counts[item.severity] += 1
-    return {"severity": worst(items), "counts": counts, "items": [asdict(item) for item in items]}
+        causes[item.cause] += 1
+    return {
+        "severity": worst(items),
+        "counts": counts,
+        "causes": causes,
+        "items": [asdict(item) for item in items],
+    }
 
 
 def to_markdown(items: Sequence[DriftItem]) -> str:
@@ -76,8 +108,8 @@ def to_markdown(items: Sequence[DriftItem]) -> str:
     if not items:
         return "No drift: what runs is what the state says.\n"
     lines = [
-        "| severity | resource | attribute | state | live | cause | reason |",
-        "|---|---|---|---|---|---|---|",
+        "| severity | resource | attribute | state | live | cause | evidence | reason |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for item in items:
         cells = (
@@ -86,151 +118,122 @@ def to_markdown(items: Sequence[DriftItem]) -> str:
             _code(item.attribute),
             _code(item.before),
             _code(item.after),
-            _text(item.cause),
+            _text(WORDS[item.cause]),
+            _text(item.evidence),
             _text(item.reason),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _items_of(change: ResourceChange, pools: Sequence[NodePool]) -> Iterator[DriftItem]:
-    if change.action == "delete":
-        yield _item(change, "", "exists", "removed", pools, removed=True)
-        return
-    old_tree, new_tree = (
-        redact_marked(
-            redact_marked(dict(tree), change.before_sensitive, _seal), change.after_sensitive, _seal
-        )
-        for tree in (change.before, change.after)
-    )
-    for path, old, new in _leaves(old_tree, new_tree, ()):
-        yield _item(
-            change,
-            _path_text(path),
-            _shown(path, old),
-            _shown(path, new),
-            pools,
-            path=path,
-            raw=(_plain(old), _plain(new)),
-        )
+def _around(plan: Plan) -> Around:
+    drifted = {change.address: change for change in plan.drift}
+    live: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for change in plan.changes:
+        # What is gone still tells what it used to set.
+        gone = drifted.get(change.address)
+        attributes = change.before or (gone.before if gone else {})
+        live.setdefault(change.type, []).append((change.address, attributes))
+    return Around(drifted, live)
 
 
-def _item(
+def _items_of(
     change: ResourceChange,
-    attribute: str,
-    before: Any,
-    after: Any,
+    book: RuleBook,
     pools: Sequence[NodePool],
-    *,
-    path: tuple[str | int, ...] = (),
-    raw: tuple[Any, Any] = (None, None),
-    removed: bool = False,
-) -> DriftItem:
-    verdict = judge(
-        Fact(
+    evidence: Evidence,
+    around: Around,
+) -> Iterator[DriftItem]:
+    judged: list[tuple[DriftItem, Because | None]] = []
+    for fact, old, new in _facts(change, pools):
+        severity, reason = book.judge(fact)
+        because = cause_of(change, fact, severity, book, evidence, around)
+        if because is None:
+            severity, reason = "none", _FOLLOWS
+        elif because.cause == "provider_default":
+            severity, reason = "none", _FILLED_IN
+        elif because.only_bookkeeping:
+            severity, reason = "none", "nothing differs but whose tag it is"
+        elif _repeats_tags(fact):
+            severity, reason = "none", "it repeats tags"
+        item = DriftItem(change.address, fact.attribute, old, new, severity, "by_hand", reason)
+        judged.append((item, because))
+    others = [because for _, because in judged if because is not None]
+    for item, because in judged:
+        told = because or followed(others)
+        yield replace(item, cause=told.cause, evidence=told.evidence, who=told.who, when=told.when)
+
+
+def _facts(change: ResourceChange, pools: Sequence[NodePool]) -> Iterator[tuple[Fact, Any, Any]]:
+    """Each difference of one resource, with the values before and after as people may see them."""
+
+    def fact(attribute: str, keys: tuple[str, ...], before: Any, after: Any) -> Fact:
+        return Fact(
             type=change.type,
             attribute=attribute,
-            keys=tuple(str(part) for part in path if isinstance(part, str)),
-            before=raw[0],
-            after=raw[1],
-            removed=removed,
+            keys=keys,
+            before=before,
+            after=after,
+            removed=not keys,
             resource_before=change.before,
             resource_after=change.after,
             pools=tuple(pools),
         )
+
+    if change.action == "delete":
+        yield fact("", (), None, None), "exists", "removed"
+        return
+    old_tree, new_tree = (
+        redact_marked(
+            redact_marked(dict(tree), change.before_sensitive, seal), change.after_sensitive, seal
+        )
+        for tree in (change.before, change.after)
     )
+    for path, old, new in leaves(old_tree, new_tree):
+        keys = tuple(part for part in path if isinstance(part, str))
+        yield (
+            fact(path_text(path), keys, plain(old), plain(new)),
+            shown(path, old),
+            shown(path, new),
+        )
+
+
+def _repeats_tags(fact: Fact) -> bool:
+    """``tags_all`` repeats a change of ``tags``; a change of a default tag shows there alone."""
+    if fact.keys[:1] != ("tags_all",):
+        return False
+    old, new = (side.get("tags") or {} for side in (fact.resource_before, fact.resource_after))
+    if len(fact.keys) == 1:
+        return bool(old != new)
+    return bool(old.get(fact.keys[1]) != new.get(fact.keys[1]))
+
+
+def _unmanaged_item(found: LiveResource, book: RuleBook, evidence: Evidence) -> DriftItem:
+    fact = Fact(
+        type=found.type,
+        attribute=UNMANAGED,
+        keys=(),
+        before=None,
+        after=dict(found.details),
+        removed=False,
+        resource_before={},
+        resource_after=found.details,
+        pools=(),
+    )
+    severity, reason = book.judge(fact)
+    event = explaining_event(evidence.trail, found.type, found.names)
     return DriftItem(
-        change.address, attribute, before, after, verdict.severity, verdict.cause, verdict.reason
+        address=f"{found.type}.{found.id}",
+        attribute=UNMANAGED,
+        before=None,
+        after=redact(dict(found.details)),
+        severity=severity,
+        cause="unmanaged",
+        reason=reason,
+        evidence=event.tell() if event else f"{found.place}; our tags are missing: {found.missing}",
+        who=event.who if event else "",
+        when=event.time if event else found.made_at,
     )
-
-
-def _leaves(
-    old: Any, new: Any, path: tuple[str | int, ...]
-) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
-    """Where the two differ, at the deepest place that has a name of its own."""
-    if _same(old, new):
-        return
-    sealed = any(isinstance(side, Mapping) and _SEAL in side for side in (old, new))
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and not sealed:
-        for key in sorted({*old, *new}):
-            yield from _leaves(old.get(key, _ABSENT), new.get(key, _ABSENT), (*path, key))
-    elif isinstance(old, list) and isinstance(new, list):
-        name = next((part for part in reversed(path) if isinstance(part, str)), "")
-        if name in _SETS:
-            yield from _set_leaves(old, new, path)
-        else:
-            for index in range(max(len(old), len(new))):
-                left = old[index] if index < len(old) else _ABSENT
-                right = new[index] if index < len(new) else _ABSENT
-                yield from _leaves(left, right, (*path, index))
-    else:
-        yield path, old, new
-
-
-def _set_leaves(
-    old: list[Any], new: list[Any], path: tuple[str | int, ...]
-) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
-    """Elements taken from or added to a set, each told by its place in the list that holds it."""
-    old_keys = [canonical_json(item) for item in old]
-    new_keys = [canonical_json(item) for item in new]
-    gone = [i for i, key in enumerate(old_keys) if key not in new_keys]
-    come = [i for i, key in enumerate(new_keys) if key not in old_keys]
-    # One element that became one other reads best as a change of it.
-    if len(gone) == len(come) == 1:
-        yield from _leaves(old[gone[0]], new[come[0]], (*path, come[0]))
-        return
-    for index in gone:
-        yield (*path, index), old[index], _ABSENT
-    for index in come:
-        yield (*path, index), _ABSENT, new[index]
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Equal, or both nothing: the provider turns absent into null, "" or [] without any meaning."""
-    if _is_nothing(old) and _is_nothing(new):
-        return True
-    return old is new or (type(old) is type(new) and bool(old == new))
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is _ABSENT or value is None or value in ("", [], {})
-
-
-def _seal(value: Any) -> Any:
-    """A stand-in for a sensitive value: tells whether it changed, and nothing else."""
-    if isinstance(value, Mapping) and _SEAL in value:
-        return value
-    return {_SEAL: digest(value)}
-
-
-def _shown(path: tuple[str | int, ...], value: Any) -> Any:
-    """The value for people: sealed values masked, then all that is secret by key or by look."""
-    name = next((part for part in reversed(path) if isinstance(part, str)), "")
-    return redact({name: _unseal(_plain(value))})[name]
-
-
-def _unseal(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return MASK if _SEAL in value else {key: _unseal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_unseal(item) for item in value]
-    return value
-
-
-def _plain(value: Any) -> Any:
-    return None if value is _ABSENT else value
-
-
-def _path_text(path: tuple[str | int, ...]) -> str:
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part.replace("_", "").replace("-", "").isalnum():
-            text += f".{part}" if text else part
-        else:
-            text += f'["{part}"]'
-    return text
 
 
 def _code(value: Any) -> str:

@@ -1,282 +1,199 @@
-"""How severe a drift is: a table of rules, read from the top; the first that matches decides.
+"""How severe a drift is: rules that are data (``policies/drift.toml``), read from the top.
 
 The severities: ``major`` opens something up, loses something or weakens a protection; ``none`` is
-expected or means nothing; everything else is ``minor``.
+expected or means nothing; what no rule matches is ``minor``.
 """
 
-import ipaddress
-from collections.abc import Callable, Mapping
+import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ray_platform.core.node_pools import NodePool
+from ray_platform.core.drift_conditions import CONDITIONS, Fact
+from ray_platform.core.errors import SettingsError
 
 Severity = Literal["none", "minor", "major"]
 
-_BY_HAND = "changed outside Terraform"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One difference and what is around it. ``keys`` is its path without list indices."""
-
-    type: str
-    attribute: str
-    keys: tuple[str, ...]
-    before: Any
-    after: Any
-    removed: bool
-    resource_before: Mapping[str, Any]
-    resource_after: Mapping[str, Any]
-    pools: tuple[NodePool, ...]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    severity: Severity
-    cause: str
-    reason: str
+_FIX = "mend the entry; docs/cost-and-drift.md lists what one may hold"
+_NOT_MATCHED = "an attribute differs; the next apply sets it back"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Matches by resource type and dotted attribute (shell patterns), then by ``when``."""
+    """Matches by resource type and dotted attribute (shell patterns), then by its condition."""
 
-    severity: Severity
-    types: str
-    attributes: str
+    name: str
+    level: Severity
+    types: tuple[str, ...]
+    attributes: tuple[str, ...]
     reason: str
-    when: Callable[[Fact], bool] = lambda fact: True
-    cause: str = _BY_HAND
+    when: str = ""
+    values: tuple[str, ...] = ()
+
+    def matches(self, fact: Fact) -> bool:
+        return (
+            _any(self.types, fact.type)
+            and _any(self.attributes, fact.attribute if not fact.keys else fact.dotted)
+            and (not self.when or CONDITIONS[self.when](fact, self.values))
+        )
 
 
-def judge(fact: Fact) -> Verdict:
-    """The verdict of the first rule that matches."""
-    for rule in RULES:
-        dotted = ".".join(fact.keys)
-        if (
-            any(fnmatchcase(fact.type, pattern) for pattern in rule.types.split())
-            and any(fnmatchcase(dotted, pattern) for pattern in rule.attributes.split())
-            and rule.when(fact)
-        ):
-            return Verdict(rule.severity, rule.cause, rule.reason)
-    return Verdict("minor", _BY_HAND, "an attribute differs; the next apply sets it back")
+@dataclass(frozen=True)
+class Attributes:
+    """Attributes of resource types, both as shell patterns."""
+
+    types: tuple[str, ...]
+    attributes: tuple[str, ...]
 
 
-def _networks(value: Any) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Every CIDR below a value."""
-    if isinstance(value, Mapping):
-        return [net for item in value.values() for net in _networks(item)]
-    if isinstance(value, list):
-        return [net for item in value for net in _networks(item)]
-    if isinstance(value, str) and "/" in value:
-        try:
-            return [ipaddress.ip_network(value, strict=False)]
-        except ValueError:
-            return []
-    return []
+@dataclass(frozen=True)
+class FilledIn:
+    """``attribute`` of ``type`` shows what a resource of type ``by`` sets.
+
+    That one's ``key`` is this one's id or name; with ``element``, it holds the list element's value
+    or name.
+    """
+
+    type: str
+    attribute: str
+    by: str
+    key: str
+    element: str = ""
 
 
-def _open_to_all(fact: Fact) -> bool:
-    return any(n.prefixlen == 0 for n in _networks(fact.after)) and not any(
-        n.prefixlen == 0 for n in _networks(fact.before)
+@dataclass(frozen=True)
+class RuleBook:
+    """The rules of one file.
+
+    ``computed``: AWS computes these, they repeat or follow others. ``set_by_people``: AWS never fills
+    these in by itself, so that one which the configuration does not name was set by somebody.
+    """
+
+    rules: tuple[Rule, ...]
+    computed: tuple[Attributes, ...] = ()
+    set_by_people: tuple[Attributes, ...] = ()
+    filled_in: tuple[FilledIn, ...] = ()
+
+    def judge(self, fact: Fact) -> tuple[Severity, str]:
+        """(severity, reason) by the first rule that matches; minor when none does."""
+        for rule in self.rules:
+            if rule.matches(fact):
+                return rule.level, rule.reason
+        return "minor", _NOT_MATCHED
+
+    def is_computed(self, fact: Fact) -> bool:
+        return _listed(self.computed, fact)
+
+    def is_set_by_people(self, fact: Fact) -> bool:
+        return _listed(self.set_by_people, fact)
+
+    def filled_in_by(self, fact: Fact) -> FilledIn | None:
+        """What may have set this attribute in its place."""
+        head = fact.keys[0] if fact.keys else ""
+        return next((e for e in self.filled_in if (e.type, e.attribute) == (fact.type, head)), None)
+
+
+def read_rules(text: str, *, where: str) -> RuleBook:
+    """The rules out of a TOML text.
+
+    Args:
+        text: The content of ``policies/drift.toml``.
+        where: Names the file in error messages.
+
+    Raises:
+        SettingsError: malformed, no rules, an unknown key, severity or condition, or a name used twice.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"the drift rules are malformed: {error}", where=where, fix=_FIX
+        ) from error
+    if unknown := sorted(set(data) - {"severity", "computed", "set_by_people", "filled_in"}):
+        raise SettingsError(f"unknown entries: {', '.join(unknown)}", where=where, fix=_FIX)
+    rules = tuple(_rule(item, where) for item in data.get("severity", []))
+    if not rules:
+        raise SettingsError("there are no [[severity]] rules", where=where, fix=_FIX)
+    names = [rule.name for rule in rules]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"rules named twice: {', '.join(double)}", where=where, fix=_FIX)
+    return RuleBook(
+        rules,
+        tuple(_attributes(item, where) for item in data.get("computed", [])),
+        tuple(_attributes(item, where) for item in data.get("set_by_people", [])),
+        tuple(_filled_in(item, where) for item in data.get("filled_in", [])),
     )
 
 
-def _lets_more_in(fact: Fact) -> bool:
-    """Anything but a removal or a narrower network: a port range or a protocol may widen too."""
-    if fact.after in (None, "", [], {}):
-        return False
-    old, new = _networks(fact.before), _networks(fact.after)
-    if old and new and not isinstance(fact.after, Mapping):
-        return not all(any(_within(inner, outer) for outer in old) for inner in new)
-    return fact.keys[-1] != "description"
+def _rule(item: Any, where: str) -> Rule:
+    name = str(item.get("name", "without a name")) if isinstance(item, dict) else "without a name"
+    place = f"{where}, rule {name}"
+    texts = _fields(item, place, {"name", "level", "reason"}, {"when"}, {"types", "attributes"})
+    if item["level"] not in get_args(Severity):
+        raise SettingsError(
+            f"level is {item['level']!r}",
+            where=place,
+            fix=f"use one of: {', '.join(get_args(Severity))}",
+        )
+    when = texts.get("when", "")
+    if when and when not in CONDITIONS:
+        raise SettingsError(
+            f"there is no condition {when!r}",
+            where=place,
+            fix=f"use one of: {', '.join(sorted(CONDITIONS))}",
+        )
+    values = tuple(item.get("values", ()))
+    if (when == "becomes") != bool(values) or not all(isinstance(v, str) for v in values):
+        raise SettingsError(
+            "values, a list of texts, belong to the condition becomes, and it needs them",
+            where=place,
+            fix=_FIX,
+        )
+    return Rule(
+        name=name,
+        level=item["level"],
+        types=tuple(item["types"]),
+        attributes=tuple(item["attributes"]),
+        reason=item["reason"],
+        when=when,
+        values=values,
+    )
 
 
-def _within(
-    inner: ipaddress.IPv4Network | ipaddress.IPv6Network,
-    outer: ipaddress.IPv4Network | ipaddress.IPv6Network,
-) -> bool:
-    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
-        return inner.subnet_of(outer)
-    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
-        return inner.subnet_of(outer)
-    return False
+def _attributes(item: Any, where: str) -> Attributes:
+    _fields(item, f"{where}, a list of attributes", set(), set(), {"types", "attributes"})
+    return Attributes(tuple(item["types"]), tuple(item["attributes"]))
 
 
-def _off(fact: Fact) -> bool:
-    """A protection that was there is gone: true to false, or a value to nothing."""
-    return fact.after in (None, False, "", [], {}, "Disabled", "DISABLED", "Suspended")
+def _filled_in(item: Any, where: str) -> FilledIn:
+    place = f"{where}, [[filled_in]]"
+    return FilledIn(**_fields(item, place, {"type", "attribute", "by", "key"}, {"element"}, set()))
 
 
-def _on(fact: Fact) -> bool:
-    return fact.after is True
+def _fields(
+    item: Any, where: str, needed: set[str], optional: set[str], lists: set[str]
+) -> dict[str, str]:
+    """The texts of an entry, once its keys and their types are right."""
+    if not isinstance(item, dict):
+        raise SettingsError("an entry is no table", where=where, fix=_FIX)
+    if missing := sorted((needed | lists) - set(item)):
+        raise SettingsError(f"it lacks {', '.join(missing)}", where=where, fix=_FIX)
+    if unknown := sorted(set(item) - needed - optional - lists - {"values"}):
+        raise SettingsError(f"unknown keys: {', '.join(unknown)}", where=where, fix=_FIX)
+    for key in lists:
+        value = item[key]
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise SettingsError(f"{key} is no list of texts", where=where, fix=_FIX)
+    texts = {key: item[key] for key in (needed | optional) & set(item)}
+    for key, text in texts.items():
+        if not isinstance(text, str) or not text:
+            raise SettingsError(f"{key} is no text", where=where, fix=_FIX)
+    return texts
 
 
-def _within_bounds(fact: Fact) -> bool:
-    """Whether the live node count lies within the pool's bounds."""
-    name = fact.resource_before.get("node_group_name", "")
-    pool = next((p for p in fact.pools if name == p.name or name.endswith(f"-{p.name}")), None)
-    if pool is not None:
-        low, high = pool.min_size, pool.max_size
-    else:
-        scaling = (fact.resource_before.get("scaling_config") or [{}])[0]
-        low, high = scaling.get("min_size"), scaling.get("max_size")
-    if not all(isinstance(n, int) for n in (low, high, fact.after)):
-        return False
-    return bool(low <= fact.after <= high)
+def _listed(entries: tuple[Attributes, ...], fact: Fact) -> bool:
+    return any(_any(e.types, fact.type) and _any(e.attributes, fact.dotted) for e in entries)
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("major", "*", "*", "the resource is gone: what needs it is broken", lambda f: f.removed),
-    # Node counts.
-    Rule(
-        "none",
-        "aws_eks_node_group",
-        "scaling_config.desired_size",
-        "the node count moved within the pool's bounds",
-        _within_bounds,
-        "the autoscaler",
-    ),
-    Rule(
-        "major",
-        "aws_eks_node_group",
-        "scaling_config.*",
-        "the pool's bounds, or a node count outside of them, changed: cost and capacity",
-    ),
-    # Networks.
-    Rule(
-        "major",
-        "aws_security_group aws_security_group_rule aws_vpc_security_group_*_rule "
-        "aws_default_security_group aws_network_acl* aws_default_network_acl",
-        "ingress* egress* cidr* ipv6_cidr* referenced_* source_* from_port to_port protocol "
-        "ip_protocol rule_action self prefix_list*",
-        "the network is open to the whole internet",
-        _open_to_all,
-    ),
-    Rule(
-        "major",
-        "aws_security_group aws_security_group_rule aws_vpc_security_group_*_rule "
-        "aws_default_security_group aws_network_acl* aws_default_network_acl",
-        "ingress* egress* cidr* ipv6_cidr* referenced_* source_* from_port to_port protocol "
-        "ip_protocol rule_action self prefix_list*",
-        "a network rule was added or widened",
-        _lets_more_in,
-    ),
-    Rule(
-        "major",
-        "aws_route_table aws_route",
-        "route route.* *gateway_id *cidr_block",
-        "traffic takes another way",
-    ),
-    Rule("major", "aws_subnet", "map_public_ip_on_launch", "nodes would get public IPs", _on),
-    # Endpoints.
-    Rule(
-        "major",
-        "aws_eks_cluster",
-        "vpc_config.endpoint_public_access",
-        "the API endpoint is public",
-        _on,
-    ),
-    Rule(
-        "major",
-        "aws_eks_cluster",
-        "vpc_config.endpoint_private_access",
-        "the private API endpoint is off",
-        _off,
-    ),
-    Rule(
-        "major",
-        "aws_eks_cluster",
-        "vpc_config.public_access_cidrs",
-        "the API endpoint admits more addresses",
-        _lets_more_in,
-    ),
-    Rule(
-        "major",
-        "aws_eks_cluster",
-        "enabled_cluster_log_types",
-        "control plane logs are off",
-        _off,
-    ),
-    Rule("major", "aws_eks_cluster", "version", "the Kubernetes version changed"),
-    # Storage.
-    Rule(
-        "major",
-        "aws_s3_bucket_public_access_block",
-        "block_public_* ignore_public_acls restrict_public_buckets",
-        "the bucket may become public",
-        _off,
-    ),
-    Rule(
-        "major",
-        "aws_s3_bucket_acl aws_s3_bucket",
-        "acl grant grant.* access_control_policy*",
-        "who may read the bucket changed",
-    ),
-    Rule("major", "aws_s3_bucket*", "*versioning*", "bucket versioning is off", _off),
-    # Encryption.
-    Rule(
-        "major",
-        "*",
-        "*encrypt* *kms_key* *sse_* *rule.apply_server_side_encryption_by_default*",
-        "encryption was removed or weakened",
-        _off,
-    ),
-    Rule(
-        "major",
-        "*",
-        "*sse_algorithm *kms_key_arn *kms_key_id *kms_master_key_id",
-        "another key or algorithm encrypts",
-    ),
-    Rule(
-        "major",
-        "aws_kms_key",
-        "is_enabled enable_key_rotation deletion_window_in_days",
-        "the key is off, about to go, or no longer rotated",
-        _off,
-    ),
-    # Who may do what.
-    Rule(
-        "major",
-        "aws_iam_*",
-        "*policy* inline_policy* managed_policy_arns* policy_arn role user group "
-        "permissions_boundary url client_id_list* thumbprint_list*",
-        "who may do what changed",
-    ),
-    Rule(
-        "major",
-        "aws_s3_bucket_policy aws_s3_bucket aws_kms_key aws_kms_key_policy "
-        "aws_ecr_repository_policy aws_vpc_endpoint",
-        "policy",
-        "who may do what changed",
-    ),
-    Rule(
-        "major",
-        "aws_launch_template",
-        "metadata_options.http_tokens",
-        "instance metadata answers without a token (IMDSv1)",
-        lambda f: f.after != "required",
-    ),
-    # Noise.
-    Rule(
-        "none",
-        "*",
-        "etag *.etag version_id unique_id last_modified* latest_version default_version "
-        "update_time* status state platform_version resources resources.* "
-        "request_charged stored_bytes certificate_authority.* created_at create_date "
-        "estimated_number_of_* tags_all tags_all.*",
-        "computed by AWS (tags_all repeats tags), not set by Terraform",
-        lambda f: _computed(f),
-        "AWS itself",
-    ),
-    Rule("minor", "*", "tags tags.* tags_all tags_all.*", "a tag differs: cost and ownership"),
-)
-
-
-def _computed(fact: Fact) -> bool:
-    """``tags_all`` repeats a change of ``tags``; a change of a default tag shows there alone."""
-    if fact.keys[0] != "tags_all":
-        return True
-    return bool(fact.resource_before.get("tags") != fact.resource_after.get("tags"))
+def _any(patterns: tuple[str, ...], text: str) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)

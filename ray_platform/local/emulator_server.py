@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any
 
+from ray_platform.local.emulator_calls import add_missing_calls
 from ray_platform.local.emulator_eks import add_missing_eks_calls
 from ray_platform.local.processes import LOOPBACK
 
@@ -36,6 +37,7 @@ def mend() -> None:
 
     template_version.__init__ = init
     add_missing_eks_calls()
+    add_missing_calls()
 
 
 def serve(port: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
 from ray_platform.clients.audit_log import AuditLog
+from ray_platform.clients.cloudtrail import CloudTrail, cloudtrail
 from ray_platform.clients.git import Git
 from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
@@ -99,6 +100,11 @@ class Site:
 
         make: Any = boto3.client  # its typed overloads want the service as a literal
         return make(service, region_name=self.environment.region)
+
+    @property
+    def trail(self) -> Callable[[str], CloudTrail] | None:
+        """CloudTrail by region; None where the cloud keeps no trail, as the emulator does not."""
+        return None if self.environment.cloud.emulator else cloudtrail
 
     def ray(self, progress: Callable[[str], None] | None = None) -> RayEndpoint:
         """The Ray cluster of this environment, once it answers; local nodes are started where none run.

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from ray_platform.core.drift import DriftItem, drift_items, to_json, to_markdown, worst
+from ray_platform.core.drift_rules import read_rules
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import read_plan
+
+RULES = Path(__file__).parents[2] / "policies" / "drift.toml"
+BOOK = read_rules(RULES.read_text(encoding="utf-8"), where=RULES.name)
 
 RULE = {
     "cidr_blocks": ["10.0.0.0/16"],
@@ -52,13 +56,14 @@ def drifted(
                 ],
             }
         ),
+        BOOK,
         pools=pools,
     )
 
 
 def test_no_drift_is_said_in_words() -> None:
     plan = read_plan({"format_version": "1.2", "resource_changes": []})
-    assert drift_items(plan) == ()
+    assert drift_items(plan, BOOK) == ()
     assert worst(()) == "none"
     assert "No drift" in to_markdown(())
 
@@ -175,7 +180,7 @@ def scaled(desired: int, pools: tuple[NodePool, ...] = ()) -> DriftItem:
 
 def test_a_node_count_moved_by_the_autoscaler_is_none() -> None:
     item = scaled(7)
-    assert (item.severity, item.cause) == ("none", "the autoscaler")
+    assert (item.severity, item.cause) == ("none", "autoscaler")
     assert item.attribute == "scaling_config[0].desired_size"
 
 
@@ -252,7 +257,7 @@ def test_a_recorded_refresh_only_plan_of_the_real_provider_reads_as_it_happened(
     # Recorded with Terraform 1.11 and the AWS provider 5.100 after boto3 opened port 22 to the
     # internet, tagged the group and deleted a bucket's public access block.
     path = Path(__file__).parents[1] / "data" / "drift_refresh_only.json"
-    items = drift_items(read_plan(json.loads(path.read_text(encoding="utf-8"))))
+    items = drift_items(read_plan(json.loads(path.read_text(encoding="utf-8"))), BOOK)
     assert [(i.address, i.attribute, i.severity) for i in items] == [
         ("aws_s3_bucket_public_access_block.b", "", "major"),
         ("aws_security_group.api", "ingress[0]", "major"),
