@@ -20,10 +20,11 @@ import functools
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool, read_node_pools
@@ -61,11 +62,15 @@ class Ray(_Section):
 
 
 class Burst(_Section):
-    """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights."""
+    """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights.
+
+    ``team`` is who its runs are for, in cost reports.
+    """
 
     phases: tuple[int, ...] = Field((2, 5, 10, 8, 4, 2), min_length=1)
     task_seconds: float = Field(6.0, gt=0)
     seed: int = Field(7, ge=0)
+    team: str = ""
 
 
 class Approval(_Section):
@@ -76,6 +81,30 @@ class Approval(_Section):
 
 class Budget(_Section):
     monthly_usd: float = Field(gt=0)
+
+
+class Cost(_Section):
+    """Where the bill comes from, and what reports are written in.
+
+    ``rate`` is units of ``currency`` for one US dollar, as of ``rate_date``; ``cur_uri`` is the S3
+    place of a Cost and Usage Report, for ``bill = "cur"``.
+    """
+
+    bill: Literal["none", "cost-explorer", "cur"] = "none"
+    cur_uri: str = Field("", pattern=r"^(s3://[^/]+(/.*)?)?$")
+    currency: Literal["USD", "INR", "EUR"] = "USD"
+    rate: float = Field(1.0, gt=0)
+    rate_date: date | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Cost":
+        if self.currency != "USD" and self.rate_date is None:
+            raise ValueError(f"give the rate of one US dollar in {self.currency} and its rate_date")
+        if self.currency == "USD" and self.rate != 1:
+            raise ValueError("a rate needs a currency other than USD")
+        if (self.bill == "cur") != bool(self.cur_uri):
+            raise ValueError('bill = "cur" and cur_uri go together')
+        return self
 
 
 class Watch(_Section):
@@ -97,6 +126,7 @@ class EnvironmentFile(_Section):
     burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
     approval: Approval
     budget: Budget
+    cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
     watch: Watch
 
 
@@ -114,6 +144,7 @@ class Environment:
         self.burst = file.burst
         self.approval = file.approval
         self.budget = file.budget
+        self.cost = file.cost
         self.watch = file.watch
 
     @property

@@ -1,4 +1,4 @@
-"""The bill, from AWS Cost Explorer: unblended US dollars of a day by the value of a tag.
+"""The bill, from AWS Cost Explorer: unblended US dollars of days by the value of a tag.
 
 A tag groups costs only after it was activated for cost allocation in the billing console, and AWS
 brings a day's costs up to a day late. Each request costs 0.01 US dollars.
@@ -45,47 +45,70 @@ def cost_explorer(endpoint_url: str | None = None) -> CostExplorer:
     return client
 
 
-def daily_costs(
-    client: CostExplorer,
-    day: dt.date,
-    environment: str,
-    *,
-    group_by: str = "ray-platform-pool",
-    environment_tag: str = "environment",
-) -> dict[str, Decimal]:
-    """US dollars of one UTC day by the value of the tag ``group_by``, for one environment.
+class CostExplorerBill:
+    """The bill by the value of a tag; one request for all days that are asked for.
 
-    What has no such tag is under ``(untagged)``. Empty when AWS has no costs of the day (yet).
-
-    Raises:
-        ToolError: no credentials, no permission, throttled for good, not reachable, or a bill in
-            another currency.
+    Args:
+        client: Cost Explorer.
+        environment_tag: The tag that names the environment.
+        group_by: The tag to group by.
     """
-    out: dict[str, Decimal] = {}
-    for page in _pages(client, day, environment, group_by, environment_tag):
-        for period in page.get("ResultsByTime", ()):
-            for group in period.get("Groups", ()):
-                # Cost Explorer spells a group of a tag "tag$value".
-                name = group["Keys"][0].partition("$")[2] or UNTAGGED
-                metric = group["Metrics"][_METRIC]
-                if metric.get("Unit", "USD") != "USD":
-                    raise ToolError(
-                        f"the bill is in {metric['Unit']}; reports are in US dollars",
-                        where="AWS Cost Explorer",
-                        fix="leave out the bill for this environment",
-                    )
-                out[name] = out.get(name, Decimal(0)) + Decimal(metric["Amount"])
-    return out
+
+    name = "AWS Cost Explorer"
+
+    def __init__(
+        self,
+        client: CostExplorer,
+        *,
+        environment_tag: str = "environment",
+        group_by: str = "ray-platform-pool",
+    ) -> None:
+        self.client = client
+        self.tags = (environment_tag, group_by)
+
+    def daily(
+        self, environment: str, first: dt.date, last: dt.date
+    ) -> Mapping[dt.date, Mapping[str, Decimal]]:
+        """US dollars by UTC day and tag value, of the billed days from ``first`` to ``last``.
+
+        What has no such tag is under ``(untagged)``. A day of which AWS has no costs (yet) is left out.
+
+        Raises:
+            ToolError: no credentials, no permission, throttled for good, not reachable, or a bill in
+                another currency.
+        """
+        out: dict[dt.date, dict[str, Decimal]] = {}
+        for page in _pages(self.client, first, last, environment, *self.tags):
+            for period in page.get("ResultsByTime", ()):
+                day = dt.date.fromisoformat(period["TimePeriod"]["Start"])
+                for group in period.get("Groups", ()):
+                    # Cost Explorer spells a group of a tag "tag$value".
+                    name = group["Keys"][0].partition("$")[2] or UNTAGGED
+                    metric = group["Metrics"][_METRIC]
+                    if metric.get("Unit", "USD") != "USD":
+                        raise ToolError(
+                            f"the bill is in {metric['Unit']}; it is read in US dollars",
+                            where="AWS Cost Explorer",
+                            fix='set cost.bill = "none" for this environment',
+                        )
+                    groups = out.setdefault(day, {})
+                    groups[name] = groups.get(name, Decimal(0)) + Decimal(metric["Amount"])
+        return out
 
 
 def _pages(
-    client: CostExplorer, day: dt.date, environment: str, group_by: str, environment_tag: str
+    client: CostExplorer,
+    first: dt.date,
+    last: dt.date,
+    environment: str,
+    environment_tag: str,
+    group_by: str,
 ) -> Iterator[Mapping[str, Any]]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     parameters: dict[str, Any] = {
         # The end is not included.
-        "TimePeriod": {"Start": str(day), "End": str(day + dt.timedelta(days=1))},
+        "TimePeriod": {"Start": str(first), "End": str(last + dt.timedelta(days=1))},
         "Granularity": "DAILY",
         "Metrics": [_METRIC],
         "Filter": {"Tags": {"Key": environment_tag, "Values": [environment]}},
@@ -98,13 +121,13 @@ def _pages(
             code = error.response.get("Error", {}).get("Code", "")
             raise ToolError(
                 f"AWS Cost Explorer refused: {code or error}",
-                where=f"costs of {environment} on {day}",
+                where=f"costs of {environment} from {first} to {last}",
                 fix="allow ce:GetCostAndUsage, and switch Cost Explorer on for the account",
             ) from error
         except BotoCoreError as error:
             raise ToolError(
                 f"AWS Cost Explorer does not answer: {error}",
-                where=f"costs of {environment} on {day}",
+                where=f"costs of {environment} from {first} to {last}",
                 fix="check the AWS credentials and the network",
             ) from error
         yield page

@@ -19,12 +19,14 @@ from ray_platform.core.ray_spec import GROUP_LABEL, HEAD_GROUP, INSTANCE_TYPE_LA
 
 REQUEST_SECONDS = 10.0
 POLL_SECONDS = 0.25
+#: How Ray's state API begins the message of a node that was lost (``compose_state_message``).
+LOST = ("Unexpected termination", "Terminated due to preemption")
 
 
 @dataclass(frozen=True)
 class RayNode:
     """A node of the cluster, also one that is gone. Times in seconds since 1970; ``end`` None: it
-    is up."""
+    is up; ``lost``: it ended although nobody had asked it to, or its machine was taken back."""
 
     node_id: str
     group: str
@@ -32,6 +34,7 @@ class RayNode:
     start: float
     end: float | None
     resources: Mapping[str, float]
+    lost: bool = False
 
     @property
     def is_up(self) -> bool:
@@ -147,6 +150,7 @@ def _node(row: Mapping[str, Any]) -> RayNode:
         start=(row.get("start_time_ms") or 0) / 1000,
         end=(end or time.time()) if row.get("state") == "DEAD" else None,
         resources=dict(resources),
+        lost=str(row.get("state_message") or "").startswith(LOST),
     )
 
 

@@ -1,49 +1,46 @@
-"""The daily cost report: what a day cost, by burst run, idle, overhead and fixed infrastructure.
+"""The cost report of a day and of its month so far: by pool, team and burst run, against the budget.
 
-Every part is rounded to whole cents by largest remainder, so the parts sum to the day's total to
-the cent, and the month to date is the sum of its days' totals.
+Money is whole hundredths of the report's currency (`cents`) that sum to the cent, beside exact US
+dollars (`usd`). The month to date is the sum of its days' totals.
 """
 
+import calendar
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
-from ray_platform.core.attribution import UsageInterval, attribute, day_bounds
 from ray_platform.core.cost_advice import Advice, advise
+from ray_platform.core.day_costs import CostPart, DayCosts, LedgerCosts, PartKind, day_costs
 from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import Ledger, merge
-from ray_platform.core.money import apportion, usd_text
+from ray_platform.core.forecast import WINDOW_DAYS, Forecast, forecast
+from ray_platform.core.ledger import DAY_MS, Reading, day_bounds, milliseconds
+from ray_platform.core.money import USD, Currency
+from ray_platform.core.node_pools import NodePool
 from ray_platform.core.price_book import PriceBook
-
-PartKind = Literal["run", "idle", "overhead", "fixed"]
+from ray_platform.core.reconciliation import (
+    AppliedEstimate,
+    EstimateError,
+    Reconciliation,
+    day_usd,
+    estimate_errors,
+    reconcile,
+)
+from ray_platform.core.unit_costs import UnitCosts, unit_costs
 
 ALERT_PERCENTS = (80, 90, 100)
-_HOUR_MS = 3_600_000
-_MICRO = Decimal("0.000001")
-
-
-@dataclass(frozen=True)
-class CostPart:
-    """A part of the day. ``name`` is the node pool, or what a fixed part is; ``usd`` is to the
-    millionth of a dollar, ``cents`` its share of the day's total."""
-
-    kind: PartKind
-    name: str
-    run_id: str
-    node_seconds: float
-    usd: Decimal
-    cents: int
+NO_TEAM = "(no team)"
+_HOUR_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class RunCost:
-    """One burst run on this day: the unit cost."""
+    """One burst run on this day."""
 
     run_id: str
+    team: str
     node_seconds: float
     usd: Decimal
     cents: int
@@ -60,44 +57,66 @@ class BudgetAlert:
 
 @dataclass(frozen=True)
 class CostReport:
-    """A day of one environment. Money: whole cents, or US dollars as `Decimal`.
+    """A day of one environment, and the month that it is in up to its end.
 
-    ``hourly`` has node-seconds by node pool for each of the 24 UTC hours; ``actuals`` is the bill
-    by group where there is an AWS account, else None.
+    ``days`` are the month's so far, the last one the report's own. ``hourly`` has node-seconds by
+    node pool for each of its 24 UTC hours. ``forecast`` is None without a complete day to go by,
+    ``reconciliation`` without a bill.
     """
 
-    day: dt.date
     environment: str
     region: str
     book_version: str
     book_date: dt.date
+    currency: Currency
     complete: bool
-    parts: tuple[CostPart, ...]
-    month_to_date_cents: int
+    days: tuple[DayCosts, ...]
     budget_usd: Decimal
     alerts: tuple[BudgetAlert, ...]
+    forecast: Forecast | None
+    units_day: UnitCosts
+    units_month: UnitCosts
     advice: tuple[Advice, ...]
     hourly: tuple[Mapping[str, float], ...]
-    actuals: Mapping[str, Decimal] | None = None
+    reconciliation: Reconciliation | None
+    estimate_errors: tuple[EstimateError, ...]
+
+    @property
+    def day(self) -> dt.date:
+        return self.days[-1].day
+
+    @property
+    def parts(self) -> tuple[CostPart, ...]:
+        """The day's."""
+        return self.days[-1].parts
 
     @property
     def total_cents(self) -> int:
-        return sum(part.cents for part in self.parts)
+        return self.days[-1].cents
+
+    @property
+    def month_to_date_cents(self) -> int:
+        return sum(day.cents for day in self.days)
+
+    def month_parts(self) -> Iterable[CostPart]:
+        return (part for day in self.days for part in day.parts)
 
     def cents_by_kind(self) -> dict[PartKind, int]:
-        """All four kinds, also those of zero."""
+        """The day's four kinds, also those of zero."""
         out: dict[PartKind, int] = {"run": 0, "idle": 0, "overhead": 0, "fixed": 0}
         for part in self.parts:
             out[part.kind] += part.cents
         return out
 
-    def cents_by_pool(self) -> dict[str, int]:
+    def cents_by_pool(self, month: bool = False) -> dict[str, int]:
         """By node pool, without the fixed parts."""
-        out: dict[str, int] = {}
-        for part in self.parts:
-            if part.kind != "fixed":
-                out[part.name] = out.get(part.name, 0) + part.cents
-        return out
+        parts = self.month_parts() if month else self.parts
+        return _summed((part.name, part.cents) for part in parts if part.kind != "fixed")
+
+    def cents_by_team(self, month: bool = False) -> dict[str, int]:
+        """By team; what has none (the fixed parts, too) is under `NO_TEAM`."""
+        parts = self.month_parts() if month else self.parts
+        return _summed((part.team or NO_TEAM, part.cents) for part in parts)
 
     @property
     def runs(self) -> tuple[RunCost, ...]:
@@ -109,6 +128,7 @@ class CostReport:
         costs = [
             RunCost(
                 run_id,
+                parts[0].team,
                 round(sum(p.node_seconds for p in parts), 3),
                 sum((p.usd for p in parts), Decimal(0)),
                 sum(p.cents for p in parts),
@@ -118,168 +138,221 @@ class CostReport:
         return tuple(sorted(costs, key=lambda run: (-run.usd, run.run_id)))
 
     @property
+    def budget_cents(self) -> int:
+        return self.currency.cents(self.budget_usd)
+
+    @property
     def budget_used_percent(self) -> Decimal:
-        return (Decimal(self.month_to_date_cents) / self.budget_usd).quantize(Decimal("0.1"))
+        return (Decimal(self.month_to_date_cents) * 100 / self.budget_cents).quantize(
+            Decimal("0.1")
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Whole cents as numbers, US dollars as strings."""
+        currency = self.currency
         return {
             "day": self.day.isoformat(),
             "environment": self.environment,
             "region": self.region,
             "complete": self.complete,
             "price_book": {"version": self.book_version, "date": self.book_date.isoformat()},
-            "currency": "USD",
+            "currency": currency.code,
+            "rate": {
+                "per_usd": str(currency.rate),
+                "date": currency.date.isoformat() if currency.date else None,
+            },
             "total_cents": self.total_cents,
             "cents_by_kind": self.cents_by_kind(),
             "cents_by_pool": self.cents_by_pool(),
-            "parts": [{**vars(part), "usd": str(part.usd)} for part in self.parts],
-            "runs": [{**vars(run), "usd": str(run.usd)} for run in self.runs],
+            "cents_by_team": self.cents_by_team(),
+            "parts": [_plain(part) for part in self.parts],
+            "runs": [_plain(run) for run in self.runs],
             "month_to_date_cents": self.month_to_date_cents,
+            "month": {
+                "days": {day.day.isoformat(): day.cents for day in self.days},
+                "cents_by_pool": self.cents_by_pool(month=True),
+                "cents_by_team": self.cents_by_team(month=True),
+            },
+            "forecast": vars(self.forecast) if self.forecast else None,
             "budget": {
                 "monthly_usd": str(self.budget_usd),
                 "used_percent": str(self.budget_used_percent),
-                "alerts": [{**vars(alert), "usd": str(alert.usd)} for alert in self.alerts],
+                "alerts": [_plain(alert) for alert in self.alerts],
             },
-            "advice": [{**vars(item), "usd": str(item.usd)} for item in self.advice],
+            "unit_costs": {"day": _plain(self.units_day), "month": _plain(self.units_month)},
+            "advice": [_plain(item) for item in self.advice],
             "hourly_node_seconds": [dict(hour) for hour in self.hourly],
-            "actuals": None
-            if self.actuals is None
-            else {group: str(usd) for group, usd in sorted(self.actuals.items())},
+            "reconciliation": _reconciled(self.reconciliation),
+            "estimate_errors": [_plain(item) for item in self.estimate_errors],
         }
-
-    def to_markdown(self) -> str:
-        """For Dagster's metadata and for pull requests."""
-        out = [
-            f"**{usd_text(self.total_cents)}** on {self.day} in `{self.environment}`"
-            + ("" if self.complete else " (the day is not over)"),
-            "",
-            f"Month to date {usd_text(self.month_to_date_cents)} of ${self.budget_usd:,.2f} "
-            f"({self.budget_used_percent} %)",
-            "",
-            "| part | pool or service | run | node-seconds | cost |",
-            "|---|---|---|--:|--:|",
-        ]
-        for part in self.parts:
-            run = f"`{part.run_id}`" if part.run_id else ""
-            seconds = f"{part.node_seconds:,.0f}" if part.kind != "fixed" else ""
-            out.append(
-                f"| {part.kind} | {part.name} | {run} | {seconds} | {usd_text(part.cents)} |"
-            )
-        out.append(f"| **total** | | | | **{usd_text(self.total_cents)}** |")
-        reached = [alert for alert in self.alerts if alert.reached]
-        if reached:
-            out += ["", f"**The month has reached {reached[-1].percent} % of its budget.**"]
-        out += ["", *(f"- {item.title}: ${item.usd:,.2f}. {item.evidence}" for item in self.advice)]
-        return "\n".join(out).rstrip() + "\n"
 
 
 def daily_report(
     day: dt.date,
     environment: str,
-    ledger: Ledger,
+    reading: Reading,
     book: PriceBook,
     budget: Decimal | float,
-    actuals: Mapping[str, Decimal] | None = None,
     *,
     fixed: Sequence[FixedCost] = (),
     volume_gb: Mapping[str, int] | None = None,
     fixed_since: float | None = None,
     until: float | None = None,
+    pools: Sequence[NodePool] = (),
+    currency: Currency = USD,
+    bill: Mapping[dt.date, Mapping[str, Decimal]] | None = None,
+    bill_source: str = "",
+    estimates: Sequence[AppliedEstimate] = (),
 ) -> CostReport:
-    """What a UTC day cost.
+    """What a UTC day cost, and its month so far.
 
     Args:
         day: The day.
-        environment: Its name; other environments' observations are left out.
-        ledger: Usage from the first of the month on, at least.
+        environment: Its name.
+        reading: The ledger's, of the month up to the day, at least; `first_needed` for a forecast.
         book: Prices.
         budget: US dollars a month.
-        actuals: The bill of the day in US dollars by group, from Cost Explorer.
         fixed: What is paid by the hour anyway (`Estimate.fixed_costs`).
         volume_gb: Root volume of a node in GB by pool (`Estimate.volume_gb`).
         fixed_since: Epoch seconds since when the fixed infrastructure stands; always when left out.
         until: Epoch seconds up to which the day is counted (now, for a day that is not over).
+        pools: The node pools as they are set up.
+        currency: What to report in.
+        bill: US dollars by day and group, of the days that are billed; None without a bill.
+        bill_source: Whose bill that is.
+        estimates: What the applied plans were estimated to cost.
 
     Raises:
         NotFoundError: an instance type of the ledger has no price.
     """
-    whole = merge(ledger)
-    volumes = volume_gb or {}
-
-    def parts_of(date: dt.date) -> tuple[tuple[CostPart, ...], tuple[UsageInterval, ...]]:
-        start, end = day_bounds(date)
-        end = end if until is None else max(start, min(end, until))
-        usage = attribute(whole, start, end, environment=environment)
-        fixed_ms = round((end - min(end, max(start, fixed_since or start))) * 1000)
-        return _parts(usage, fixed, fixed_ms, book, volumes), usage
-
-    parts, usage = parts_of(day)
-    earlier = (day.replace(day=number) for number in range(1, day.day))
-    month = sum(p.cents for p in parts) + sum(p.cents for d in earlier for p in parts_of(d)[0])
+    first = day.replace(day=1)
+    fixed_ms = {
+        date: _standing_ms(date, fixed_since, until) for date in _dates(first_needed(day), day)
+    }
+    costs = day_costs(
+        reading.totals,
+        fixed,
+        fixed_ms,
+        book,
+        volume_gb or {},
+        run_teams=reading.run_teams,
+        pool_teams=reading.pool_teams,
+        currency=currency,
+    )
+    month = tuple(cost for date, cost in costs.items() if date >= first)
+    spent = sum(cost.cents for cost in month)
+    end = day_bounds(day)[1]
+    complete = until is None or until >= end
+    known_from = _first_seen(reading, fixed_since, bool(fixed))
+    whole = {d: c for d, c in costs.items() if known_from <= d < day or (complete and d == day)}
+    left = calendar.monthrange(day.year, day.month)[1] - day.day
     limit = Decimal(str(budget))
+    limit_cents = currency.cents(limit)
+    of_month = tuple(total for total in reading.totals if first <= total.day <= day)
+    first_ms, end_ms = milliseconds(day_bounds(first)[0]), milliseconds(end)
+    seen = Reading(
+        totals=of_month,
+        hours=tuple(hour for hour in reading.hours if first_ms <= hour.start_ms < end_ms),
+        lost=reading.lost,
+    )
+    ledger: Mapping[dt.date, Mapping[str, Decimal]]
+    ledger = LedgerCosts(whole).daily(environment, dt.date.min, day)
+    actual = bill or ledger
     return CostReport(
-        day=day,
         environment=environment,
         region=book.region,
         book_version=book.version,
         book_date=book.date,
-        complete=until is None or until >= day_bounds(day)[1],
-        parts=parts,
-        month_to_date_cents=month,
+        currency=currency,
+        complete=complete,
+        days=month,
         budget_usd=limit,
         alerts=tuple(
-            BudgetAlert(percent, limit * percent / 100, month >= limit * percent)
+            BudgetAlert(percent, limit * percent / 100, spent * 100 >= limit_cents * percent)
             for percent in ALERT_PERCENTS
         ),
-        advice=advise(usage, fixed, book),
-        hourly=_hourly(usage, day),
-        actuals=actuals,
+        forecast=forecast(
+            spent,
+            [cost.cents for cost in whole.values()],
+            left + (0 if complete or until is None else (end - until) * 1000 / DAY_MS),
+        ),
+        units_day=unit_costs(month[-1].parts, (t for t in of_month if t.day == day), reading.tasks),
+        units_month=unit_costs((p for c in month for p in c.parts), of_month, reading.tasks),
+        advice=advise(seen, fixed, sum(fixed_ms[c.day] for c in month), book, pools),
+        hourly=_hourly(seen, day),
+        reconciliation=None
+        if bill is None
+        else reconcile(bill_source, {d: g for d, g in ledger.items() if d >= first}, bill),
+        estimate_errors=estimate_errors(
+            estimates,
+            {date: day_usd(actual[date]) for date in ledger if date in actual},
+            bill_source if bill else "ledger",
+            book.hours_per_month,
+        ),
     )
 
 
-def _parts(
-    usage: Sequence[UsageInterval],
-    fixed: Sequence[FixedCost],
-    fixed_ms: int,
-    book: PriceBook,
-    volumes: Mapping[str, int],
-) -> tuple[CostPart, ...]:
-    exact: dict[tuple[PartKind, str, str], Fraction] = defaultdict(Fraction)
-    node_ms: dict[tuple[PartKind, str, str], int] = defaultdict(int)
-    for piece in usage:
-        key = (piece.kind, piece.pool, piece.run_id)
-        hourly = book.hourly(piece.instance_type, piece.spot)
-        hourly += book.volume_hourly(volumes.get(piece.pool, 0))
-        exact[key] += Fraction(hourly) * piece.node_ms / _HOUR_MS
-        node_ms[key] += piece.node_ms
-    for cost in fixed:
-        exact[("fixed", cost.what, "")] += Fraction(cost.hourly) * fixed_ms / _HOUR_MS
-    order = {"run": 0, "idle": 1, "overhead": 2, "fixed": 3}
-    keys = sorted(exact, key=lambda key: (order[key[0]], key[1:]))
-    cents = apportion({key: exact[key] for key in keys})
-    return tuple(
-        CostPart(
-            kind=key[0],
-            name=key[1],
-            run_id=key[2],
-            node_seconds=node_ms[key] / 1000,
-            usd=(Decimal(exact[key].numerator) / exact[key].denominator).quantize(_MICRO),
-            cents=cents[key],
-        )
-        for key in keys
-    )
+def first_needed(day: dt.date) -> dt.date:
+    """The first day that a report reads: of the month, or of the forecast's window."""
+    return min(day.replace(day=1), day - dt.timedelta(days=WINDOW_DAYS - 1))
 
 
-def _hourly(usage: Sequence[UsageInterval], day: dt.date) -> tuple[Mapping[str, float], ...]:
-    first, _ = day_bounds(day)
-    hours: list[dict[str, float]] = [{} for _ in range(24)]
-    for piece in usage:
-        share = piece.node_ms / 1000 / (piece.end - piece.start)
-        for hour in range(24):
-            left, right = first + hour * 3600, first + (hour + 1) * 3600
-            seconds = min(right, piece.end) - max(left, piece.start)
-            if seconds > 0:
-                so_far = hours[hour].get(piece.pool, 0.0)
-                hours[hour][piece.pool] = so_far + seconds * share
-    return tuple({pool: round(n, 3) for pool, n in sorted(hour.items())} for hour in hours)
+def _dates(first: dt.date, last: dt.date) -> list[dt.date]:
+    return [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _standing_ms(date: dt.date, since: float | None, until: float | None) -> int:
+    start, end = day_bounds(date)
+    end = end if until is None else max(start, min(end, until))
+    return milliseconds(end) - milliseconds(min(end, max(start, since or start)))
+
+
+def _first_seen(reading: Reading, fixed_since: float | None, fixed: bool) -> dt.date:
+    """The first day that was whole: a day on which all began halfway says nothing of the others."""
+    begun = [dt.datetime.fromtimestamp(fixed_since, dt.UTC).date()] if fixed and fixed_since else []
+    begun += [min(total.day for total in reading.totals)] if reading.totals else []
+    return min(begun) + dt.timedelta(days=1) if begun else dt.date.min
+
+
+def _hourly(reading: Reading, day: dt.date) -> tuple[Mapping[str, float], ...]:
+    first = milliseconds(day_bounds(day)[0])
+    hours: list[dict[str, int]] = [{} for _ in range(24)]
+    for hour in reading.hours:
+        place = (hour.start_ms - first) // (_HOUR_SECONDS * 1000)
+        if 0 <= place < 24:
+            hours[place][hour.pool] = hours[place].get(hour.pool, 0) + hour.node_ms
+    return tuple({pool: ms / 1000 for pool, ms in sorted(hour.items())} for hour in hours)
+
+
+def _summed(items: Iterable[tuple[str, int]]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for name, cents in items:
+        out[name] = out.get(name, 0) + cents
+    return dict(sorted(out.items()))
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Decimal) else v for k, v in vars(item).items()}
+
+
+def _reconciled(found: Reconciliation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "source": found.source,
+        "difference_percent": None if found.percent is None else str(found.percent),
+        "mean_absolute_percent": None
+        if found.mean_absolute_percent is None
+        else str(found.mean_absolute_percent),
+        "days": [
+            {
+                "day": day.day.isoformat(),
+                "ledger_usd": str(day.ledger_usd),
+                "bill_usd": str(day.bill_usd),
+                "difference_usd": str(day.difference_usd),
+                "percent": None if day.percent is None else str(day.percent),
+            }
+            for day in found.days
+        ],
+        "not_billed_yet": [day.isoformat() for day in found.missing],
+    }

@@ -1,144 +1,109 @@
-"""The usage ledger: which node was up when, and to which burst run each node-second belongs.
+"""The usage ledger: which node was up from when to when, and what for.
 
-A ledger holds observations, never conclusions: node intervals, run windows, task intervals. `merge`
-is a union (commutative, associative, idempotent), so an observation that arrives twice, late or out
-of order counts once. Attribution (``attribution.py``) is computed from them when asked for.
+A `Usage` says: this node was up between two instants, and a burst run held it, or it carried the
+head (overhead), or nothing more is known (idle). The ledger is a *set* of them: one that arrives
+twice, late, out of order, cut short or overlapping another counts once, because the time of a node
+is the union of its intervals and each millisecond of the union goes to one use:
 
+1. overhead, where an interval of that use covers it;
+2. else the runs that hold it, in equal shares;
+3. else idle.
+
+Where intervals disagree about the pool or type of a node, the one that started last is believed.
 A node whose end nobody has seen counts until it was last seen: time that nobody observed is not
-charged. All times are epoch seconds, kept to the millisecond.
+charged. Times are whole milliseconds since 1970, so that sums are exact.
 """
 
-import itertools
-import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from ray_platform.core.errors import ArtifactError
+Kind = Literal["run", "idle", "overhead"]
+#: What takes no time: the tasks that a run finished, a node that was lost (not scaled down).
+MarkKind = Literal["tasks", "lost"]
 
-Span = tuple[int, int]
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, order=True)
-class NodeInterval:
-    """A node that was seen up from ``start`` to ``end``; ``closed`` when its end was seen."""
+class Usage:
+    """A node's time from ``start_ms`` (included) to ``end_ms``; ``run_id`` where ``kind`` is run.
+
+    ``team`` is who pays: the run's team, or for idle and overhead the label ``team`` of the pool.
+    """
 
     environment: str
-    node_id: str
-    start: float
-    end: float
+    node: str
+    start_ms: int
+    end_ms: int
+    kind: Kind
+    run_id: str
+    pool: str
+    team: str
+    instance_type: str
+    spot: bool
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A count that belongs to an instant and takes no time.
+
+    ``tasks``: ``count`` tasks were finished by ``run_id``. ``lost``: ``node`` ended although nobody
+    had asked it to, as a spot node does that AWS takes back.
+    """
+
+    environment: str
+    at_ms: int
+    kind: MarkKind
+    run_id: str
+    node: str
+    pool: str
+    spot: bool
+    count: int
+
+
+@dataclass(frozen=True, order=True)
+class UsageTotal:
+    """Node-milliseconds of one day, pool and use, in equal shares to ``runs`` (none: no run)."""
+
+    day: dt.date
+    environment: str
+    kind: Kind
     pool: str
     instance_type: str
-    spot: bool = False
-    overhead: bool = False
-    closed: bool = False
+    spot: bool
+    runs: tuple[str, ...]
+    node_ms: int
 
 
 @dataclass(frozen=True, order=True)
-class RunWindow:
-    """A burst run from ``start`` to ``end``, or to when it was last seen if not ``closed``."""
+class HourTotal:
+    """Node-milliseconds of the hour that begins at ``start_ms``; ``held_ms`` of them by runs."""
 
-    environment: str
-    run_id: str
-    start: float
-    end: float
-    closed: bool = False
-
-
-@dataclass(frozen=True, order=True)
-class TaskInterval:
-    """Time in which a task of a run occupied a node."""
-
-    environment: str
-    run_id: str
-    node_id: str
-    start: float
-    end: float
+    start_ms: int
+    pool: str
+    instance_type: str
+    spot: bool
+    overhead: bool
+    held_ms: int
+    node_ms: int
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """Observations, in canonical order: what `merge` and `read_ledger` return."""
-
-    nodes: tuple[NodeInterval, ...] = ()
-    runs: tuple[RunWindow, ...] = ()
-    tasks: tuple[TaskInterval, ...] = ()
-
-
-def node_interval(
-    environment: str,
-    node_id: str,
-    pool: str,
-    instance_type: str,
-    start: float,
-    end: float | None,
-    *,
-    seen: float,
-    spot: bool = False,
-    overhead: bool = False,
-) -> NodeInterval:
-    """A node as Ray reports it: ``end`` is None while it is up, and ``seen`` is now."""
-    last = max(start, seen if end is None else end)
-    return NodeInterval(
-        environment, node_id, start, last, pool, instance_type, spot, overhead, end is not None
-    )
-
-
-def merge(*ledgers: Ledger) -> Ledger:
-    """All observations of all ledgers, each counted once."""
-    nodes: dict[tuple[Any, ...], list[NodeInterval]] = defaultdict(list)
-    runs: dict[tuple[str, str], list[RunWindow]] = defaultdict(list)
-    tasks: dict[tuple[str, str, str], list[TaskInterval]] = defaultdict(list)
-    for ledger in ledgers:
-        for node in ledger.nodes:
-            key = (node.environment, node.node_id, node.pool, node.instance_type)
-            nodes[(*key, node.spot, node.overhead)].append(node)
-        for run in ledger.runs:
-            runs[(run.environment, run.run_id)].append(run)
-        for task in ledger.tasks:
-            tasks[(task.environment, task.run_id, task.node_id)].append(task)
-    return Ledger(
-        nodes=tuple(sorted(n for group in nodes.values() for n in _join_nodes(group))),
-        runs=tuple(sorted(_join_runs(group) for group in runs.values())),
-        tasks=tuple(sorted(t for group in tasks.values() for t in _join_tasks(group))),
-    )
-
-
-def write_ledger(ledger: Ledger) -> str:
-    """One JSON object a line, in canonical order: equal ledgers are equal bytes."""
-    whole = merge(ledger)
-    lines = itertools.chain(
-        ({"kind": "node", **asdict(node)} for node in whole.nodes),
-        ({"kind": "run", **asdict(run)} for run in whole.runs),
-        ({"kind": "task", **asdict(task)} for task in whole.tasks),
-    )
-    return "".join(json.dumps(line, sort_keys=True, allow_nan=False) + "\n" for line in lines)
-
-
-def read_ledger(text: str, *, where: str = "ledger") -> Ledger:
-    """The ledger out of its lines. A last line without its end (a write cut short) is left out.
-
-    Raises:
-        ArtifactError: a whole line is malformed.
+class Reading:
+    """What a ledger says of some days: ``totals`` by day, ``hours`` by hour; ``run_teams`` and
+    ``pool_teams`` name teams where there are any; ``tasks`` counts what each run finished;
+    ``lost`` the nodes that were lost, by (pool, whether spot).
     """
-    found: dict[str, list[Any]] = {"node": [], "run": [], "task": []}
-    classes = {"node": NodeInterval, "run": RunWindow, "task": TaskInterval}
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        try:
-            fields = json.loads(line)
-            kind = fields.pop("kind")
-            item = classes[kind](**fields)
-            if not 0 <= item.start <= item.end:
-                raise ValueError(f"start {item.start} and end {item.end} are not in order")
-            found[kind].append(item)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(
-                f"line {number} of the usage ledger is malformed: {error!r}",
-                where=f"{where}:{number}",
-                fix="restore the file from the artifact store, or remove the line",
-            ) from error
-    return merge(Ledger(tuple(found["node"]), tuple(found["run"]), tuple(found["task"])))
+
+    totals: tuple[UsageTotal, ...] = ()
+    hours: tuple[HourTotal, ...] = ()
+    run_teams: Mapping[str, str] = field(default_factory=dict)
+    pool_teams: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[tuple[str, bool], int] = field(default_factory=dict)
 
 
 def milliseconds(seconds: float) -> int:
@@ -146,40 +111,29 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _join_nodes(group: Sequence[NodeInterval]) -> Iterator[NodeInterval]:
-    """Observations of one life of a node, joined where they touch; a gap is another life."""
-    current: NodeInterval | None = None
-    for node in sorted(group, key=lambda n: (n.start, n.end)):
-        node = replace(
-            node, start=milliseconds(node.start) / 1000, end=milliseconds(node.end) / 1000
-        )
-        if current is None or node.start > current.end:
-            if current is not None:
-                yield current
-            current = node
-        else:
-            later = max(current, node, key=lambda n: (n.end, n.closed))
-            current = replace(current, end=later.end, closed=later.closed)
-    if current is not None:
-        yield current
+def day_bounds(day: dt.date) -> tuple[float, float]:
+    """The first second of a UTC day, and of the next one, in epoch seconds."""
+    first = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC).timestamp()
+    return first, first + DAY_MS / 1000
 
 
-def _join_runs(group: Sequence[RunWindow]) -> RunWindow:
-    last = max(group, key=lambda run: (milliseconds(run.end), run.closed))
-    start = min(milliseconds(run.start) for run in group) / 1000
-    return replace(last, start=start, end=milliseconds(last.end) / 1000)
+def day_of(at_ms: int) -> dt.date:
+    """The UTC day of an instant."""
+    return dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC).date()
 
 
-def _join_tasks(group: Sequence[TaskInterval]) -> Iterator[TaskInterval]:
-    for start, end in _union((milliseconds(task.start), milliseconds(task.end)) for task in group):
-        yield replace(group[0], start=start / 1000, end=end / 1000)
+def month_of(at_ms: int) -> str:
+    """The UTC month of an instant, ``YYYY-MM``."""
+    return day_of(at_ms).strftime("%Y-%m")
 
 
-def _union(spans: Iterable[Span]) -> list[Span]:
-    out: list[Span] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((start, end))
-    return out
+def by_month(usages: Iterable[Usage]) -> Iterator[tuple[str, Usage]]:
+    """Each interval under its month, cut at the months' bounds; those of no length are left out."""
+    for usage in usages:
+        start = usage.start_ms
+        while start < usage.end_ms:
+            first = day_of(start).replace(day=1)
+            next_month = (first + dt.timedelta(days=32)).replace(day=1)
+            end = min(usage.end_ms, milliseconds(day_bounds(next_month)[0]))
+            yield first.strftime("%Y-%m"), replace(usage, start_ms=start, end_ms=end)
+            start = end

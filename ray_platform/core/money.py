@@ -1,19 +1,55 @@
-"""Dollars as whole cents, whose parts sum to their whole."""
+"""Money as whole hundredths (cents, paise), whose parts sum to their whole."""
 
+import datetime as dt
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
+SYMBOLS: Mapping[str, str] = {"USD": "$", "INR": "₹", "EUR": "€"}
+
+
+@dataclass(frozen=True)
+class Currency:
+    """What a report is written in: ``rate`` units of it for one US dollar, as of ``date``."""
+
+    code: str = "USD"
+    rate: Decimal = Decimal(1)
+    date: dt.date | None = None
+
+    def of_usd(self, usd: Decimal | Fraction) -> Fraction:
+        """US dollars in this currency, exact."""
+        return Fraction(usd) * Fraction(self.rate)
+
+    def cents(self, usd: Decimal | Fraction) -> int:
+        """US dollars as whole hundredths of this currency, halves away from zero."""
+        exact = abs(self.of_usd(usd)) * 100
+        whole = int(exact + Fraction(1, 2))
+        return whole if usd >= 0 else -whole
+
+    def text(self, cents: int) -> str:
+        """``$1,234.56``; thousands by commas in every currency."""
+        amount = f"{abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+        return f"{'-' if cents < 0 else ''}{SYMBOLS.get(self.code, self.code + ' ')}{amount}"
+
+    def text_of_usd(self, usd: Decimal | Fraction) -> str:
+        """US dollars, shown in this currency."""
+        return self.text(self.cents(usd))
+
+
+USD = Currency()
+
 
 def apportion(exact: Mapping[Key, Fraction]) -> dict[Key, int]:
-    """Dollars as whole cents whose sum is the rounded sum: the largest remainders get the rest.
+    """Amounts as whole hundredths whose sum is the rounded sum: the largest remainders get the rest.
 
     Hamilton's method of apportionment, https://en.wikipedia.org/wiki/Quota_method. Equal
     remainders go by the order of the mapping.
     """
-    cents = {key: usd * 100 for key, usd in exact.items()}
+    cents = {key: amount * 100 for key, amount in exact.items()}
     total = int(sum(cents.values(), Fraction(0)) + Fraction(1, 2))
     out = {key: int(value) for key, value in cents.items()}
     by_remainder = sorted(cents, key=lambda key: out[key] - cents[key])
@@ -24,4 +60,4 @@ def apportion(exact: Mapping[Key, Fraction]) -> dict[Key, int]:
 
 def usd_text(cents: int) -> str:
     """``$1,234.56``."""
-    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+    return USD.text(cents)

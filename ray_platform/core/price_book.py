@@ -42,6 +42,7 @@ class PriceBook:
     hours_per_month: Decimal
     spot_factor: Decimal
     spot_assumption: str
+    commitment_factor: Decimal
     instances: Mapping[str, UnitPrice]
     services: Mapping[str, UnitPrice]
     standard_support_ends: Mapping[str, dt.date]
@@ -119,6 +120,7 @@ def read_price_book(data: Mapping[str, Any], region: str, *, where: str = BOOK_F
             hours_per_month=_money(data["hours_per_month"]["value"]),
             spot_factor=_money(data["spot"]["factor"]),
             spot_assumption=data["spot"]["assumption"],
+            commitment_factor=_money(data["commitment"]["factor"]),
             instances={
                 name: UnitPrice(_money(usd), instances["unit"], instances["source"])
                 for name, usd in instances["prices"].items()

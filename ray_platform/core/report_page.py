@@ -4,14 +4,16 @@ The page loads nothing, runs no script and says so in its content security polic
 a plot shows stands in a table too. All inserted text is escaped.
 """
 
+import calendar
 import io
 import itertools
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from ray_platform.core.cost_report import CostReport, PartKind
-from ray_platform.core.money import usd_text
+from ray_platform.core.cost_report import CostReport
+from ray_platform.core.day_costs import PartKind
+from ray_platform.core.report_text import forecast_text, rate_text, unit_rows
 
 _LABELS: Mapping[PartKind, str] = {
     "run": "burst runs",
@@ -39,17 +41,23 @@ def cost_page(report: CostReport) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["usd"] = usd_text
+    environment.filters["money"] = report.currency.text
+    environment.filters["usd"] = report.currency.text_of_usd
     text = resources.files("ray_platform.core").joinpath("report_page.html").read_text("utf-8")
     kinds = report.cents_by_kind()
     most = max(*kinds.values(), 1)
     reached = [alert.percent for alert in report.alerts if alert.reached]
-    runs = report.runs
     budget_width = float(report.budget_used_percent) / 100 * _BUDGET_WIDTH_100
     return environment.from_string(text).render(
         report=report,
         kinds=kinds,
-        per_run=sum(float(run.usd) for run in runs) / len(runs) if runs else None,
+        forecast=forecast_text(report),
+        rate="" if report.currency.code == "USD" else rate_text(report.currency),
+        units=zip(
+            unit_rows(report.units_day, report.currency),
+            unit_rows(report.units_month, report.currency),
+            strict=True,
+        ),
         reached=reached[-1] if reached else 0,
         bars=[
             {
@@ -62,6 +70,7 @@ def cost_page(report: CostReport) -> str:
         ],
         budget_width=round(min(_BUDGET_WIDTH, budget_width), 1),
         **_hours(report),
+        **_days(report),
     )
 
 
@@ -76,12 +85,13 @@ def cost_plot_png(report: CostReport) -> bytes:
     kinds = report.cents_by_kind()
     names = [_LABELS[kind] for kind in kinds]
     dollars = [cents / 100 for cents in kinds.values()]
+    money = report.currency.text
     bars = left.barh(names, dollars, color=[_COLOURS[kind] for kind in kinds])
-    left.bar_label(bars, [usd_text(cents) for cents in kinds.values()], padding=3)
+    left.bar_label(bars, [money(cents) for cents in kinds.values()], padding=3)
     left.set_xlim(0, max(*dollars, 0.01) * 1.35)
     left.invert_yaxis()
     # Dollar signs would start a formula.
-    left.set_title(f"{usd_text(report.total_cents)} on {report.day}".replace("$", r"\$"))
+    left.set_title(f"{money(report.total_cents)} on {report.day}".replace("$", r"\$"))
     for label in left.texts:
         label.set_text(label.get_text().replace("$", r"\$"))
     base = [0.0] * 24
@@ -134,6 +144,42 @@ def _hours(report: CostReport) -> dict[str, Any]:
         for part in range(5)
     ]
     return {"pools": pools, "boxes": boxes, "ticks": ticks}
+
+
+def _days(report: CostReport) -> dict[str, Any]:
+    """Geometry of the month's bars: each day by part, and the budget's even share a day as a line."""
+    length = calendar.monthrange(report.day.year, report.day.month)[1]
+    share = report.budget_cents / length / 100
+    most = max((day.cents / 100 for day in report.days), default=0.0)
+    top = _round_up(max(most, 0.01))
+    height, step = _PLOT_BOTTOM - _PLOT_TOP, 952 / length
+    boxes = []
+    for day in report.days:
+        y = float(_PLOT_BOTTOM)
+        sums = dict.fromkeys(_LABELS, 0)
+        for part in day.parts:
+            sums[part.kind] += part.cents
+        for kind, cents in sums.items():
+            tall = cents / 100 / top * height
+            y -= tall
+            title = f"{day.day} {_LABELS[kind]}: {report.currency.text(cents)}"
+            x = round(48 + (day.day.day - 1) * step, 1)
+            boxes.append({"kind": kind, "x": x, "y": y, "height": tall, "title": title})
+    return {
+        "day_boxes": [box for box in boxes if box["height"]],
+        "day_ticks": [
+            {
+                "y": round(_PLOT_BOTTOM - height * part / 4, 1),
+                "label": report.currency.text(round(top * part / 4 * 100)),
+            }
+            for part in range(5)
+        ],
+        "day_width": round(step * 0.8, 1),
+        "day_step": step,
+        "month_days": length,
+        "budget_y": round(_PLOT_BOTTOM - share / top * height, 1) if share <= top else None,
+        "labels": _LABELS,
+    }
 
 
 def _round_up(value: float) -> float:

@@ -15,6 +15,7 @@ from ray_platform.core.errors import RayError
 from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.stages.burst import keep, settle, workload_command
+from ray_platform.stages.usage import watching
 from ray_platform.stages.whatif import remember
 
 
@@ -36,15 +37,16 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         context.log.info(f"Training on infra version {short(ground.infra_version)}")
         client = pipes_client(endpoint.address, endpoint.token_path)
         try:
-            invocation = client.run(
-                context=context,
-                submit_job_params={
-                    "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
-                    "submission_id": f"burst-{context.run_id}",
-                    "runtime_env": {"working_dir": str(site.settings.workload.parent)},
-                    "metadata": {"infra_version": ground.infra_version},
-                },
-            )
+            with watching(site, endpoint, context.run_id, context.log.warning):
+                invocation = client.run(
+                    context=context,
+                    submit_job_params={
+                        "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
+                        "submission_id": f"burst-{context.run_id}",
+                        "runtime_env": {"working_dir": str(site.settings.workload.parent)},
+                        "metadata": {"infra_version": ground.infra_version},
+                    },
+                )
         except RuntimeError as error:
             raise RayError(
                 f"the burst's Ray job failed: {error}",

@@ -8,11 +8,13 @@ from typing import Any
 import dagster as dg
 
 from ray_platform.core.canonical import digest
+from ray_platform.core.cost_report import CostReport
 from ray_platform.core.report_page import cost_page, cost_plot_png
+from ray_platform.core.report_text import report_markdown
 from ray_platform.partitions import day_key, days_by_environment
 from ray_platform.run_context import stage
 from ray_platform.settings import load_settings
-from ray_platform.stages.cost import report_day
+from ray_platform.stages.cost import fire_alerts, report_day
 
 
 @dg.asset(
@@ -37,27 +39,44 @@ def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult
         content = report.to_json()
         store = site.artifacts.store
         site.artifacts.write(f"{base}/cost.json", content)
-        store.put(f"{base}/cost.md", report.to_markdown().encode())
+        text = report_markdown(report)
+        store.put(f"{base}/cost.md", text.encode())
         store.put(f"{base}/cost.html", cost_page(report).encode())
+        fired = fire_alerts(site, report, context.log.warning)
         kinds = report.cents_by_kind()
         plot = base64.b64encode(cost_plot_png(report)).decode()
-        context.log.info(f"{day} in {site.name}: ${report.total_cents / 100:,.2f}")
+        context.log.info(f"{day} in {site.name}: {report.currency.text(report.total_cents)}")
+        to_usd = 100 * float(report.currency.rate)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest(content)),
             metadata={
-                "total USD": report.total_cents / 100,
-                "burst runs USD": kinds["run"] / 100,
-                "idle USD": kinds["idle"] / 100,
-                "overhead USD": kinds["overhead"] / 100,
-                "fixed USD": kinds["fixed"] / 100,
-                "month to date USD": report.month_to_date_cents / 100,
+                "total USD": round(report.total_cents / to_usd, 2),
+                "burst runs USD": round(kinds["run"] / to_usd, 2),
+                "idle USD": round(kinds["idle"] / to_usd, 2),
+                "overhead USD": round(kinds["overhead"] / to_usd, 2),
+                "fixed USD": round(kinds["fixed"] / to_usd, 2),
+                "month to date USD": round(report.month_to_date_cents / to_usd, 2),
                 "budget used percent": float(report.budget_used_percent),
+                "alerts fired": dg.MetadataValue.json(list(fired)),
+                **_forecast(report),
                 "plot": dg.MetadataValue.md(f"![cost by part](data:image/png;base64,{plot})"),
-                "report": dg.MetadataValue.md(report.to_markdown()),
+                "report": dg.MetadataValue.md(text),
                 "report JSON": dg.MetadataValue.json(content),
                 "page": dg.MetadataValue.path(store.url(f"{base}/cost.html")),
             },
         )
+
+
+def _forecast(report: CostReport) -> dict[str, Any]:
+    """Numbers that Dagster plots over the days; those that are not known are left out."""
+    to_usd = 100 * float(report.currency.rate)
+    found: dict[str, Any] = {}
+    if report.forecast is not None:
+        found["forecast USD"] = round(report.forecast.cents / to_usd, 2)
+    bill = report.reconciliation
+    if bill is not None and bill.percent is not None:
+        found["ledger against bill percent"] = float(bill.percent)
+    return found
 
 
 @dg.asset_check(

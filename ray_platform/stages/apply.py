@@ -18,6 +18,7 @@ from ray_platform.core.lineage import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
 from ray_platform.stages import audit, gates
+from ray_platform.stages.cost import remember_estimate
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
 
@@ -110,6 +111,8 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
         applied = before  # nothing changed: what stands is still what the earlier commit made
     keep_sources(site)
     site.records.save_applied(applied)
+    if not record.empty:
+        remember_estimate(site, record)
     site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
     site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))
     version = site.records.record_infra_version()

@@ -9,7 +9,6 @@ from ray_platform.core.autoscaling import Trace, read_trace
 from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotFoundError, RayError, StalePlan
-from ray_platform.core.ledger import Ledger
 from ray_platform.core.ray_spec import HEAD_GROUP, worker_groups
 from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
@@ -116,7 +115,18 @@ def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:
     for name, content in files.items():
         site.artifacts.write(f"runs/{run_id}/{name}", content)
     metrics = read_metrics(files["metrics.json"])
-    usage.record(site, f"run-{run_id}", _ledger(site, run_id, metrics))
+    window = (metrics.started, metrics.ended)
+    site.usage.append(
+        usage.usages(
+            site, metrics.node_intervals, seen=metrics.ended, run_id=run_id, window=window
+        ),
+        [
+            usage.tasks_done(
+                site, run_id, sum(p.tasks for p in metrics.phases if not p.error), metrics.ended
+            )
+        ],
+    )
+    usage.compact(site, metrics.ended)
     node_seconds, usd = usage.price_run(site, run_id, metrics.started, metrics.ended)
     return BurstResult(
         metrics=metrics,
@@ -124,11 +134,4 @@ def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:
         node_seconds=node_seconds,
         usd=usd,
         files={name: site.artifacts.store.url(f"runs/{run_id}/{name}") for name in files},
-    )
-
-
-def _ledger(site: Site, run_id: str, metrics: BurstMetrics) -> Ledger:
-    return Ledger(
-        nodes=usage.node_intervals(site, metrics.node_intervals, seen=metrics.ended),
-        runs=(usage.run_window(site, run_id, metrics.started, metrics.ended),),
     )

@@ -21,6 +21,7 @@ from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.clients.records import Records
 from ray_platform.clients.terraform import Terraform
+from ray_platform.clients.usage_ledger import UsageLedger
 from ray_platform.core.errors import BusyError, SettingsError
 from ray_platform.core.price_book import PriceBook, load_price_book
 from ray_platform.core.revision import Revision
@@ -157,6 +158,11 @@ class Site:
     @functools.cached_property
     def audit(self) -> AuditLog:
         return AuditLog(self.artifacts, self.name)
+
+    @functools.cached_property
+    def usage(self) -> UsageLedger:
+        """The usage ledger, of all environments that share the artifact store."""
+        return UsageLedger(self.artifacts.store, self.home / "usage")
 
     @functools.cached_property
     def policies(self) -> PolicyEngine:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ray_platform.clients.aws_costs import CostExplorer, cost_explorer, daily_costs
+from ray_platform.clients.aws_costs import CostExplorer, CostExplorerBill, cost_explorer
 from ray_platform.core.errors import ToolError
 
 pytestmark = pytest.mark.real
@@ -62,24 +62,22 @@ def page(unit: str = "USD", token: str = "", **amounts: str) -> dict[str, Any]:
 
 def test_every_page_is_read_and_cents_are_exact(emulator: str, client: CostExplorer) -> None:
     bill(emulator, page(token="p2", cpu="1.1000000001", none="0.3"), page(cpu="0.1", gpu="2"))
-    assert daily_costs(client, DAY, "dev") == {
-        "cpu": Decimal("1.2000000001"),
-        "(untagged)": Decimal("0.3"),
-        "gpu": Decimal("2"),
+    assert CostExplorerBill(client).daily("dev", DAY, DAY) == {
+        DAY: {"cpu": Decimal("1.2000000001"), "(untagged)": Decimal("0.3"), "gpu": Decimal("2")}
     }
 
 
-def test_a_day_without_costs_is_empty(client: CostExplorer) -> None:
-    assert daily_costs(client, DAY, "dev") == {}
+def test_a_day_without_costs_is_left_out(client: CostExplorer) -> None:
+    assert CostExplorerBill(client).daily("dev", DAY, DAY) == {}
 
 
 def test_another_currency_is_refused(emulator: str, client: CostExplorer) -> None:
     bill(emulator, page(unit="EUR", cpu="1"))
     with pytest.raises(ToolError, match="EUR"):
-        daily_costs(client, DAY, "dev")
+        CostExplorerBill(client).daily("dev", DAY, DAY)
 
 
-def test_the_request_asks_for_one_day_one_environment_and_the_tag() -> None:
+def test_one_request_asks_for_all_days_one_environment_and_the_tag() -> None:
     class Recorder:
         asked: dict[str, Any]
 
@@ -88,8 +86,9 @@ def test_the_request_asks_for_one_day_one_environment_and_the_tag() -> None:
             return {}
 
     recorder = Recorder()
-    daily_costs(recorder, DAY, "dev", group_by="pool")
-    assert recorder.asked["TimePeriod"] == {"Start": "2026-11-20", "End": "2026-11-21"}
+    first = DAY.replace(day=1)
+    CostExplorerBill(recorder, group_by="pool").daily("dev", first, DAY)
+    assert recorder.asked["TimePeriod"] == {"Start": "2026-11-01", "End": "2026-11-21"}
     assert recorder.asked["Filter"] == {"Tags": {"Key": "environment", "Values": ["dev"]}}
     assert recorder.asked["GroupBy"] == [{"Type": "TAG", "Key": "pool"}]
 
@@ -109,4 +108,4 @@ def test_an_endpoint_that_is_not_there_is_said_in_one_message(
         config=Config(retries={"total_max_attempts": 1}),
     )
     with pytest.raises(ToolError, match="does not answer"):
-        daily_costs(client, DAY, "dev")
+        CostExplorerBill(client).daily("dev", DAY, DAY)
