@@ -13,6 +13,7 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
 ``RAY_PLATFORM_REPOSITORY``      the Git repository to watch; default: the checkout
 ``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
+``RAY_PLATFORM_LINEAGE_TOKEN``   the bearer token of the OpenLineage server
 ===============================  ==================================================================
 """
 
@@ -115,6 +116,17 @@ class Watch(_Section):
     hourly_drift: bool = False
 
 
+class Lineage(_Section):
+    """Who else is told of burst runs; empty: nobody.
+
+    ``openlineage`` is ``file`` (below the home) or a server's address, ``mlflow`` a tracking server's
+    address. Tokens stand in variables of the process, never in a file.
+    """
+
+    openlineage: str = Field("", pattern=r"^(file|https?://[^@\s]+)?$")
+    mlflow: str = Field("", pattern=r"^(https?://[^@\s]+)?$")
+
+
 class EnvironmentFile(_Section):
     """The shape of ``environments/NAME.toml``."""
 
@@ -128,6 +140,7 @@ class EnvironmentFile(_Section):
     budget: Budget
     cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
     watch: Watch
+    lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
 
 
 class Environment:
@@ -146,6 +159,7 @@ class Environment:
         self.budget = file.budget
         self.cost = file.cost
         self.watch = file.watch
+        self.lineage = file.lineage
 
     @property
     def variables_file(self) -> Path:
@@ -185,6 +199,7 @@ class Settings:
         self.provider_dir = variables.get("RAY_PLATFORM_PROVIDER_DIR", "")
         self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
+        self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
 
     def at(self, root: Path) -> "Settings":

@@ -150,7 +150,9 @@ def _in_vpc(ec2: Any, vpc: str) -> Iterator[LiveResource]:
         filters = [{"Name": "attachment.instance-id", "Values": instances}]
         for item in _all(ec2, "describe_volumes", "Volumes", Filters=filters):
             # A volume that goes with its instance counts with it (moto does not tell).
-            goes = all(link.get("DeleteOnTermination", True) for link in item.get("Attachments", ()))
+            goes = all(
+                link.get("DeleteOnTermination", True) for link in item.get("Attachments", ())
+            )
             yield _resource(
                 "aws_ebs_volume",
                 item["VolumeId"],

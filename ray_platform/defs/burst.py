@@ -14,7 +14,9 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import RayError
 from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
-from ray_platform.stages.burst import keep, settle, workload_command
+from ray_platform.stages.burst import BurstResult, Ground, keep, settle, workload_command
+from ray_platform.stages.run_export import exported
+from ray_platform.stages.site import Site
 from ray_platform.stages.usage import watching
 from ray_platform.stages.whatif import remember
 
@@ -33,28 +35,9 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         ground = settle(site)
         # Before the job starts, so that a run that dies half-way can be traced too.
         context.instance.add_run_tags(context.run_id, {INFRA_VERSION_TAG: ground.infra_version})
-        endpoint = site.ray(context.log.info)
-        context.log.info(f"Training on infra version {short(ground.infra_version)}")
-        client = pipes_client(endpoint.address, endpoint.token_path)
-        try:
-            with watching(site, endpoint, context.run_id, context.log.warning):
-                invocation = client.run(
-                    context=context,
-                    submit_job_params={
-                        "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
-                        "submission_id": f"burst-{context.run_id}",
-                        "runtime_env": {"working_dir": str(site.settings.workload.parent)},
-                        "metadata": {"infra_version": ground.infra_version},
-                    },
-                )
-        except RuntimeError as error:
-            raise RayError(
-                f"the burst's Ray job failed: {error}",
-                where=f"{endpoint.address}, job burst-{context.run_id}",
-                fix="its log in the run's compute logs says what went wrong",
-            ) from error
-        result = keep(site, context.run_id, invocation.get_custom_messages())
-        remember(site, context.run_id, ground.infra_version)
+        with exported(site, context.run_id, ground, context.log.warning) as export:
+            result = _train(context, site, ground)
+            export.finish(result)
         metrics = result.metrics
         plot = base64.b64encode(plot_png(result.trace)).decode()
         return dg.MaterializeResult(
@@ -77,8 +60,37 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                     f"```json\n{json.dumps(ground.manifest, indent=2)}\n```"
                 ),
                 **{name: dg.MetadataValue.path(url) for name, url in result.files.items()},
+                **(
+                    {"MLflow": dg.MetadataValue.url(export.mlflow_url)} if export.mlflow_url else {}
+                ),
             },
         )
+
+
+def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> BurstResult:
+    endpoint = site.ray(context.log.info)
+    context.log.info(f"Training on infra version {short(ground.infra_version)}")
+    client = pipes_client(endpoint.address, endpoint.token_path)
+    try:
+        with watching(site, endpoint, context.run_id, context.log.warning):
+            invocation = client.run(
+                context=context,
+                submit_job_params={
+                    "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
+                    "submission_id": f"burst-{context.run_id}",
+                    "runtime_env": {"working_dir": str(site.settings.workload.parent)},
+                    "metadata": {"infra_version": ground.infra_version},
+                },
+            )
+    except RuntimeError as error:
+        raise RayError(
+            f"the burst's Ray job failed: {error}",
+            where=f"{endpoint.address}, job burst-{context.run_id}",
+            fix="its log in the run's compute logs says what went wrong",
+        ) from error
+    result = keep(site, context.run_id, invocation.get_custom_messages())
+    remember(site, context.run_id, ground.infra_version)
+    return result
 
 
 def _phase(phase: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.openlineage_schema import OURS, check_run_event
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
@@ -139,6 +140,9 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
     checkout.replace("environments/local.toml", "[2, 5, 10, 8, 4, 2]", "[2, 3]")
     checkout.replace("environments/local.toml", "task_seconds = 6", "task_seconds = 1")
     checkout.replace(
+        "environments/local.toml", "[watch]", '[lineage]\nopenlineage = "file"\n[watch]'
+    )
+    checkout.replace(
         "terraform/environments/local.tfvars", "max_size       = 10", "max_size       = 9"
     )
     commit = checkout.commit("A smaller CPU pool")
@@ -152,6 +156,13 @@ def test_a_commit_that_resizes_a_pool_is_applied_by_itself_and_named_by_diff(
     assert burst.code == 0, burst.err
     after = burst.json
     assert after["infra_version"] != walked.answer["infra_version"]
+    told = (checkout.home / "openlineage" / "local.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in told]
+    assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
+    for event in events:
+        check_run_event(event)
+        assert event["run"]["runId"] == after["run_id"]
+        assert event["run"]["facets"][OURS]["infraVersion"] == after["infra_version"]
     lineage = checkout.run("lineage", after["run_id"], "--json").json
     assert lineage["commit"] == commit
     before = checkout.run("lineage", walked.answer["run_id"], "--json").json["modules"]
