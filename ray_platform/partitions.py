@@ -22,8 +22,15 @@ COMMIT_TAG = "ray_platform/commit"
 PLAN_TAG = "ray_platform/plan"
 #: Who or what asked for a run, for the audit log.
 ASKED_BY_TAG = "ray_platform/asked_by"
+#: "true" on a run that may harm live burst runs: somebody said so.
+DESPITE_LIVE_RUNS_TAG = "ray_platform/despite_live_runs"
 #: The infra version that a burst run ran on.
 INFRA_VERSION_TAG = "ray_platform/infra_version"
+
+
+def despite(live_runs: bool) -> dict[str, str]:
+    """The tag of a run that may harm live burst runs, where somebody said so."""
+    return {DESPITE_LIVE_RUNS_TAG: "true"} if live_runs else {}
 
 
 def day_key(day: str, environment: str) -> dg.MultiPartitionKey:

@@ -7,7 +7,7 @@ from typing import Protocol
 import dagster as dg
 
 from ray_platform.core.errors import PlatformError, ToolError
-from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG
+from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG, DESPITE_LIVE_RUNS_TAG
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
 
@@ -28,6 +28,9 @@ class RunContext(Protocol):
 
     @property
     def partition_key(self) -> str: ...
+
+    @property
+    def instance(self) -> dg.DagsterInstance: ...
 
 
 def environment_of(partition_key: str) -> str:
@@ -51,6 +54,8 @@ def stage(context: RunContext) -> Iterator[Site]:
             context.run.tags.get(COMMIT_TAG),
             asked_by=context.run.tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
             run_id=context.run.run_id,
+            instance=context.instance,
+            despite_live_runs=context.run.tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
         )
     except PlatformError as error:
         raise _failure(error) from error

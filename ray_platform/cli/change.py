@@ -8,10 +8,18 @@ from typing import Any
 import click
 
 from ray_platform.cli.jobs import asker, run_job
-from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
+from ray_platform.cli.output import (
+    DENIED,
+    despite_option,
+    env_option,
+    json_option,
+    known,
+    print_json,
+    say,
+)
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import PlanFormatError, Refused, SettingsError
-from ray_platform.partitions import CHANGE_TAG, PLAN_TAG
+from ray_platform.partitions import CHANGE_TAG, PLAN_TAG, despite
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
 
@@ -36,7 +44,7 @@ def plan(env: str, as_json: bool, text: bool) -> None:
     checks = {check.name: check for check in outcome.checks}
     violations = checks["policy"].metadata["violations"] if "policy" in checks else []
     failed = [check for check in outcome.checks if not check.passed]
-    if len(checks) < 3 and not failed:
+    if len(checks) < 4 and not failed:
         outcome.require()
     if as_json:
         print_json(
@@ -180,8 +188,9 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
 @click.command()
 @env_option
 @click.option("--plan", "digest", metavar="DIGEST", help="A plan that was made before.")
+@despite_option
 @json_option
-def apply(env: str, digest: str | None, as_json: bool) -> None:
+def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) -> None:
     """Apply a plan once policy, budget and approvals let it through; then bring Ray in line with it.
 
     Without --plan, a plan is made and applied at once where no approval is needed, or where the very
@@ -195,10 +204,11 @@ def apply(env: str, digest: str | None, as_json: bool) -> None:
     known(env)
     if digest:
         record = Site(load_settings(), env).records.plan(digest)
-        tags = {CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
+        tags = {**despite(despite_live_runs), CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
         outcome = run_job("apply", partition=env, tags=tags).require()
     else:
-        outcome = run_job("change", partition=env, tags={CHANGE_TAG: env}).require()
+        tags = {**despite(despite_live_runs), CHANGE_TAG: env}
+        outcome = run_job("change", partition=env, tags=tags).require()
     facts = outcome.facts["vpc"]
     answer = {
         "environment": env,
@@ -217,8 +227,9 @@ def apply(env: str, digest: str | None, as_json: bool) -> None:
 @click.command()
 @env_option
 @click.option("--confirm", required=True, metavar="E", help="The environment's name, once more.")
+@despite_option
 @json_option
-def destroy(env: str, confirm: str, as_json: bool) -> None:
+def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> None:
     """Remove everything in an environment. The state is backed up first; approvals are needed as to apply.
 
     Outside the emulator at least one person must approve the removal's plan.
@@ -234,7 +245,8 @@ def destroy(env: str, confirm: str, as_json: bool) -> None:
             where="--confirm",
             fix=f"to remove everything in {env}: --confirm {env}",
         )
-    outcome = run_job("destroy", partition=env, tags={CHANGE_TAG: env}).require()
+    tags = {**despite(despite_live_runs), CHANGE_TAG: env}
+    outcome = run_job("destroy", partition=env, tags=tags).require()
     facts = outcome.facts["vpc"]
     answer = {
         "environment": env,

@@ -37,6 +37,13 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(function)
 
 
+def despite_option(function: F) -> F:
+    """``--despite-live-runs``: apply what takes away the ground under live burst runs; recorded."""
+    return click.option(
+        "--despite-live-runs", is_flag=True, help="Even if live burst runs lose what they run on."
+    )(function)
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
     click.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))

@@ -8,15 +8,25 @@ from typing import Any
 import click
 
 from ray_platform.cli.jobs import Outcome, run_job
-from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
+from ray_platform.cli.output import (
+    DENIED,
+    despite_option,
+    env_option,
+    json_option,
+    known,
+    print_json,
+    say,
+    table,
+)
 from ray_platform.core.canonical import short
-from ray_platform.partitions import CHANGE_TAG, day_key
+from ray_platform.partitions import CHANGE_TAG, day_key, despite
 
 
 @click.command()
 @env_option
+@despite_option
 @json_option
-def up(env: str, as_json: bool) -> None:
+def up(env: str, despite_live_runs: bool, as_json: bool) -> None:
     """The whole walk: plan, policy, estimate, approval, apply, Ray cluster, burst, cost and drift.
 
     Safe to repeat: what already stands is left as it is.
@@ -27,7 +37,8 @@ def up(env: str, as_json: bool) -> None:
       ray-platform up --env local --json
     """
     known(env)
-    walked = run_job("up", partition=env, tags={CHANGE_TAG: env}).require()
+    tags = {**despite(despite_live_runs), CHANGE_TAG: env}
+    walked = run_job("up", partition=env, tags=tags).require()
     today = datetime.now(UTC).date().isoformat()
     cost = run_job("daily_cost", partition=day_key(today, env)).require()
     drift = run_job("drift", partition=day_key(today, env))

@@ -25,6 +25,7 @@ from ray_platform.clients.lineage_reader import BURST_ASSET as BURST_ASSET
 from ray_platform.clients.lineage_reader import catch_up
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import ArtifactError, NotFoundError
+from ray_platform.core.live_runs import LiveRun
 from ray_platform.partitions import INFRA_VERSION_TAG
 from ray_platform.settings import load_settings
 
@@ -66,6 +67,31 @@ def hold_connections(instance: DagsterInstance) -> None:
     """
     instance.optimize_for_webserver(
         statement_timeout=_STATEMENT_SECONDS * 1000, pool_recycle=3600, max_overflow=4
+    )
+
+
+def live_bursts(
+    instance: DagsterInstance, environment: str, *, besides: str = ""
+) -> tuple[LiveRun, ...]:
+    """The burst runs of an environment that have their infra version and have not ended.
+
+    Args:
+        instance: Whose storage is asked.
+        environment: Where they run.
+        besides: The id of a run that does not count: the one that asks.
+    """
+    live = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    return tuple(
+        LiveRun(
+            record.dagster_run.run_id,
+            environment,
+            record.dagster_run.tags[INFRA_VERSION_TAG],
+            record.start_time,
+        )
+        for record in instance.get_run_records(RunsFilter(statuses=live))
+        if record.dagster_run.tags.get(_PARTITION_TAG) == environment
+        and INFRA_VERSION_TAG in record.dagster_run.tags
+        and record.dagster_run.run_id != besides
     )
 
 

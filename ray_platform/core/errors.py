@@ -18,6 +18,7 @@
         ├── OverBudget          a month would cost more than the budget
         ├── NotApproved         an approval is missing or void
         ├── StalePlan           the state moved on after the plan was made
+        ├── LiveRunsHarmed      the plan takes away what live burst runs run on
         └── BusyError           another change holds the environment
 """
 
@@ -108,6 +109,10 @@ class NotApproved(Refused):
 
 class StalePlan(Refused):
     """The state moved on after the plan was made."""
+
+
+class LiveRunsHarmed(Refused):
+    """The plan takes away what live burst runs run on."""
 
 
 class BusyError(Refused):

@@ -159,6 +159,28 @@ def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
         )
 
 
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="No burst run is live on what the plan would remove or replace.",
+)
+def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        why, live, harm = gates.harmed_runs(site, record)
+        overruled = " (somebody said --despite-live-runs)" if site.despite_live_runs else ""
+        return dg.AssetCheckResult(
+            passed=not why or site.despite_live_runs,
+            description=f"{why}{overruled}" if why else "no live burst run loses anything",
+            metadata={
+                "plan digest": record.plan_digest,
+                "live burst runs": dg.MetadataValue.json([run.run_id for run in live]),
+                "taken away": dg.MetadataValue.json([item.to_json() for item in harm]),
+            },
+        )
+
+
 plan = dg.define_asset_job(
     "plan",
     selection=dg.AssetSelection.assets(terraform_plan),

@@ -76,6 +76,7 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
     allowed = gates.require_allowed(site, record)
     gates.require_within_budget(site, record)
     approvals = gates.require_approved(site, record)
+    gates.require_no_harm(site, record)  # last: a run may start at any time
     people = tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
     if record.empty:
         progress("The plan is empty: nothing to apply")

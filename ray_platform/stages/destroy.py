@@ -41,6 +41,7 @@ def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Des
     record = made.record
     gates.require_allowed(site, record)
     approvals = gates.require_approved(site, record)
+    gates.require_no_harm(site, record)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     backup = f"backups/{site.name}/{stamp}-serial-{record.state_serial}.tfstate"
     site.artifacts.store.put(backup, terraform.raw_state())

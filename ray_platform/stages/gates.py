@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from ray_platform.clients.records import PlanRecord
+from ray_platform.clients.run_history import live_bursts
 from ray_platform.clients.terraform_state import TerraformState
 from ray_platform.core import approval
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import OverBudget, PolicyDenied, StalePlan
+from ray_platform.core.errors import LiveRunsHarmed, OverBudget, PolicyDenied, StalePlan
 from ray_platform.core.estimate import Estimate, estimate
+from ray_platform.core.live_runs import Harm, LiveRun, harms, told
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.policy import Verdict
 from ray_platform.stages import audit
@@ -86,6 +88,43 @@ def require_within_budget(site: Site, record: PlanRecord) -> None:
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix=f"lower the pools' min_size, or raise budget.monthly_usd in environments/{site.name}.toml",
         )
+
+
+def harmed_runs(
+    site: Site, record: PlanRecord
+) -> tuple[str, tuple[LiveRun, ...], tuple[Harm, ...]]:
+    """Why a plan harms live burst runs, or an empty string; the live runs; what they would lose.
+
+    Raises:
+        LiveRunsHarmed: it is not known which runs are live.
+    """
+    if site.instance is None:
+        raise LiveRunsHarmed(
+            "it is not known which burst runs are live: this was started outside Dagster",
+            where=site.name,
+            fix="start it by a job of the code location",
+        )
+    live = live_bursts(site.instance, site.name, besides=site.run_id)
+    found = harms(stored_plan(site, record)) if live else ()
+    return told(live, found), live, found
+
+
+def require_no_harm(site: Site, record: PlanRecord) -> None:
+    """Raises `LiveRunsHarmed` when live burst runs would lose what they run on, unless told otherwise.
+
+    That somebody told otherwise is noted in the audit log.
+    """
+    why, _, _ = harmed_runs(site, record)
+    if not why:
+        return
+    if site.despite_live_runs:
+        audit.note(site, "live-runs", "overruled", record=record, reason=why)
+        return
+    raise LiveRunsHarmed(
+        why,
+        where=f"environment {site.name}, plan {short(record.plan_digest)}",
+        fix="wait until they have ended or cancel them; or say --despite-live-runs, which is recorded",
+    )
 
 
 def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval, ...]:

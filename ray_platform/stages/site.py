@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dagster import DagsterInstance
+
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
 from ray_platform.clients.audit_log import AuditLog
 from ray_platform.clients.cloudtrail import CloudTrail, cloudtrail
@@ -53,6 +55,8 @@ class Site:
             of the working tree's.
         asked_by: Who or what asks, for the audit log.
         run_id: The Dagster run that asks; likewise.
+        instance: Dagster's storage, which knows the runs that are live.
+        despite_live_runs: Somebody said that live burst runs may be harmed.
     """
 
     def __init__(
@@ -63,10 +67,14 @@ class Site:
         *,
         asked_by: str = "",
         run_id: str = "",
+        instance: DagsterInstance | None = None,
+        despite_live_runs: bool = False,
     ) -> None:
         self.name = name
         self.asked_by = asked_by or "unknown"
         self.run_id = run_id
+        self.instance = instance
+        self.despite_live_runs = despite_live_runs
         self.commit = commit
         self.home = settings.home
         self.git = Git(Path(settings.repository))

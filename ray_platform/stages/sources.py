@@ -10,6 +10,8 @@ They are stored under the digests that the manifest already names, once, and nev
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 from ray_platform.clients.helm import chart_digest
@@ -38,8 +40,11 @@ def price_list(book: PriceBook) -> dict[str, Any]:
     """A price book's numbers, as strings in US dollars."""
     return {
         "date": book.date.isoformat(),
-        "spot factor": str(book.spot_factor),
-        "commitment factor": str(book.commitment_factor),
+        **{
+            field.name: str(value)
+            for field in fields(book)
+            if isinstance(value := getattr(book, field.name), Decimal)
+        },
         "instances": {name: str(price.usd) for name, price in book.instances.items()},
         "services": {name: str(price.usd) for name, price in book.services.items()},
     }
