@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.functional_validators import field_validator
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool, read_node_pools
@@ -108,6 +109,22 @@ class Cost(_Section):
         return self
 
 
+class Drift(_Section):
+    """What major drift leads to: an incident alone (``report``), or a change that applies it away."""
+
+    response: Literal["report", "adopt", "revert"] = "report"
+
+    @field_validator("response")
+    @classmethod
+    def _can_be_done(cls, response: str) -> str:
+        if response == "adopt":
+            raise ValueError(
+                "adopt writes the drift into a pull request, which this version cannot open: "
+                "use report, and write what should stay into terraform/ by hand, or revert"
+            )
+        return response
+
+
 class Watch(_Section):
     """What is watched: the Git branch by a sensor, cost and drift by schedules."""
 
@@ -139,6 +156,7 @@ class EnvironmentFile(_Section):
     approval: Approval
     budget: Budget
     cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
+    drift: Drift = Field(default_factory=Drift)
     watch: Watch
     lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
 
@@ -158,6 +176,7 @@ class Environment:
         self.approval = file.approval
         self.budget = file.budget
         self.cost = file.cost
+        self.drift = file.drift
         self.watch = file.watch
         self.lineage = file.lineage
 

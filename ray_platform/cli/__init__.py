@@ -20,6 +20,7 @@ _COMMANDS = {
     "burst": "up",
     "destroy": "change",
     "drift": "answers",
+    "incidents": "incidents",
     "cost": "answers",
     "whatif": "whatif",
     "lineage": "lineage",

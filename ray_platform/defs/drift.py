@@ -9,10 +9,19 @@ import dagster as dg
 from ray_platform.core import drift as drifts
 from ray_platform.core.canonical import digest
 from ray_platform.core.infra_version import MODULES
-from ray_platform.partitions import day_key, days_by_environment
+from ray_platform.defs import plan, walk
+from ray_platform.partitions import (
+    ASKED_BY_TAG,
+    CHANGE_TAG,
+    COMMIT_TAG,
+    day_key,
+    days_by_environment,
+)
 from ray_platform.run_context import stage
 from ray_platform.settings import load_settings
 from ray_platform.stages.drift import find_drift
+from ray_platform.stages.incidents import Revert, revert_of, update_incidents
+from ray_platform.stages.site import Site
 
 
 @dg.asset(
@@ -29,7 +38,7 @@ from ray_platform.stages.drift import find_drift
     kinds={"terraform"},
     owners=["team:platform"],
     code_version="1",
-    description="Each difference between the live infrastructure and the state, with its severity.",
+    description="Each difference between the live infrastructure and the state: cause, severity, incidents.",
 )
 def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
@@ -40,13 +49,19 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
         report = drifts.to_json(items)
         counts = report["counts"]
         summary = (
-            f"{counts['major']} major, {counts['minor']} minor, {counts['none']} by the autoscaler"
+            f"{counts['major']} major, {counts['minor']} minor, {counts['none']} expected"
             if items
             else "none"
         )
         context.log.info(f"Drift: {summary}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         site.artifacts.write(f"drift/{site.name}/{now}.json", report)
+        # The one refresh serves the report, the check and the incidents.
+        lasting = update_incidents(site.artifacts, site.name, items)
+        for incident in lasting:
+            context.log.info(
+                f"Incident {incident.key}, open since {incident.opened_at}: {incident.title}"
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest(report)),
             metadata={
@@ -54,6 +69,8 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
                 "severity": report["severity"],
                 "major": counts["major"],
                 "minor": counts["minor"],
+                "causes": dg.MetadataValue.json(report["causes"]),
+                "open incidents": dg.MetadataValue.json([i.key for i in lasting]),
                 "report": dg.MetadataValue.md(drifts.to_markdown(items)),
                 "items": dg.MetadataValue.json(report["items"]),
                 "seen at": now,
@@ -108,3 +125,41 @@ def hourly_drift(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
             run_key=f"drift-{at:%Y-%m-%dT%H}-{name}",
             partition_key=day_key(at.date().isoformat(), name),
         )
+
+
+@dg.sensor(
+    jobs=[walk.change, plan.plan],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description='Applies major drift away where drift.response = "revert", through all gates.',
+)
+def drift_reverts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    settings = load_settings()
+    names = settings.environment_names
+    asked = [n for n in names if settings.environment(n).drift.response == "revert"]
+    found = [answer for name in asked if (answer := revert_of(Site(settings, name)))]
+    for answer in found:
+        if isinstance(answer, Revert):
+            yield _revert(
+                answer, waits=settings.environment(answer.environment).approval.required > 0
+            )
+    reasons = [answer for answer in found if isinstance(answer, str)]
+    if not any(isinstance(answer, Revert) for answer in found):
+        nothing = (
+            "no major drift by hand" if asked else 'no environment has drift.response = "revert"'
+        )
+        yield dg.SkipReason("; ".join(reasons) or nothing)
+
+
+def _revert(revert: Revert, *, waits: bool) -> dg.RunRequest:
+    # Where people must approve, the plan waits for them; the run key lets each episode ask once.
+    return dg.RunRequest(
+        run_key=revert.key,
+        job_name="plan" if waits else "change",
+        partition_key=revert.environment,
+        tags={
+            COMMIT_TAG: revert.commit,
+            ASKED_BY_TAG: f"drift, incident {revert.incident}",
+            **({} if waits else {CHANGE_TAG: revert.environment}),
+        },
+    )

@@ -1,0 +1,127 @@
+"""Incidents in the artifact store: one file each, replaced whole, so that ``kill -9`` leaves no half.
+
+::
+
+    incidents/ENV/KEY.json    one incident; the key is made of where the drift is
+
+The file's name is the incident's, so a look that was cut short and made again finds what it wrote. What
+tells incidents to people elsewhere (an issue in a repository) comes in as a `Board`; the record is written
+after it was told, and the board looks for an incident's key before it makes anything new.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from ray_platform.clients.artifacts import Artifacts
+from ray_platform.core.drift import DriftItem
+from ray_platform.core.errors import ArtifactError
+from ray_platform.core.incidents import Incident, follow, to_apply_away
+from ray_platform.stages.site import Site
+
+
+class Board(Protocol):
+    """Where incidents are told to people."""
+
+    def tell(self, incident: Incident) -> str:
+        """Tell an incident as it is now, open or closed; return where, as an address.
+
+        It may be called again with the same incident, also after it was cut short: it must find what it
+        made by the incident's ``key`` instead of making a second one.
+        """
+        ...
+
+
+class RecordsAlone:
+    """No board: the records in the artifact store are all there is."""
+
+    def tell(self, incident: Incident) -> str:
+        return ""
+
+
+def incidents(artifacts: Artifacts, environment: str) -> tuple[Incident, ...]:
+    """Every incident of an environment, open ones first, the newest first.
+
+    Raises:
+        ArtifactError: a record cannot be read.
+    """
+    found = []
+    for key in artifacts.store.keys(f"incidents/{environment}"):
+        try:
+            found.append(Incident.from_json(artifacts.read(key) or {}))
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"an incident's record is malformed: {error}",
+                where=artifacts.store.url(key),
+                fix="restore the object's earlier version, or remove it: what lasts is seen again",
+            ) from error
+    found.sort(key=lambda incident: incident.opened_at, reverse=True)
+    return tuple(sorted(found, key=lambda incident: not incident.is_open))
+
+
+def update_incidents(
+    artifacts: Artifacts,
+    environment: str,
+    items: Sequence[DriftItem],
+    *,
+    board: Board | None = None,
+    now: datetime | None = None,
+) -> tuple[Incident, ...]:
+    """Open, update and close incidents after a look for drift; return those that are open now.
+
+    Args:
+        artifacts: Where the records are.
+        environment: Whose.
+        items: What the look found.
+        board: Who is told; None: nobody.
+        now: When; None: now.
+
+    Raises:
+        ArtifactError: a record cannot be read or written.
+    """
+    told = board or RecordsAlone()
+    at = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    for incident in follow(environment, incidents(artifacts, environment), items, now=at):
+        # Told first: cut short here, the next look tells it again, opening or closing alike.
+        reference = told.tell(incident) or incident.reference
+        save_incident(artifacts, replace(incident, reference=reference))
+    return tuple(incident for incident in incidents(artifacts, environment) if incident.is_open)
+
+
+def save_incident(artifacts: Artifacts, incident: Incident) -> None:
+    artifacts.write(f"incidents/{incident.environment}/{incident.key}.json", incident.to_json())
+
+
+@dataclass(frozen=True)
+class Revert:
+    """A change that applies drift away: the configuration of the commit that was applied last.
+
+    ``key`` is the same for one episode of one incident, so that it is asked for once.
+    """
+
+    environment: str
+    commit: str
+    incident: str
+    key: str
+
+
+def revert_of(site: Site) -> Revert | str:
+    """What would apply the environment's major drift away, or why nothing would; empty: none is open.
+
+    The commit that was applied last is planned, not the newest: a change of Git that nobody has approved
+    yet must not ride along.
+    """
+    incident = to_apply_away(incidents(site.artifacts, site.name))
+    if incident is None:
+        return ""
+    applied = site.records.applied()
+    if applied is None:
+        return f"{site.name}: nothing is applied, so there is nothing to go back to"
+    if applied.changes_digest:
+        return (
+            f"{site.name}: what stands was applied with uncommitted changes, which no commit holds; "
+            f"run ray-platform apply --env {site.name}"
+        )
+    key = f"revert-{site.name}-{incident.key}-{incident.episode}"
+    return Revert(site.name, applied.commit, incident.key, key)
