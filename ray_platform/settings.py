@@ -17,6 +17,7 @@ Variables that the platform itself reads:
 ===============================  ==================================================================
 """
 
+import copy
 import functools
 import os
 import tomllib
@@ -201,6 +202,16 @@ class Environment:
             SettingsError: the variables file has none, or one that is wrong.
         """
         return read_node_pools(self.variables, where=str(self.variables_file))
+
+    def governed_by(self, today: "Environment") -> "Environment":
+        """This environment's infrastructure, under the rule of ``today``'s settings.
+
+        What an older commit says of the cloud, the state, the approvals and the budget holds no more.
+        """
+        governed = copy.copy(self)
+        for name in ("cloud", "state", "artifacts", "approval", "budget"):
+            setattr(governed, name, getattr(today, name))
+        return governed
 
     @property
     def region(self) -> str:

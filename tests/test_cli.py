@@ -109,7 +109,7 @@ def test_a_destroy_that_is_not_confirmed_removes_nothing(tmp_path: Path) -> None
 def test_an_unknown_run_is_told(tmp_path: Path, arguments: list[str]) -> None:
     done = run(tmp_path, *arguments)
     assert done.returncode == 1
-    assert "no burst runs have the id" in done.stderr
+    assert "no burst run has the id" in done.stderr
 
 
 def test_runs_of_an_empty_history_are_none(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "approve": "change",
     "apply": "change",
     "burst": "up",
+    "rollback": "rollback",
     "destroy": "change",
     "drift": "answers",
     "incidents": "incidents",

@@ -19,7 +19,7 @@ from ray_platform.cli.output import (
 )
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import PlanFormatError, Refused, SettingsError
-from ray_platform.partitions import CHANGE_TAG, PLAN_TAG, despite
+from ray_platform.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG, despite
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
 
@@ -205,6 +205,9 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
     if digest:
         record = Site(load_settings(), env).records.plan(digest)
         tags = {**despite(despite_live_runs), CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
+        if not record.commit.dirty:
+            # The Ray cluster comes from the commit that was planned, whatever is checked out now.
+            tags[COMMIT_TAG] = record.commit.commit
         outcome = run_job("apply", partition=env, tags=tags).require()
     else:
         tags = {**despite(despite_live_runs), CHANGE_TAG: env}

@@ -128,6 +128,7 @@ def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
         terraform = site.terraform()
         terraform.init()
         why = gates.staleness(record, terraform.state())
+        audit.note(site, "fresh", "denied" if why else "allowed", record=record, reason=why)
         return dg.AssetCheckResult(
             passed=not why,
             description=why or "the state has not moved since the plan was made",

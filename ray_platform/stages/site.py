@@ -52,7 +52,8 @@ class Site:
         settings: Where the checkout and the local state are.
         name: The environment.
         commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
-            of the working tree's.
+            of the working tree's. A commit that the branch has left behind, as in a rollback, is judged by
+            today's policies, approvals and budget: it must not bring back what was forbidden since.
         asked_by: Who or what asks, for the audit log.
         run_id: The Dagster run that asks; likewise.
         instance: Dagster's storage, which knows the runs that are live.
@@ -78,11 +79,20 @@ class Site:
         self.commit = commit
         self.home = settings.home
         self.git = Git(Path(settings.repository))
+        today = settings
         if commit:
             folder = self.git.checkout(commit, settings.home / "checkouts" / commit)
             settings = settings.at(folder)
         self.settings = settings
         self.environment: Environment = settings.environment(name)
+        self.policy_root = settings.policy_root
+        if commit and self._left_behind(commit):
+            self.environment = self.environment.governed_by(today.environment(name))
+            self.policy_root = today.policy_root
+
+    def _left_behind(self, commit: str) -> bool:
+        head = self.git.head(self.settings.branch)
+        return bool(head) and head != commit and self.git.is_ancestor(commit, head or "")
 
     @functools.cached_property
     def revision(self) -> Revision:
@@ -174,7 +184,7 @@ class Site:
 
     @functools.cached_property
     def policies(self) -> PolicyEngine:
-        return PolicyEngine(self.settings.policy_root)
+        return PolicyEngine(self.policy_root)
 
     @functools.cached_property
     def prices(self) -> PriceBook:

@@ -269,16 +269,15 @@ def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
     assert any("0.0.0.0/0" in json.dumps(item["after"]) for item in major)
 
 
-def test_a_plan_waits_for_its_approval_and_is_applied_once(walked: Walked) -> None:
+def test_a_rollback_waits_for_todays_approval_and_is_applied_once(walked: Walked) -> None:
     checkout = walked.checkout
+    # The version that it goes back to was made when nobody had to approve: that does not count now.
     checkout.replace("environments/local.toml", "required = 0", "required = 1")
-    checkout.replace(
-        "terraform/environments/local.tfvars", "max_size       = 9", "max_size       = 8"
-    )
-    planned = checkout.run("plan", "--json").json
+    planned = checkout.run("rollback", "--to", walked.answer["infra_version"][:12], "--json").json
     digest = planned["plan_digest"]
     assert planned["counts"] == {"create": 0, "update": 1, "replace": 0, "delete": 0}
-    assert planned["whatif"]["workers"]["proposed"]["cpu"]["max"] == 8
+    assert planned["losses"] == []
+    assert planned["whatif"]["workers"]["proposed"]["cpu"]["max"] == 10
     assert planned["whatif"]["proposed"]["node_hours"]["cpu"] > 0
     refused = checkout.run("apply", "--plan", digest[:12])
     assert refused.code == 2
@@ -291,10 +290,27 @@ def test_a_plan_waits_for_its_approval_and_is_applied_once(walked: Walked) -> No
     assert applied.code == 0, applied.err
     assert applied.json["approved_by"] == "alice"
     assert applied.json["plan_digest"] == digest
+    version = checkout.run("status", "--json").json["infra_version"]
+    assert version == applied.json["infra_version"]
 
     again = checkout.run("apply", "--plan", digest[:12])
     assert again.code == 2
     assert "the plan was made from state serial" in again.err
+
+    decided = checkout.run("audit", "show", "--limit", "50", "--json").json["records"][::-1]
+    told = [(r["action"], r["decision"], r["rule"]) for r in decided if r["plan_digest"] == digest]
+    assert told[0] == ("plan", "made", "")
+    assert {("policy", "allowed", ""), ("budget", "allowed", "")} <= set(told)
+    approved = [r for r in decided if r["action"] == "approve" and r["plan_digest"] == digest]
+    assert [r["asked_by"] for r in approved] == ["alice"]
+    assert [item for item in told if item[0] == "apply"] == [
+        ("apply", "refused", "NotApproved"),
+        ("apply", "admitted", ""),
+        ("apply", "applied", ""),
+    ]
+    assert told[-1] == ("fresh", "denied", "")  # the second apply went no further
+    verified = checkout.run("audit", "verify", "--json")
+    assert (verified.code, verified.json["faults"]) == (0, [])
     checkout.replace("environments/local.toml", "required = 1", "required = 0")
 
 
