@@ -107,6 +107,15 @@ def test_hours_hold_the_node_time_and_what_runs_held_of_it(ledger: UsageLedger) 
     ]
 
 
+def test_a_peak_is_what_runs_held_at_once_however_short(ledger: UsageLedger) -> None:
+    ledger.append([usage(0, HOUR_MS, node) for node in ("n1", "n2", "n3")])
+    ledger.append([usage(5, 9, "n1", "a"), usage(8, 20, "n2", "a"), usage(9, 11, "n1", "b")])
+    assert ledger.read(ENV, DAYS[0], DAYS[-1]).peaks == {"cpu": 2}
+    ledger.append([usage(10, 11, "n3", "b")])
+    assert ledger.read(ENV, DAYS[0], DAYS[-1]).peaks == {"cpu": 3}
+    assert ledger.read(ENV, DAYS[0], DAYS[0]).peaks == {}
+
+
 def test_teams_tasks_and_lost_nodes_are_told(ledger: UsageLedger) -> None:
     ledger.append([usage(0, 9, run="a", team="vision"), usage(0, 9, "n2", team="shared")])
     lost = Mark(ENV, MIDNIGHT + 9, "lost", "", "n1", "cpu", True, 1)
@@ -165,7 +174,7 @@ usages = st.builds(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(usages, min_size=1, max_size=12), st.data())
 def test_the_query_says_what_the_rule_says_however_the_ledger_was_written(

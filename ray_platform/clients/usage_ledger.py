@@ -17,7 +17,7 @@ import io
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ class UsageLedger:
         for mark in marks:
             groups[f"usage/{mark.environment}/{month_of(mark.at_ms)}", "marks"].add(mark)
         for (folder, kind), rows in groups.items():
-            ordered = sorted(rows)
-            name = digest([astuple(row) for row in ordered])[:32]
+            ordered = sorted(rows, key=_values)
+            name = digest([_values(row) for row in ordered])[:32]
             key = f"{folder}/{kind}-{name}.parquet"
             if self.store.get(key) is None:
                 self.store.put(key, _parquet(ordered))
@@ -126,6 +126,7 @@ class UsageLedger:
                 return Reading(
                     totals=usage_query.totals(connection, *bounds),
                     hours=usage_query.hours(connection, *bounds),
+                    peaks=usage_query.peaks(connection, *bounds),
                     run_teams=run_teams,
                     pool_teams=pool_teams,
                 )
@@ -193,6 +194,10 @@ class UsageLedger:
                 connection.execute(sql, {"files": [str(file) for file in files]})
         except duckdb.Error as error:
             raise _unreadable(str(files[0].parent), error) from error
+
+
+def _values(row: Usage | Mark) -> tuple[Any, ...]:
+    return tuple(vars(row).values())
 
 
 def _parquet(rows: Sequence[Usage | Mark]) -> bytes:

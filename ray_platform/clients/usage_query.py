@@ -125,6 +125,20 @@ SELECT bucket, pool, instance_type, spot, overhead,
        CAST(coalesce(sum(ms) FILTER (held > 0), 0) AS BIGINT), CAST(sum(ms) AS BIGINT)
 FROM measured JOIN labels USING (label) GROUP BY ALL
 """
+# A node that one run hands to the next leaves and comes at the same moment: the sum is taken first.
+_PEAKS = """
+WITH held AS (
+  SELECT label, greatest(s, $first) AS s, least(e, $last) AS e
+  FROM segments WHERE held > 0 AND e > $first AND s < $last
+), changes AS (
+  SELECT pool, moment, sum(step) AS step
+  FROM (SELECT label, s AS moment, 1 AS step FROM held UNION ALL SELECT label, e, -1 FROM held)
+  JOIN labels USING (label) GROUP BY pool, moment
+), counted AS (
+  SELECT pool, sum(step) OVER (PARTITION BY pool ORDER BY moment) AS nodes FROM changes
+)
+SELECT pool, CAST(max(nodes) AS BIGINT) FROM counted GROUP BY pool
+"""
 _MARKS = """
 SELECT kind, run_id, pool, spot, CAST(sum(count) AS BIGINT) FROM (
   SELECT kind, run_id, node, pool, spot, max(count) AS count FROM read_parquet($files) GROUP BY ALL
@@ -187,6 +201,12 @@ def hours(connection: Any, first_ms: int, last_ms: int) -> tuple[HourTotal, ...]
     """Node time by hour, pool and type, of the whole hours from ``first_ms`` to ``last_ms``."""
     found = connection.execute(_HOURS, {"width": HOUR_MS, "first": first_ms, "last": last_ms})
     return tuple(sorted(HourTotal(row[0] * HOUR_MS, *row[1:]) for row in found.fetchall()))
+
+
+def peaks(connection: Any, first_ms: int, last_ms: int) -> dict[str, int]:
+    """The most nodes of each pool that runs held at once."""
+    found = connection.execute(_PEAKS, {"first": first_ms, "last": last_ms})
+    return dict(found.fetchall())
 
 
 def teams(connection: Any) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,6 +16,8 @@ from ray_platform.core.price_book import PriceBook
 
 #: Above this share of a pool's node time, idle nodes are worth a word.
 IDLE_SHARE = Decimal("0.3")
+#: A pool that was watched for less says nothing about its minimum.
+WATCH_HOURS = 24
 #: With fewer whole hours observed than this, a commitment is not worth a thought.
 COMMIT_HOURS = 72
 #: A head that schedules no tasks and serves no more workers than this does with a `large` node.
@@ -57,7 +59,7 @@ def advise(
     """
     found = [
         *_idle(reading.totals, book),
-        *_below_minimum(reading.hours, pools, book),
+        *_below_minimum(reading, pools, book),
         *_spot(reading, book),
         *_graviton(reading.totals, book),
         *_heads(reading.hours, book),
@@ -102,22 +104,22 @@ def _idle(totals: Sequence[UsageTotal], book: PriceBook) -> Iterator[Advice]:
 
 
 def _below_minimum(
-    hours: Sequence[HourTotal], pools: Sequence[NodePool], book: PriceBook
+    reading: Reading, pools: Sequence[NodePool], book: PriceBook
 ) -> Iterator[Advice]:
-    held: dict[tuple[str, int], int] = defaultdict(int)
-    for hour in hours:
+    node_ms: dict[str, int] = defaultdict(int)
+    for hour in reading.hours:
         if not hour.overhead:
-            held[hour.pool, hour.start_ms] += hour.held_ms
+            node_ms[hour.pool] += hour.node_ms
     for pool in pools:
-        seen = [node_ms for (name, _), node_ms in held.items() if name == pool.name]
-        busiest = max(seen, default=0)
-        needed = -(-busiest // HOUR_MS)
-        if pool.ray_workers and seen and needed < pool.min_size:
-            usd = book.hourly(pool.instance_type, pool.spot) * (pool.min_size - needed) * len(seen)
+        peak = reading.peaks.get(pool.name, 0)
+        # The minimum is always up: so long was it paid.
+        hours = Decimal(node_ms[pool.name]) / HOUR_MS / max(pool.min_size, 1)
+        if pool.ray_workers and peak < pool.min_size and hours >= WATCH_HOURS:
+            rate = book.hourly(pool.instance_type, pool.spot)
             yield Advice(
-                f"Lower min_size of {pool.name} from {pool.min_size} to {needed}",
-                usd.quantize(_CENT),
-                f"In the busiest of {len(seen)} hours runs held {_hours(busiest)} nodes of it; "
+                f"Lower min_size of {pool.name} from {pool.min_size} to {peak}",
+                (rate * (pool.min_size - peak) * hours).quantize(_CENT),
+                f"Runs never held more than {peak} of its nodes at once in {hours:,.0f} hours; "
                 f"{pool.min_size} are always up.",
             )
 

@@ -253,6 +253,7 @@ def daily_report(
     seen = Reading(
         totals=of_month,
         hours=tuple(hour for hour in reading.hours if first_ms <= hour.start_ms < end_ms),
+        peaks=reading.peaks,
         lost=reading.lost,
     )
     ledger: Mapping[dt.date, Mapping[str, Decimal]]

@@ -15,6 +15,7 @@ charged. Times are whole milliseconds since 1970, so that sums are exact.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -93,13 +94,15 @@ class HourTotal:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a ledger says of some days: ``totals`` by day, ``hours`` by hour; ``run_teams`` and
+    """What a ledger says of some days: ``totals`` by day, ``hours`` by hour; ``peaks`` are the most
+    nodes of a pool that runs held at once; ``run_teams`` and
     ``pool_teams`` name teams where there are any; ``tasks`` counts what each run finished;
     ``lost`` the nodes that were lost, by (pool, whether spot).
     """
 
     totals: tuple[UsageTotal, ...] = ()
     hours: tuple[HourTotal, ...] = ()
+    peaks: Mapping[str, int] = field(default_factory=dict)
     run_teams: Mapping[str, str] = field(default_factory=dict)
     pool_teams: Mapping[str, str] = field(default_factory=dict)
     tasks: Mapping[str, int] = field(default_factory=dict)
@@ -124,7 +127,7 @@ def day_of(at_ms: int) -> dt.date:
 
 def month_of(at_ms: int) -> str:
     """The UTC month of an instant, ``YYYY-MM``."""
-    return day_of(at_ms).strftime("%Y-%m")
+    return _month(at_ms // DAY_MS)[0]
 
 
 def by_month(usages: Iterable[Usage]) -> Iterator[tuple[str, Usage]]:
@@ -132,8 +135,18 @@ def by_month(usages: Iterable[Usage]) -> Iterator[tuple[str, Usage]]:
     for usage in usages:
         start = usage.start_ms
         while start < usage.end_ms:
-            first = day_of(start).replace(day=1)
-            next_month = (first + dt.timedelta(days=32)).replace(day=1)
-            end = min(usage.end_ms, milliseconds(day_bounds(next_month)[0]))
-            yield first.strftime("%Y-%m"), replace(usage, start_ms=start, end_ms=end)
+            month, next_ms = _month(start // DAY_MS)
+            if start == usage.start_ms and usage.end_ms <= next_ms:
+                yield month, usage
+                break
+            end = min(usage.end_ms, next_ms)
+            yield month, replace(usage, start_ms=start, end_ms=end)
             start = end
+
+
+@functools.lru_cache(maxsize=512)
+def _month(day: int) -> tuple[str, int]:
+    """The month of a day since 1970, and the millisecond at which it ends."""
+    first = day_of(day * DAY_MS).replace(day=1)
+    following = (first + dt.timedelta(days=32)).replace(day=1)
+    return first.strftime("%Y-%m"), milliseconds(day_bounds(following)[0])

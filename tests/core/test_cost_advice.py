@@ -48,12 +48,12 @@ def test_idle_nodes_below_a_third_are_let_be() -> None:
 
 def test_a_pool_whose_runs_never_reach_its_minimum() -> None:
     pool = NodePool("cpu", ("m5.xlarge",), 4, 10)
-    hours = tuple(hour(at, "cpu", "m5.xlarge", 4, held) for at, held in enumerate((0, 1.5, 0.2)))
-    (item,) = found(Reading(hours=hours), "min_size", (pool,))
+    hours = tuple(hour(at, "cpu", "m5.xlarge", 4) for at in range(30))
+    (item,) = found(Reading(hours=hours, peaks={"cpu": 2}), "min_size", (pool,))
     assert item.title == "Lower min_size of cpu from 4 to 2"
-    assert item.usd == Decimal("1.15")  # 2 nodes x 3 hours x 0.192
-    busy = (hour(0, "cpu", "m5.xlarge", 4, 3.2),)
-    assert not found(Reading(hours=busy), "min_size", (pool,))
+    assert item.usd == Decimal("11.52")  # 2 nodes x 30 hours x 0.192
+    assert not found(Reading(hours=hours, peaks={"cpu": 4}), "min_size", (pool,))
+    assert not found(Reading(hours=hours[:20], peaks={"cpu": 2}), "min_size", (pool,))
 
 
 def test_spot_with_the_rate_of_interruptions_that_was_seen() -> None:
