@@ -25,7 +25,6 @@ def incidents(env: str, as_json: bool) -> None:
     if as_json:
         print_json({"environment": env, "incidents": [incident.to_json() for incident in found]})
     elif found:
-        words: dict[str, str] = {**WORDS}
         table(
             f"Incidents in {env}",
             ("incident", "state", "since (UTC)", "seen", "what", "cause", "who"),
@@ -36,7 +35,7 @@ def incidents(env: str, as_json: bool) -> None:
                     incident.opened_at,
                     incident.seen,
                     incident.title,
-                    words.get(incident.cause, incident.cause),
+                    WORDS[incident.cause],
                     incident.who,
                 )
                 for incident in found

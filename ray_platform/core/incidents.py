@@ -10,6 +10,7 @@ from typing import Any
 
 from ray_platform.core.canonical import digest, short
 from ray_platform.core.drift import DriftItem
+from ray_platform.core.drift_causes import Cause
 
 #: Items of one incident that are kept; the count of all stands beside them.
 _KEPT_ITEMS = 20
@@ -29,7 +30,7 @@ class Incident:
     address: str
     attribute: str
     title: str
-    cause: str
+    cause: Cause
     who: str
     opened_at: str
     seen_at: str
