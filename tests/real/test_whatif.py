@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ray_platform.cli import cli
 from ray_platform.clients.ray_scheduler import RayScheduler
 from ray_platform.core.burst import BurstMetrics, read_metrics
+from ray_platform.core.errors import SettingsError
 from ray_platform.core.infra_version import Applied
 from ray_platform.core.whatif import (
     Group,
@@ -146,3 +149,25 @@ def test_a_plan_whose_recording_is_damaged_says_so_and_goes_on(site: Site) -> No
     made = whatif.for_plan(site)
     assert made is not None
     assert "is not JSON" in made[1]["error"]
+
+
+# The command -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--boot-seconds", "-3"], "'-3' are no boot times"),
+        (["--boot-seconds", "fast"], "'fast' are no boot times"),
+        (["--workers", "cpu=9:3"], "'cpu=9:3' names no bounds"),
+        (["--spot", "system"], "no node pool 'system' carries Ray workers"),
+        (["--env", "moon"], "there is no environment 'moon'"),
+    ],
+)
+def test_a_mistyped_option_is_answered_before_anything_is_read(
+    arguments: list[str], told: str
+) -> None:
+    done = CliRunner().invoke(cli, ["whatif", *arguments])
+    assert isinstance(done.exception, SettingsError)
+    assert told in str(done.exception)
+    assert "what to do" in str(done.exception)
