@@ -149,6 +149,7 @@ def test_a_ledger_in_s3_reads_as_one_in_a_folder(tmp_path: Path, s3_emulator: An
     ledger.compact(ENV, "2026-11", least=2)
     assert len(ledger.store.keys("usage")) == 1
     assert shares(ledger) == {"a": 90}
+    assert len(list(ledger.cache.rglob("*.parquet"))) == 1
 
 
 # Histories ---------------------------------------------------------------------------------------

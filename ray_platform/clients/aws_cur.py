@@ -3,7 +3,7 @@
 Both layouts are read, told apart by their columns:
 
 - CUR 2.0 (Data Exports), below ``EXPORT/data/BILLING_PERIOD=2026-11/``; tags are a map
-  ``resource_tags`` of ``user_KEY`` to value
+  ``resource_tags`` of ``user_KEY`` (or ``user:KEY``) to value
   (https://docs.aws.amazon.com/cur/latest/userguide/table-dictionary-cur2.html);
 - the legacy report with Athena integration, below ``REPORT/REPORT/year=2026/month=11/``; each tag is a
   column ``resource_tags_user_KEY``
@@ -108,7 +108,11 @@ class CostAndUsageReport:
         types = {name: kind for name, kind, *_ in described}
         keys = [re.sub(r"[^a-z0-9]", "_", tag.lower()) for tag in self.tags]
         if types.get("resource_tags", "").startswith("MAP"):
-            expressions = [f"resource_tags['user_{key}']" for key in keys]
+            # The keys' spelling differs between exports: as in the legacy columns, or as it was given.
+            expressions = [
+                f"coalesce(resource_tags['user_{key}'], resource_tags['user:{tag}'])"
+                for key, tag in zip(keys, self.tags, strict=True)
+            ]
         else:
             expressions = [f"resource_tags_user_{key}" for key in keys]
             # A column appears with the first resource that bears the tag.

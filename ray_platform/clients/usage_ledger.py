@@ -73,9 +73,7 @@ class UsageLedger:
         for (folder, kind), rows in groups.items():
             ordered = sorted(rows, key=_values)
             name = digest([_values(row) for row in ordered])[:32]
-            key = f"{folder}/{kind}-{name}.parquet"
-            if self.store.get(key) is None:
-                self.store.put(key, _parquet(ordered))
+            self.store.add(f"{folder}/{kind}-{name}.parquet", _parquet(ordered))
 
     def compact(self, environment: str, month: str, *, least: int = COMPACT_FILES) -> None:
         """Join a month's files into one of each kind, where there are more than ``least``.
@@ -157,6 +155,7 @@ class UsageLedger:
             paths = [self._local(key) for key in keys]
             if any(path is None for path in paths):
                 continue
+            self._prune(environment, months, kind, keys)
             try:
                 return ask(paths)
             except duckdb.Error as error:
@@ -185,6 +184,17 @@ class UsageLedger:
                 return None
             copies.put(key, content)
         return self.cache / key
+
+    def _prune(
+        self, environment: str, months: Sequence[str], kind: str, keys: Sequence[str]
+    ) -> None:
+        """Remove copies of files that have been compacted away."""
+        if isinstance(self.store, FileStore):
+            return  # read where they lie: there are no copies
+        for month in months:
+            for copy in (self.cache / "usage" / environment / month).glob(f"{kind}-*.parquet"):
+                if f"usage/{environment}/{month}/{copy.name}" not in keys:
+                    copy.unlink(missing_ok=True)
 
     def _run(self, sql: str, files: Sequence[Path]) -> None:
         import duckdb

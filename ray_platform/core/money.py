@@ -20,6 +20,10 @@ class Currency:
     rate: Decimal = Decimal(1)
     date: dt.date | None = None
 
+    @property
+    def symbol(self) -> str:
+        return SYMBOLS.get(self.code, f"{self.code} ")
+
     def of_usd(self, usd: Decimal | Fraction) -> Fraction:
         """US dollars in this currency, exact."""
         return Fraction(usd) * Fraction(self.rate)
@@ -33,7 +37,7 @@ class Currency:
     def text(self, cents: int) -> str:
         """``$1,234.56``; thousands by commas in every currency."""
         amount = f"{abs(cents) // 100:,}.{abs(cents) % 100:02d}"
-        return f"{'-' if cents < 0 else ''}{SYMBOLS.get(self.code, self.code + ' ')}{amount}"
+        return f"{'-' if cents < 0 else ''}{self.symbol}{amount}"
 
     def text_of_usd(self, usd: Decimal | Fraction) -> str:
         """US dollars, shown in this currency."""

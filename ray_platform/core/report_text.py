@@ -77,10 +77,8 @@ def unit_rows(units: UnitCosts, currency: Currency) -> Iterator[tuple[str, str]]
     """(what, amount) of each unit cost; an empty amount where there was nothing to divide by."""
 
     def money(usd: Decimal | None) -> str:
-        if usd is None:
-            return ""
-        symbol = currency.text(0)[:-4]
-        return f"{symbol}{Decimal(str(float(currency.of_usd(usd)))):,.4f}"
+        """Four decimals: a unit may cost less than a cent."""
+        return "" if usd is None else f"{currency.symbol}{float(currency.of_usd(usd)):,.4f}"
 
     yield f"a training run ({units.runs})", money(units.usd_per_run)
     yield f"1,000 tasks ({units.tasks:,} done)", money(units.usd_per_1000_tasks)

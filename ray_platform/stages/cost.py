@@ -79,9 +79,9 @@ def bill_source(site: Site) -> CostSource | None:
 
         return CostAndUsageReport(site.aws("s3"), chosen.cur_uri, site.home / "usage")
     if chosen.bill == "cost-explorer" and not site.environment.cloud.emulator:
-        from ray_platform.clients.aws_costs import CostExplorerBill
+        from ray_platform.clients.aws_costs import CostExplorerBill, cost_explorer
 
-        return CostExplorerBill(site.aws("ce"))
+        return CostExplorerBill(cost_explorer())
     return None
 
 

@@ -86,6 +86,15 @@ def cur2(lines: list[Any]) -> bytes:
     return _file({**COMMON, "resource_tags": TAG_MAP}, rows)
 
 
+def cur2_as_given(lines: list[Any]) -> bytes:
+    """The same with the tags' keys as they were given."""
+    spelled = {
+        "user_environment": "user:environment",
+        "user_ray_platform_pool": "user:ray-platform-pool",
+    }
+    return cur2([{**i, "tags": {spelled[k]: v for k, v in i["tags"].items()}} for i in lines])
+
+
 def _file(types: Mapping[str, pa.DataType], rows: list[Any]) -> bytes:
     out = io.BytesIO()
     table = pa.table({n: pa.array([r.get(n) for r in rows], t) for n, t in types.items()})
@@ -129,6 +138,7 @@ EXPECTED = {
     [
         (legacy, "legacy/report/report/year=2026/month=11"),
         (cur2, "exports/daily/data/BILLING_PERIOD=2026-11"),
+        (cur2_as_given, "given/daily/data/BILLING_PERIOD=2026-11"),
     ],
 )
 def test_both_layouts_give_the_same_bill(
