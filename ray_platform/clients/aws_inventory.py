@@ -1,8 +1,8 @@
 """What exists in a VPC and in an EKS cluster, whoever made it: some twenty requests, no cost.
 
 Types that are looked for: instances, network interfaces, volumes, security groups, subnets, route tables,
-internet, NAT and VPN gateways, VPC endpoints, peering connections; node groups, Fargate profiles, add-ons
-and access entries of the cluster.
+internet, NAT and VPN gateways, VPC endpoints, peering connections; node groups, Fargate profiles and
+add-ons of the cluster. Its access entries are not: EKS makes some by itself and does not say which.
 """
 
 import datetime as dt
@@ -11,8 +11,6 @@ from typing import Any
 
 from ray_platform.core.errors import ToolError
 from ray_platform.core.unmanaged import LiveResource
-
-_ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def inventory(aws: Callable[[str], Any], *, vpc_id: str, cluster: str) -> tuple[LiveResource, ...]:

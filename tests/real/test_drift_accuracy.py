@@ -11,7 +11,7 @@ from ray_platform.core.drift import DriftItem
 from ray_platform.stages.drift import drift_rules, weigh
 from ray_platform.stages.site import Site
 from tests.real.conftest import AppliedLocal
-from tests.real.drift_mutation import Lab, Mutation, batches
+from tests.real.drift_mutation import Lab, Mutation, batches, type_of
 from tests.real.drift_mutations import every_mutation
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform"), pytest.mark.timeout(600)]
@@ -129,8 +129,12 @@ def score(applied_local: AppliedLocal, tmp_path_factory: pytest.TempPathFactory)
     return found
 
 
-def test_at_least_three_hundred_mutations_were_judged(score: Score) -> None:
+def test_at_least_three_hundred_mutations_of_every_type_were_judged(
+    score: Score, applied_local: AppliedLocal
+) -> None:
     assert sum(score.sizes) >= 300
+    managed = {type_of(address) for address in applied_local.terraform.state().resources}
+    assert managed <= set(score.by_type)
 
 
 def test_no_major_is_false(score: Score) -> None:

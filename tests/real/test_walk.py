@@ -267,6 +267,9 @@ def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
     major = [item for item in drifted.json["items"] if item["severity"] == "major"]
     assert any("aws_security_group" in item["address"] for item in major)
     assert any("0.0.0.0/0" in json.dumps(item["after"]) for item in major)
+    assert {item["cause"] for item in major} == {"by_hand"}
+    (incident,) = checkout.run("incidents", "--env", "local", "--json").json["incidents"]
+    assert (incident["open"], incident["attribute"]) == (True, "ingress")
 
 
 def test_a_rollback_waits_for_todays_approval_and_is_applied_once(walked: Walked) -> None:
