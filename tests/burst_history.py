@@ -8,7 +8,7 @@ import base64
 import json
 import random
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -182,6 +182,19 @@ def in_bulk(instance: DagsterInstance, story: Story) -> None:
                     last_materialization_timestamp=_time(last.ended - 1).replace(tzinfo=None),
                 )
             )
+
+
+def keep_shards(instance: DagsterInstance, story: Story, runs: Iterable[Run]) -> None:
+    """On SQLite, write the files that hold some runs' own events; elsewhere one table holds all."""
+    log = instance.event_log_storage
+    assert isinstance(log, SqlEventLogStorage)
+    if not log.is_run_sharded:
+        return
+    for run in {run.run_id: run for run in runs}.values():
+        _, *events = _entries(story, run)
+        with log.run_connection(run.run_id) as connection:
+            for entry in events:
+                connection.execute(log.prepare_insert_event(entry))
 
 
 def _write(
