@@ -26,7 +26,7 @@ from ray_platform.stages.site import RayEndpoint, Site
 from ray_platform.stages.usage import price_run, usages, watching
 
 ROOT = Path(__file__).resolve().parent.parent
-NOW = time.time()
+NOW = float(int(time.time()))
 START = NOW - 60
 
 

@@ -3,6 +3,8 @@ once, and no step that is killed half-way changes that."""
 
 import datetime as dt
 import random
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -258,6 +260,29 @@ def test_a_read_during_a_compaction_sees_the_whole_ledger(tmp_path: Path) -> Non
     calm.append([usage(5, 30, run="a")])
     racing = UsageLedger(Racing(tmp_path / "a"), tmp_path / "cache")
     assert shares(racing) == {"idle": 5, "a": 25}
+
+
+def test_processes_that_append_and_compact_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Three real processes on one folder, each compacting after every append."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from ray_platform.clients.artifacts import FileStore\n"
+        "from ray_platform.clients.usage_ledger import UsageLedger\n"
+        "from tests.test_usage_ledger import ENV, usage\n"
+        "folder, who = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "ledger = UsageLedger(FileStore(folder / 'a'), folder / f'cache-{who}')\n"
+        "for n in range(8):\n"
+        "    ledger.append([usage(n * 100, n * 100 + 60 + 10 * who)])\n"
+        "    ledger.compact(ENV, '2026-11', least=2)\n"
+    )
+    root = Path(__file__).resolve().parent.parent
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(who)], cwd=root)
+        for who in range(3)
+    ]
+    assert [child.wait(timeout=120) for child in children] == [0, 0, 0]
+    ledger = UsageLedger(FileStore(tmp_path / "a"), tmp_path / "cache")
+    assert shares(ledger) == {"idle": 8 * 80}
 
 
 def history(number: int, chance: random.Random) -> Iterator[Usage]:

@@ -92,7 +92,13 @@ class UsageLedger:
             with tempfile.TemporaryDirectory(prefix="ray-platform-usage-") as folder:
                 to = Path(folder) / "joined.parquet"
                 names = ", ".join(f.name for f in fields(cls) if f.name != last)
-                self._run(_JOINED.format(keys=names, last=last, to=to), [path for _, path in found])
+                sql = _JOINED.format(keys=names, last=last, to=to)
+                try:
+                    self._run(sql, [path for _, path in found])
+                except ArtifactError:
+                    if all(path.exists() for _, path in found):
+                        raise
+                    continue  # another process has just joined them
                 content = to.read_bytes()
             joined = f"usage/{environment}/{month}/{kind}-{digest_bytes(content)[:32]}.parquet"
             self.store.put(joined, content)

@@ -22,6 +22,7 @@ from ray_platform.core.node_pools import NodePool
 from ray_platform.core.price_book import PriceBook
 from ray_platform.core.reconciliation import (
     AppliedEstimate,
+    CostSource,
     EstimateError,
     Reconciliation,
     day_usd,
@@ -256,8 +257,8 @@ def daily_report(
         peaks=reading.peaks,
         lost=reading.lost,
     )
-    ledger: Mapping[dt.date, Mapping[str, Decimal]]
-    ledger = LedgerCosts(whole).daily(environment, dt.date.min, day)
+    source: CostSource = LedgerCosts(whole)
+    ledger = source.daily(environment, dt.date.min, day)
     actual = bill or ledger
     return CostReport(
         environment=environment,
