@@ -8,6 +8,7 @@ import click
 
 from ray_platform.cli.jobs import run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
+from ray_platform.core.drift_causes import WORDS
 from ray_platform.core.errors import SettingsError
 from ray_platform.partitions import FIRST_DAY, day_key
 from ray_platform.settings import load_settings
@@ -20,7 +21,8 @@ from ray_platform.stages.site import Site
 def drift(env: str, as_json: bool) -> None:
     """Compare the live infrastructure with the state. Exit code 2 when something has drifted.
 
-    Node counts that the autoscaler moved are listed with severity none and are no drift.
+    Node counts that the autoscaler moved and what AWS filled in are listed with severity none and are no
+    drift. Each item has its cause with the evidence; major drift opens an incident.
 
     \b
     Examples:
@@ -39,9 +41,17 @@ def drift(env: str, as_json: bool) -> None:
     elif items:
         table(
             f"Drift in {env}",
-            ("severity", "resource", "attribute", "before", "after", "why"),
+            ("severity", "resource", "attribute", "before", "after", "cause", "why"),
             [
-                (i["severity"], i["address"], i["attribute"], i["before"], i["after"], i["reason"])
+                (
+                    i["severity"],
+                    i["address"],
+                    i["attribute"],
+                    i["before"],
+                    i["after"],
+                    f"{WORDS[i['cause']]}: {i['evidence']}",
+                    i["reason"],
+                )
                 for i in items
             ],
         )
