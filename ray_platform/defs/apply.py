@@ -11,6 +11,7 @@ from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.stages.apply import AppliedPlan, apply_plan
 from ray_platform.stages.tags import untagged
+from ray_platform.stages.version_page import page_of
 
 _DESCRIPTIONS: Mapping[str, str] = {
     "vpc": "The network: three zones, private and public subnets, NAT, endpoints, flow logs.",
@@ -53,11 +54,12 @@ def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.Materialize
         context.log.info(f"Applying the saved plan in {site.name}")
         done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)
         context.log.info(f"Infra version {short(done.infra_version)}")
+        page = dg.MetadataValue.md(page_of(site, done.infra_version, context.instance))
         for module in MODULES:
             yield dg.MaterializeResult(
                 asset_key=module,
                 data_version=dg.DataVersion(done.applied.modules[module]),
-                metadata=_metadata(done, module),
+                metadata={**_metadata(done, module), "infra version page": page},
             )
 
 

@@ -18,6 +18,7 @@ from ray_platform.stages.burst import BurstResult, Ground, keep, settle, workloa
 from ray_platform.stages.run_export import exported
 from ray_platform.stages.site import Site
 from ray_platform.stages.usage import watching
+from ray_platform.stages.version_page import page_of
 from ray_platform.stages.whatif import remember
 
 
@@ -58,6 +59,9 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                 "retries": metrics.retries,
                 "manifest": dg.MetadataValue.md(
                     f"```json\n{json.dumps(ground.manifest, indent=2)}\n```"
+                ),
+                "infra version page": dg.MetadataValue.md(
+                    page_of(site, ground.infra_version, context.instance)
                 ),
                 **{name: dg.MetadataValue.path(url) for name, url in result.files.items()},
                 **(
