@@ -125,14 +125,15 @@ def scaling_of(nodes: Iterable[RayNode]) -> dict[str, Scaling]:
 
 
 def _scaling(site: Site, plan: Plan, progress: Callable[[str], None]) -> dict[str, Scaling]:
-    """What Ray itself says of its nodes; asked only where a node count moved and Ray runs."""
-    if not any(_moved(change) for change in plan.drift) or site.services()["ray"] is None:
+    """What Ray itself says of its nodes; asked only where a node count moved."""
+    if not any(_moved(change) for change in plan.drift):
         return {}
     try:
-        return scaling_of(site.ray().info.nodes)
+        cluster = site.ray_now()
     except RayError as error:
         progress(f"What the autoscaler did is not known: {error.what}")
         return {}
+    return scaling_of(cluster.nodes) if cluster else {}
 
 
 def _moved(change: ResourceChange) -> bool:

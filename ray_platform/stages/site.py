@@ -145,6 +145,19 @@ class Site:
         info = wait_ready(choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds)
         return RayEndpoint(choice.address, token_path, info)
 
+    def ray_now(self) -> ClusterInfo | None:
+        """What the running Ray cluster says of itself; None where none runs. Waits for nothing.
+
+        Raises:
+            RayError: it does not answer.
+        """
+        choice = self.environment.ray
+        if choice.runtime == "local":
+            cluster = find_ray(self.settings)
+            return describe_cluster(cluster.address, cluster.token_path) if cluster else None
+        token_path = Path(choice.token_path) if choice.token_path else None
+        return describe_cluster(choice.address, token_path)
+
     def stop_ray(self) -> None:
         """End the local Ray nodes; a cluster that was only connected to is left alone."""
         if self.environment.ray.runtime == "local":
