@@ -268,16 +268,19 @@ def test_processes_that_append_and_compact_at_once_lose_and_double_nothing(tmp_p
         "import sys; from pathlib import Path\n"
         "from ray_platform.clients.artifacts import FileStore\n"
         "from ray_platform.clients.usage_ledger import UsageLedger\n"
-        "from tests.test_usage_ledger import ENV, usage\n"
-        "folder, who = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "from ray_platform.core.ledger import Usage\n"
+        "folder, who, start = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])\n"
         "ledger = UsageLedger(FileStore(folder / 'a'), folder / f'cache-{who}')\n"
         "for n in range(8):\n"
-        "    ledger.append([usage(n * 100, n * 100 + 60 + 10 * who)])\n"
-        "    ledger.compact(ENV, '2026-11', least=2)\n"
+        "    span = (start + n * 100, start + n * 100 + 60 + 10 * who)\n"
+        "    ledger.append([Usage('local', 'n', *span, 'idle', '', 'cpu', '', 'm5.xlarge', False)])\n"
+        "    ledger.compact('local', '2026-11', least=2)\n"
     )
     root = Path(__file__).resolve().parent.parent
     children = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(who)], cwd=root)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(who), str(MIDNIGHT)], cwd=root
+        )
         for who in range(3)
     ]
     assert [child.wait(timeout=120) for child in children] == [0, 0, 0]
