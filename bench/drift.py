@@ -148,6 +148,7 @@ def bare(settings: Settings, emulator: Emulator, name: str) -> None:
         },
         check=True,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
