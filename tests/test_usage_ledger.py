@@ -220,7 +220,7 @@ class KilledStore(FileStore):
         super().remove(key)
 
 
-@pytest.mark.parametrize("steps", range(10))
+@pytest.mark.parametrize("steps", range(12))
 def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
     tmp_path: Path, steps: int
 ) -> None:
@@ -231,7 +231,7 @@ def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
     whole.append([usage(70, 130, "n2")])
     before = whole.read(ENV, DAYS[0], DAYS[-1])
     killed = UsageLedger(KilledStore(tmp_path / "a", steps), tmp_path / "cache")
-    if steps < 9:
+    if steps < 11:
         with pytest.raises(Killed):
             killed.compact(ENV, "2026-11", least=1)
     else:
@@ -240,6 +240,20 @@ def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
     whole.compact(ENV, "2026-11", least=1)
     assert whole.read(ENV, DAYS[0], DAYS[-1]) == before
     assert len(whole.store.keys("usage")) == 2
+
+
+def test_where_nothing_may_be_removed_nothing_is_joined(tmp_path: Path) -> None:
+    class Keeping(FileStore):
+        def remove(self, key: str) -> None:
+            raise ArtifactError("an artifact cannot be removed", where=key, fix="allow it")
+
+    ledger = UsageLedger(Keeping(tmp_path / "a"), tmp_path / "cache")
+    for seen in (10, 20, 30):
+        ledger.append([usage(0, seen)])
+    with pytest.raises(ArtifactError, match="cannot be removed"):
+        ledger.compact(ENV, "2026-11", least=1)
+    assert len(ledger.store.keys("usage")) == 3
+    assert shares(ledger) == {"idle": 30}
 
 
 def test_a_read_during_a_compaction_sees_the_whole_ledger(tmp_path: Path) -> None:

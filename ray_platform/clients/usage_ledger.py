@@ -79,7 +79,8 @@ class UsageLedger:
         """Join a month's files into one of each kind, where there are more than ``least``.
 
         Raises:
-            ArtifactError: the store cannot be read or written.
+            ArtifactError: the store cannot be read or written, or nothing may be removed from it; then
+                nothing was changed.
         """
         for kind, cls, last in (("usage", Usage, "end_ms"), ("marks", Mark, "count")):
             parts = self._keys(environment, [month], kind)
@@ -89,6 +90,8 @@ class UsageLedger:
             found = [(key, path) for key in parts if (path := self._local(key)) is not None]
             if len(found) < 2:
                 continue
+            # Were nothing removable, each compaction would add one more file that holds everything.
+            self.store.remove(f"usage/{environment}/{month}/may-remove")
             with tempfile.TemporaryDirectory(prefix="ray-platform-usage-") as folder:
                 to = Path(folder) / "joined.parquet"
                 names = ", ".join(f.name for f in fields(cls) if f.name != last)

@@ -92,7 +92,7 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
             where=f"{endpoint.address}, job burst-{context.run_id}",
             fix="its log in the run's compute logs says what went wrong",
         ) from error
-    result = keep(site, context.run_id, invocation.get_custom_messages())
+    result = keep(site, context.run_id, invocation.get_custom_messages(), context.log.warning)
     remember(site, context.run_id, ground.infra_version)
     return result
 

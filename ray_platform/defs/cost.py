@@ -34,7 +34,7 @@ from ray_platform.stages.cost import fire_alerts, report_day
 def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with stage(context) as site:
         day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
-        report = report_day(site, day)
+        report = report_day(site, day, context.log.warning)
         base = f"reports/{site.name}/{day}"
         content = report.to_json()
         store = site.artifacts.store

@@ -1,6 +1,6 @@
 """Stage `burst_run`: what a run runs on is settled before it starts, and what it used is kept after it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -98,8 +98,10 @@ def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str
     ]
 
 
-def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:
-    """Store what a run sent back (metrics, trace, usage) and price it.
+def keep(
+    site: Site, run_id: str, messages: Iterable[Any], tell: Callable[[str], None]
+) -> BurstResult:
+    """Store what a run sent back (metrics, trace, usage) and price it; ``tell`` hears what is amiss.
 
     Raises:
         RayError: it sent nothing back.
@@ -126,7 +128,7 @@ def keep(site: Site, run_id: str, messages: Iterable[Any]) -> BurstResult:
             )
         ],
     )
-    usage.compact(site, metrics.ended)
+    usage.compact(site, metrics.ended, tell)
     node_seconds, usd = usage.price_run(site, run_id, metrics.started, metrics.ended)
     return BurstResult(
         metrics=metrics,

@@ -17,8 +17,8 @@ from ray_platform.stages.gates import stored_plan
 from ray_platform.stages.site import Site
 
 
-def report_day(site: Site, day: date) -> CostReport:
-    """What a UTC day cost in an environment; for today, up to now.
+def report_day(site: Site, day: date, tell: Callable[[str], None]) -> CostReport:
+    """What a UTC day cost in an environment; for today, up to now. ``tell`` hears what is amiss.
 
     Raises:
         NotFoundError: an instance type without a price.
@@ -30,7 +30,7 @@ def report_day(site: Site, day: date) -> CostReport:
         usage.look(site)
     until = now.timestamp() if day >= now.date() else None
     first = first_needed(day)
-    usage.compact(site, datetime.combine(day, time(), UTC).timestamp())
+    usage.compact(site, datetime.combine(day, time(), UTC).timestamp(), tell)
     reading = site.usage.read(
         site.name, first, day, **({"until_ms": milliseconds(until)} if until else {})
     )

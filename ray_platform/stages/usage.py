@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from ray_platform.clients.ray_cluster import describe_cluster
-from ray_platform.core.errors import RayError
+from ray_platform.core.errors import ArtifactError, RayError
 from ray_platform.core.ledger import (
     HOUR_MS,
     Kind,
@@ -202,9 +202,15 @@ class _Watch:
         self.known, self.kept = found, seen
 
 
-def compact(site: Site, time_: float) -> None:
-    """Join the month's files where they have become many."""
-    site.usage.compact(site.name, month_of(milliseconds(time_)))
+def compact(site: Site, time_: float, tell: Callable[[str], None]) -> None:
+    """Join the month's files where they have become many.
+
+    That saves time and changes no number, so that a store that refuses it fails nothing: ``tell`` hears.
+    """
+    try:
+        site.usage.compact(site.name, month_of(milliseconds(time_)))
+    except ArtifactError as error:
+        tell(f"The files of the usage ledger were not joined: {error}")
 
 
 def price_run(site: Site, run_id: str, start: float, end: float) -> tuple[float, Decimal]:

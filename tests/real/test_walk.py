@@ -54,6 +54,8 @@ def test_the_days_cost_sums_to_the_cent(walked: Walked) -> None:
     assert sum(part["cents"] for part in report["parts"]) == report["total_cents"]
     assert sum(report["cents_by_kind"].values()) == report["total_cents"]
     assert walked.answer["run_id"] in [part["run_id"] for part in report["parts"]]
+    assert sum(report["month"]["days"].values()) == report["month_to_date_cents"]
+    assert report["unit_costs"]["day"]["tasks"] >= 31  # 2, 5, 10, 8, 4 and 2 of one burst run
 
 
 def test_a_what_if_replays_the_run_close_to_what_it_measured(walked: Walked) -> None:

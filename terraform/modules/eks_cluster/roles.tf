@@ -138,6 +138,13 @@ data "aws_iam_policy_document" "dagster" {
     resources = ["${var.artifact_bucket}/ray-platform/*"]
   }
 
+  # The usage ledger's small files are removed once they are joined. Nothing else is ever removed.
+  statement {
+    sid       = "JoinUsageFiles"
+    actions   = ["s3:DeleteObject"]
+    resources = ["${var.artifact_bucket}/ray-platform/usage/*"]
+  }
+
   statement {
     sid       = "ReadRunOutputs"
     actions   = ["s3:GetObject"]
