@@ -245,7 +245,7 @@ def daily_report(
     end = day_bounds(day)[1]
     complete = until is None or until >= end
     known_from = _first_seen(reading, fixed_since, bool(fixed))
-    whole = {d: c for d, c in costs.items() if known_from <= d < day or (complete and d == day)}
+    whole = {d: c for d, c in costs.items() if known_from <= d and (complete or d < day)}
     left = calendar.monthrange(day.year, day.month)[1] - day.day
     limit = Decimal(str(budget))
     limit_cents = currency.cents(limit)
@@ -310,10 +310,13 @@ def _standing_ms(date: dt.date, since: float | None, until: float | None) -> int
 
 
 def _first_seen(reading: Reading, fixed_since: float | None, fixed: bool) -> dt.date:
-    """The first day that was whole: a day on which all began halfway says nothing of the others."""
-    begun = [dt.datetime.fromtimestamp(fixed_since, dt.UTC).date()] if fixed and fixed_since else []
-    begun += [min(total.day for total in reading.totals)] if reading.totals else []
-    return min(begun) + dt.timedelta(days=1) if begun else dt.date.min
+    """The first day that was whole: one on which all began halfway says nothing of the others."""
+    if fixed and fixed_since is None:
+        return dt.date.min
+    begun = [min(total.day for total in reading.totals)] if reading.totals else []
+    if fixed and fixed_since is not None:
+        begun.append(dt.datetime.fromtimestamp(fixed_since, dt.UTC).date())
+    return min(begun) + dt.timedelta(days=1) if begun else dt.date.max
 
 
 def _hourly(reading: Reading, day: dt.date) -> tuple[Mapping[str, float], ...]:

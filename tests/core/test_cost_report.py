@@ -192,6 +192,15 @@ def test_an_estimate_is_judged_by_the_bill_or_else_by_the_ledger() -> None:
     assert by_bill.error_percent == 0
 
 
+def test_days_of_which_nothing_is_known_are_no_forecast() -> None:
+    assert report(Reading()).forecast is None
+    began = total(5, day=DAY - dt.timedelta(1))
+    assert report(reading(began), until=START + 7200).forecast is None
+    known = report(reading(began, total(5)), fixed=FIXED, fixed_since=START - 3600).forecast
+    assert known is not None
+    assert known.days == 1
+
+
 def test_json_and_markdown_hold_the_same_total() -> None:
     day = report(reading(total(1.38)), fixed=FIXED)
     data = json.loads(json.dumps(day.to_json()))

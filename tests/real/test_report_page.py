@@ -62,7 +62,13 @@ def month() -> Reading:
                 hours.append(HourTotal(start, "gpu", "g4dn.xlarge", False, False, gpu // 2, gpu))
     names = {run for item in totals for run in item.runs}
     teams = {run: ("vision", "language")[len(run) % 2] for run in names}
-    return Reading(tuple(totals), tuple(hours), teams, {}, dict.fromkeys(names, 31), {})
+    return Reading(
+        totals=tuple(totals),
+        hours=tuple(hours),
+        peaks={"cpu": 1},
+        run_teams=teams,
+        tasks=dict.fromkeys(names, 31),
+    )
 
 
 def report_in(currency: Currency) -> CostReport:
