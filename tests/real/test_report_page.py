@@ -83,6 +83,7 @@ def report_in(currency: Currency) -> CostReport:
         load_price_book(),
         1100,
         fixed=(FixedCost("NAT gateway", Decimal("0.045")), FixedCost("EKS", Decimal("0.10"))),
+        fixed_since=day_bounds(DAY.replace(day=1))[0],
         currency=currency,
         bill=bill,
         bill_source="AWS Cost and Usage Report",
