@@ -145,6 +145,35 @@ class Terraform:
         shown = self._call(["show", "-json", str(out)])
         return PlanOutput(out, json.loads(shown.output), _readable(finished.output))
 
+    def look_for_drift(self, out: Path) -> PlanOutput | None:
+        """Plan once, save it to ``out``, and show it if anything drifted; None when nothing did.
+
+        An ordinary plan: besides the drift it says what the configuration asks for. Showing a plan
+        loads the provider once more (2 CPU seconds), for nothing where nothing drifted.
+
+        Raises:
+            SettingsError: a variable has a wrong value.
+            StateError: the state is locked or cannot be reached.
+            TerraformError: anything else that Terraform says.
+        """
+        drifted = False
+
+        def on_message(message: Mapping[str, Any]) -> None:
+            nonlocal drifted
+            if message.get("type") == "resource_drift":
+                drifted = True
+            elif message.get("type") == "refresh_start":
+                self._count_refreshed()
+
+        arguments = ["-input=false", "-json", f"-out={out}", f"-lock-timeout={self.lock_timeout}"]
+        self._progress("Refreshing")
+        self._refreshed = 0
+        self._call_json("plan", [*arguments, *self._variables()], on_message)
+        if not drifted:
+            return None
+        shown = self._call(["show", "-json", str(out)])
+        return PlanOutput(out, json.loads(shown.output), "")
+
     def apply(self, plan_file: Path) -> None:
         """Apply that saved plan, and then take into the state what AWS filled in.
 
@@ -249,7 +278,12 @@ class Terraform:
             )
         return finished
 
-    def _call_json(self, call: str, arguments: Sequence[str]) -> None:
+    def _call_json(
+        self,
+        call: str,
+        arguments: Sequence[str],
+        on_message: Callable[[Mapping[str, Any]], None] = lambda message: None,
+    ) -> None:
         diagnostics: list[Diagnostic] = []
 
         def on_line(line: str) -> None:
@@ -257,6 +291,7 @@ class Terraform:
                 message = json.loads(line)
             except ValueError:
                 return
+            on_message(message)
             if message.get("type") == "diagnostic":
                 item = message["diagnostic"]
                 if item["severity"] == "error":
@@ -289,9 +324,12 @@ class Terraform:
 
     def _tell(self, line: str) -> None:
         if ": Refreshing state..." in line:
-            self._refreshed += 1
-            if self._refreshed % REFRESHED_STEP == 0:
-                self._progress(f"{self._refreshed} resources refreshed")
+            self._count_refreshed()
+
+    def _count_refreshed(self) -> None:
+        self._refreshed += 1
+        if self._refreshed % REFRESHED_STEP == 0:
+            self._progress(f"{self._refreshed} resources refreshed")
 
 
 def terraform_version(settings: Settings) -> str:

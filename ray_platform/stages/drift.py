@@ -32,6 +32,7 @@ RULES_FILE = "drift.toml"
 _LOOK_BACK = dt.timedelta(days=30)
 #: IAM is one for all regions, and so are its events.
 _GLOBAL_REGION = "us-east-1"
+_NO_DRIFT = read_plan({"format_version": "1.0", "resource_changes": []})
 
 
 def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftItem, ...]:
@@ -48,14 +49,14 @@ def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftIte
     terraform.init()
     require_applied(site, terraform)
     with tempfile.TemporaryDirectory(prefix="ray-platform-drift-") as folder:
-        made = terraform.plan(Path(folder) / "drift.tfplan")
+        made = terraform.look_for_drift(Path(folder) / "drift.tfplan")
     state = terraform.state()
-    return weigh(site, made.json, state, book=book, progress=progress)
+    return weigh(site, made.json if made else None, state, book=book, progress=progress)
 
 
 def weigh(
     site: Site,
-    plan_json: Mapping[str, Any],
+    plan_json: Mapping[str, Any] | None,
     state: TerraformState,
     *,
     book: RuleBook,
@@ -65,20 +66,21 @@ def weigh(
 
     Args:
         site: The environment.
-        plan_json: The JSON of an ordinary plan of it.
+        plan_json: The JSON of an ordinary plan of it; None: nothing in the state drifted.
         state: The state that the plan was made from.
         book: How severe what is.
         progress: Is told what is being done, a line at a time.
     """
-    plan = read_plan(plan_json, where=f"the refresh of {site.name}")
     beside = unmanaged_resources(site, state)
-    evidence = Evidence(
-        configuration=read_configuration(plan, plan_json, _files(site.settings.terraform_root)),
-        scaling=_scaling(site, plan, progress),
-    )
-    if plan.drift or beside:
-        trail, note = _trail(site, plan, beside, progress)
-        evidence = Evidence(evidence.configuration, trail, note, evidence.scaling)
+    if plan_json is None:
+        plan, configuration = _NO_DRIFT, None
+    else:
+        plan = read_plan(plan_json, where=f"the refresh of {site.name}")
+        configuration = read_configuration(plan, plan_json, _files(site.settings.terraform_root))
+    if not (plan.drift or beside):
+        return ()
+    trail, note = _trail(site, plan, beside, progress)
+    evidence = Evidence(configuration, trail, note, _scaling(site, plan, progress))
     return drift_items(
         plan, book, pools=site.environment.node_pools, evidence=evidence, unmanaged=beside
     )

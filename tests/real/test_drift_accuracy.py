@@ -92,10 +92,9 @@ def _order(severity: str) -> int:
 def look(lab: Lab, site: Site, out: Path) -> tuple[DriftItem, ...]:
     """One refresh, read as the stage `drift_report` reads it."""
     terraform = lab.applied.terraform
-    made = terraform.plan(out)
-    return weigh(
-        site, made.json, terraform.state(), book=drift_rules(site), progress=lambda line: None
-    )
+    made = terraform.look_for_drift(out)
+    plan = made.json if made else None
+    return weigh(site, plan, terraform.state(), book=drift_rules(site), progress=lambda line: None)
 
 
 def measure(lab: Lab, site: Site, out: Path) -> Score:
