@@ -247,6 +247,6 @@ def bisect(good: str, bad: str, metric: str, as_json: bool) -> None:
         )
     else:
         say(
-            f"{short(found.first_bad)} made the difference: the one before, "
+            f"by these runs, {short(found.first_bad)} made the difference: the one before, "
             f"{short(found.last_good)}, was good"
         )

@@ -160,6 +160,9 @@ def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
         )
 
 
+_WAIT = "; wait until it has ended or cancel it, or say --despite-live-runs, which is recorded"
+
+
 @dg.asset_check(
     asset=terraform_plan,
     blocking=True,
@@ -173,7 +176,7 @@ def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
         overruled = " (somebody said --despite-live-runs)" if site.despite_live_runs else ""
         return dg.AssetCheckResult(
             passed=not why or site.despite_live_runs,
-            description=f"{why}{overruled}" if why else "no live burst run loses anything",
+            description=f"{why}{overruled or _WAIT}" if why else "no live burst run loses anything",
             metadata={
                 "plan digest": record.plan_digest,
                 "live burst runs": dg.MetadataValue.json([run.run_id for run in live]),

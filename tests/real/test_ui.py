@@ -131,3 +131,7 @@ def test_a_burst_runs_materialization_shows_its_infra_version_and_its_plot(
     assert (width, height) == (1080, 480)
     picture(page, "burst-run")
     page.get_by_role("button", name="Close").click()
+    version = page.locator("tr", has_text="infra version page")
+    version.get_by_text("[Show Markdown]").click()
+    page.get_by_text("as it is now").wait_for()
+    page.get_by_role("button", name="Close").click()
