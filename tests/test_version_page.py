@@ -45,7 +45,10 @@ def test_a_page_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 
 def test_what_people_wrote_stays_text() -> None:
     text = version_page(
-        "f" * 64, manifest("local", APPLIED, None), tag="t", subject="a | b\n<img src=x> [c](d)"
+        "f" * 64,
+        manifest("local", APPLIED, None),
+        every_run="/runs",
+        subject="a | b\n<img src=x> [c](d)",
     )
     assert r"a \| b \<img src=x> \[c](d)" in text
     assert "nobody that is recorded" in text and "not known" in text

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 from ray_platform.core.approval import Approval
 from ray_platform.core.canonical import short
@@ -32,7 +31,7 @@ def version_page(
     version: str,
     manifest: Mapping[str, Any],
     *,
-    tag: str,
+    every_run: str,
     subject: str = "",
     approvals: Sequence[Approval] = (),
     cost: MonthlyCost | None = None,
@@ -44,7 +43,7 @@ def version_page(
     Args:
         version: The infra version, in full.
         manifest: Its manifest.
-        tag: The run tag by which the UI lists every run on it.
+        every_run: Where the UI lists every run on it.
         subject: The first line of its commit's message.
         approvals: Who approved its plan.
         cost: What the plan's estimate says; None where the plan is not stored any more.
@@ -61,7 +60,6 @@ def version_page(
         if cost
         else "not known: its plan is not stored any more"
     )
-    every = f"/runs?q%5B0%5D={quote(f'tag:{tag}={version}', safe='')}"
     rows = [
         ("environment", _cell(manifest["environment"])),
         ("commit", f"`{short(manifest['commit'])}` {_cell(subject)}{dirty}"),
@@ -70,7 +68,7 @@ def version_page(
         ("a month costs", paid),
         ("state", f"serial {manifest['state_serial']} of `{_cell(manifest['state_lineage'])}`"),
         ("Ray", f"{_cell(ray.get('version', 'none'))}, image `{_cell(ray.get('image', 'none'))}`"),
-        ("every run on it", f"[as it is now]({every})"),
+        ("every run on it", f"[as it is now]({every_run})"),
     ]
     lines = [f"### Infra version `{short(version)}`", "", "| what | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows]

@@ -1,6 +1,7 @@
 """The page of an infra version, put together from the records: a few reads, and one question to Dagster."""
 
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from dagster import DagsterInstance, RunsFilter
 
@@ -38,7 +39,7 @@ def _page(site: Site, version: str, instance: DagsterInstance) -> str:
     return version_page(
         version,
         manifest,
-        tag=INFRA_VERSION_TAG,
+        every_run=f"/runs?{urlencode({'q[0]': f'tag:{INFRA_VERSION_TAG}={version}'})}",
         subject=_subject(site, manifest["commit"]),
         approvals=site.records.approvals(manifest["plan_digest"]),
         cost=_cost(site, manifest["plan_digest"]),
