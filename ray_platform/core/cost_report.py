@@ -29,6 +29,7 @@ from ray_platform.core.reconciliation import (
     estimate_errors,
     reconcile,
 )
+from ray_platform.core.report_json import report_json
 from ray_platform.core.unit_costs import UnitCosts, unit_costs
 
 ALERT_PERCENTS = (80, 90, 100)
@@ -150,42 +151,7 @@ class CostReport:
 
     def to_json(self) -> dict[str, Any]:
         """Whole cents as numbers, US dollars as strings."""
-        currency = self.currency
-        return {
-            "day": self.day.isoformat(),
-            "environment": self.environment,
-            "region": self.region,
-            "complete": self.complete,
-            "price_book": {"version": self.book_version, "date": self.book_date.isoformat()},
-            "currency": currency.code,
-            "rate": {
-                "per_usd": str(currency.rate),
-                "date": currency.date.isoformat() if currency.date else None,
-            },
-            "total_cents": self.total_cents,
-            "cents_by_kind": self.cents_by_kind(),
-            "cents_by_pool": self.cents_by_pool(),
-            "cents_by_team": self.cents_by_team(),
-            "parts": [_plain(part) for part in self.parts],
-            "runs": [_plain(run) for run in self.runs],
-            "month_to_date_cents": self.month_to_date_cents,
-            "month": {
-                "days": {day.day.isoformat(): day.cents for day in self.days},
-                "cents_by_pool": self.cents_by_pool(month=True),
-                "cents_by_team": self.cents_by_team(month=True),
-            },
-            "forecast": vars(self.forecast) if self.forecast else None,
-            "budget": {
-                "monthly_usd": str(self.budget_usd),
-                "used_percent": str(self.budget_used_percent),
-                "alerts": [_plain(alert) for alert in self.alerts],
-            },
-            "unit_costs": {"day": _plain(self.units_day), "month": _plain(self.units_month)},
-            "advice": [_plain(item) for item in self.advice],
-            "hourly_node_seconds": [dict(hour) for hour in self.hourly],
-            "reconciliation": _reconciled(self.reconciliation),
-            "estimate_errors": [_plain(item) for item in self.estimate_errors],
-        }
+        return report_json(self)
 
 
 def daily_report(
@@ -334,30 +300,3 @@ def _summed(items: Iterable[tuple[str, int]]) -> dict[str, int]:
     for name, cents in items:
         out[name] = out.get(name, 0) + cents
     return dict(sorted(out.items()))
-
-
-def _plain(item: Any) -> dict[str, Any]:
-    return {k: str(v) if isinstance(v, Decimal) else v for k, v in vars(item).items()}
-
-
-def _reconciled(found: Reconciliation | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "source": found.source,
-        "difference_percent": None if found.percent is None else str(found.percent),
-        "mean_absolute_percent": None
-        if found.mean_absolute_percent is None
-        else str(found.mean_absolute_percent),
-        "days": [
-            {
-                "day": day.day.isoformat(),
-                "ledger_usd": str(day.ledger_usd),
-                "bill_usd": str(day.bill_usd),
-                "difference_usd": str(day.difference_usd),
-                "percent": None if day.percent is None else str(day.percent),
-            }
-            for day in found.days
-        ],
-        "not_billed_yet": [day.isoformat() for day in found.missing],
-    }
