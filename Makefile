@@ -37,7 +37,7 @@ doctor: $(SETUP)
 	@$(BIN)/ray-platform doctor
 
 test: $(SETUP_TEST) lint
-	@$(BIN)/python tests/browser_set_up.py
+	@$(BIN)/python -m tests.set_up
 	@$(BIN)/pytest -n 2 --dist loadgroup --durations=15
 
 test-fast: $(SETUP_TEST)
@@ -50,7 +50,7 @@ lint: $(SETUP_TEST)
 
 bench: $(SETUP_TEST)
 	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --extra local --group dev --group bench
-	@for script in bench/load_time.py bench/policy.py bench/whatif.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
+	@for script in bench/load_time.py bench/policy.py bench/whatif.py bench/ledger.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	@rm -rf .venv $(TOOLS)

@@ -57,7 +57,7 @@ def running_postgres(folder: Path, programs: Path, port: int | None = None) -> I
     control = (str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", "60")
     run(*control, "-l", str(folder / "log"), "-o", options, "start")
     try:
-        yield f"postgresql+psycopg2://platform@127.0.0.1:{port}/postgres"
+        yield f"postgresql://platform@127.0.0.1:{port}/postgres"
     finally:
         run(*control, "-m", "immediate", "stop")
 

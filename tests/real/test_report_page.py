@@ -17,7 +17,7 @@ from ray_platform.core.money import Currency
 from ray_platform.core.price_book import load_price_book
 from ray_platform.core.reconciliation import AppliedEstimate
 from ray_platform.core.report_page import cost_page, cost_plot_png
-from tests.browser_set_up import find
+from tests.set_up import find_chromium
 
 pytestmark = pytest.mark.real
 
@@ -101,7 +101,7 @@ def report() -> CostReport:
 @pytest.fixture(scope="module")
 def page(report: CostReport, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The page in a real Chromium that may not go anywhere else; what it asked for and complained of."""
-    chromium = find()
+    chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium: install the package chromium, or set RAY_PLATFORM_CHROMIUM")
     from playwright.sync_api import sync_playwright

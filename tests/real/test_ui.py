@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser_set_up import find
 from tests.real.checkout import PORT_BASE, Walked
+from tests.set_up import find_chromium
 
 # In one group with test_walk.py: both look at the same walk.
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
@@ -65,7 +65,7 @@ def _answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def page(ui: str) -> Iterator[Any]:
     """A page of a real Chromium, past Dagster's greeting."""
-    chromium = find()
+    chromium = find_chromium()
     if chromium is None:
         pytest.skip("no Chromium: install the package chromium, or set RAY_PLATFORM_CHROMIUM")
     from playwright.sync_api import sync_playwright

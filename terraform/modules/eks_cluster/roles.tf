@@ -157,10 +157,17 @@ data "aws_iam_policy_document" "dagster" {
     resources = [var.artifact_key_arn]
   }
 
-  # Neither knows resources smaller than the account.
+  # None of these knows resources smaller than the account.
   statement {
     sid       = "ReadCosts"
     actions   = ["ce:GetCostAndUsage", "ce:GetCostForecast"]
+    resources = ["*"]
+  }
+
+  # Who changed what by hand, for the causes of drift.
+  statement {
+    sid       = "ReadTrail"
+    actions   = ["cloudtrail:LookupEvents"]
     resources = ["*"]
   }
 
