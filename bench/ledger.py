@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from ray_platform.clients.artifacts import FileStore  # noqa: E402
 from ray_platform.clients.usage_ledger import UsageLedger  # noqa: E402
-from ray_platform.core.ledger import DAY_MS, HOUR_MS, UsageTotal, day_bounds  # noqa: E402
+from ray_platform.core.cost.ledger import DAY_MS, HOUR_MS, UsageTotal, day_bounds  # noqa: E402
 
 ENV = "bench"
 FIRST, LAST = dt.date(2026, 10, 1), dt.date(2026, 10, 31)

@@ -16,7 +16,9 @@ sys.path.insert(0, str(ROOT))
 
 from ray_platform.clients.ray_scheduler import RayScheduler  # noqa: E402
 from ray_platform.core.burst import BurstMetrics, read_metrics  # noqa: E402
-from ray_platform.core.whatif import (  # noqa: E402
+from ray_platform.core.whatif.answer import Answer  # noqa: E402
+from ray_platform.core.whatif.replay import REPLAYS, replay  # noqa: E402
+from ray_platform.core.whatif.words import (  # noqa: E402
     Group,
     Outcome,
     Task,
@@ -24,8 +26,6 @@ from ray_platform.core.whatif import (  # noqa: E402
     measured_pace,
     recorded_burst,
 )
-from ray_platform.core.whatif_answer import Answer  # noqa: E402
-from ray_platform.core.whatif_replay import REPLAYS, replay  # noqa: E402
 
 PRICE = Decimal("0.192")
 

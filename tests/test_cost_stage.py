@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from ray_platform.clients.ray_cluster import RayNode, describe_cluster
-from ray_platform.core.cost_report import CostReport, daily_report
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import Reading, day_of
-from ray_platform.core.price_book import load_price_book
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import Reading, day_of
+from ray_platform.core.cost.price_book import load_price_book
+from ray_platform.core.cost.report import CostReport, daily_report
 from ray_platform.settings import EnvironmentFile, Settings
 from ray_platform.stages.cost import applied_estimates, bill_source, fire_alerts
 from ray_platform.stages.site import RayEndpoint, Site

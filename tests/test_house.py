@@ -54,7 +54,7 @@ def test_imports_never_go_up(path: Path) -> None:
             assert FLOORS[there] <= FLOORS[part], f"{part} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda p: p.name)
 def test_core_knows_no_outside(path: Path) -> None:
     outside = {"dagster", "boto3", "subprocess", "socket", "urllib", "ray", "requests", "os"}
     assert not {module.split(".")[0] for module in imports(path)} & outside

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ray_platform.clients.artifacts import Artifacts, FileStore
 from ray_platform.clients.records import Records
-from ray_platform.core.drift import DriftItem
+from ray_platform.core.drift.incidents import Incident, follow
+from ray_platform.core.drift.items import DriftItem
 from ray_platform.core.errors import ArtifactError, SettingsError
-from ray_platform.core.incidents import Incident, follow
 from ray_platform.defs.drift import drift_reverts
 from ray_platform.settings import load_settings
 from ray_platform.stages.incidents import incidents, update_incidents

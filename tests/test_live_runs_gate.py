@@ -11,8 +11,8 @@ import pytest
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.terraform_state import TerraformState
+from ray_platform.core.cost.estimate import estimate
 from ray_platform.core.errors import LiveRunsHarmed
-from ray_platform.core.estimate import estimate
 from ray_platform.core.plan import read_plan
 from ray_platform.partitions import INFRA_VERSION_TAG
 from ray_platform.settings import Settings

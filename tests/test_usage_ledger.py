@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from ray_platform.clients.artifacts import FileStore, S3Store
 from ray_platform.clients.usage_ledger import UsageLedger
-from ray_platform.core.day_costs import day_costs
-from ray_platform.core.errors import ArtifactError
-from ray_platform.core.ledger import (
+from ray_platform.core.cost.day_costs import day_costs
+from ray_platform.core.cost.ledger import (
     DAY_MS,
     HOUR_MS,
     Mark,
@@ -29,7 +28,8 @@ from ray_platform.core.ledger import (
     day_bounds,
     milliseconds,
 )
-from ray_platform.core.price_book import load_price_book
+from ray_platform.core.cost.price_book import load_price_book
+from ray_platform.core.errors import ArtifactError
 from tests.usage_oracle import expected_totals, node_ms_up
 
 ENV = "local"
@@ -282,7 +282,7 @@ def test_processes_that_append_and_compact_at_once_lose_and_double_nothing(tmp_p
         "import sys; from pathlib import Path\n"
         "from ray_platform.clients.artifacts import FileStore\n"
         "from ray_platform.clients.usage_ledger import UsageLedger\n"
-        "from ray_platform.core.ledger import Usage\n"
+        "from ray_platform.core.cost.ledger import Usage\n"
         "folder, who, start = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])\n"
         "ledger = UsageLedger(FileStore(folder / 'a'), folder / f'cache-{who}')\n"
         "for n in range(8):\n"

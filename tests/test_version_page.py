@@ -7,7 +7,7 @@ import dagster as dg
 
 from ray_platform.core.canonical import short
 from ray_platform.core.infra_version import manifest
-from ray_platform.core.version_page import version_page
+from ray_platform.core.lineage.version_page import version_page
 from ray_platform.partitions import INFRA_VERSION_TAG
 from ray_platform.stages import gates
 from ray_platform.stages.version_page import page_of

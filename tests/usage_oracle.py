@@ -5,7 +5,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ray_platform.core.ledger import Usage, UsageTotal, day_of
+from ray_platform.core.cost.ledger import Usage, UsageTotal, day_of
 
 
 def expected_totals(usages: Iterable[Usage]) -> tuple[UsageTotal, ...]:

@@ -8,7 +8,7 @@ import click
 
 from ray_platform.cli.jobs import run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
-from ray_platform.core.drift_causes import WORDS
+from ray_platform.core.drift.causes import WORDS
 from ray_platform.core.errors import SettingsError
 from ray_platform.partitions import FIRST_DAY, day_key
 from ray_platform.settings import load_settings

@@ -3,7 +3,7 @@
 import click
 
 from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
-from ray_platform.core.drift_causes import WORDS
+from ray_platform.core.drift.causes import WORDS
 from ray_platform.settings import load_settings
 from ray_platform.stages.incidents import incidents as every_incident
 from ray_platform.stages.site import Site

@@ -10,7 +10,7 @@ from ray_platform.cli.output import json_option, print_json, say, table
 from ray_platform.clients.run_history import BurstRun, RunHistory, hold_connections
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import SettingsError
-from ray_platform.core.lineage import metric_changes, metrics
+from ray_platform.core.lineage.differences import metric_changes, metrics
 from ray_platform.settings import load_settings
 from ray_platform.stages.bisect import bisect_runs
 from ray_platform.stages.lineage import commit_range, describe, explain

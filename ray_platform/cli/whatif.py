@@ -6,7 +6,7 @@ from ray_platform.cli.jobs import open_instance
 from ray_platform.cli.output import env_option, json_option, known, print_json, say
 from ray_platform.clients.run_history import RunHistory
 from ray_platform.core.errors import NotFoundError, SettingsError
-from ray_platform.core.whatif_answer import change_pools
+from ray_platform.core.whatif.answer import change_pools
 from ray_platform.settings import load_settings
 from ray_platform.stages import whatif as stage
 from ray_platform.stages.site import Site

@@ -9,8 +9,8 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ray_platform.core.drift.unmanaged import LiveResource
 from ray_platform.core.errors import ToolError
-from ray_platform.core.unmanaged import LiveResource
 
 
 def inventory(aws: Callable[[str], Any], *, vpc_id: str, cluster: str) -> tuple[LiveResource, ...]:

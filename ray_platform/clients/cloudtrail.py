@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from ray_platform.core.drift.trail import TrailEvent, read_event
 from ray_platform.core.errors import ToolError
-from ray_platform.core.trail import TrailEvent, read_event
 
 #: Names that one look asks for at the most: at two requests a second, half a minute.
 MAX_NAMES = 60

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray_platform.core.errors import PlatformError, ToolError
+from ray_platform.core.lineage.run_report import Item, RunReport
 from ray_platform.core.redaction import redact_text
-from ray_platform.core.run_report import Item, RunReport
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient

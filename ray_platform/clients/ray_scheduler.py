@@ -1,7 +1,7 @@
 """Ray's own autoscaler v2 scheduler, asked in this process: no cluster, no node, no network.
 
 `ResourceDemandScheduler` is a developer interface of Ray, which is why Ray is pinned exactly; it stands
-in this file alone. `ray_platform.core.whatif` says what is asked and what is answered.
+in this file alone. `ray_platform.core.whatif.words` says what is asked and what is answered.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray_platform.core.errors import RayError
-from ray_platform.core.whatif import Decision, Group, NodeView, Task
+from ray_platform.core.whatif.words import Decision, Group, NodeView, Task
 
 if TYPE_CHECKING:
     from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReply

@@ -6,7 +6,7 @@
     usage/ENV/YYYY-MM/marks-NAME.parquet   what takes no time (`Mark`)
 
 NAME is a digest of the content, so that adding the same again changes nothing. An interval over the
-end of a month is cut there. The ledger is the *union* of its files (``core/ledger.py``), which is
+end of a month is cut there. The ledger is the *union* of its files (``core/cost/ledger.py``), which is
 what makes compaction safe against a process killed between any two steps: the joined file is
 written whole before the first of its parts is removed, and while both are there nothing counts
 twice.
@@ -24,8 +24,7 @@ from typing import Any
 from ray_platform.clients import usage_query
 from ray_platform.clients.artifacts import FileStore, Store
 from ray_platform.core.canonical import digest, digest_bytes
-from ray_platform.core.errors import ArtifactError
-from ray_platform.core.ledger import (
+from ray_platform.core.cost.ledger import (
     Mark,
     Reading,
     Usage,
@@ -34,6 +33,7 @@ from ray_platform.core.ledger import (
     milliseconds,
     month_of,
 )
+from ray_platform.core.errors import ArtifactError
 
 #: A month with more files than this is compacted when it is next added to.
 COMPACT_FILES = 64

@@ -1,7 +1,7 @@
 """The ledger's question in SQL: node time by day, pool and use, each millisecond of a node once.
 
 DuckDB reads the Parquet files as a stream and spills to disk beyond its memory limit, so a month of
-ten million intervals needs no more memory than a day of ten. The rule is that of ``core/ledger.py``:
+ten million intervals needs no more memory than a day of ten. The rule is that of ``core/cost/ledger.py``:
 
 1. an interval seen again with a later end is one interval (the same start, the longest end);
 2. what a run, or idle, or overhead has of a node is cut to pieces that do not overlap (`claims`);
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ray_platform.core.ledger import DAY_MS, HOUR_MS, HourTotal, UsageTotal
+from ray_platform.core.cost.ledger import DAY_MS, HOUR_MS, HourTotal, UsageTotal
 
 #: Of DuckDB's own buffers; beyond them it writes to its temporary folder.
 MEMORY_MB = 1024

@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from ray_platform.core.canonical import digest
-from ray_platform.core.cost_report import CostReport
-from ray_platform.core.report_page import cost_page, cost_plot_png
-from ray_platform.core.report_text import report_markdown
+from ray_platform.core.cost.report import CostReport
+from ray_platform.core.cost.report_page import cost_page, cost_plot_png
+from ray_platform.core.cost.report_text import report_markdown
 from ray_platform.partitions import day_key, days_by_environment
 from ray_platform.run_context import stage
 from ray_platform.settings import load_settings

@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from ray_platform.core import drift as drifts
 from ray_platform.core.canonical import digest
+from ray_platform.core.drift import items as drifts
 from ray_platform.core.infra_version import MODULES
 from ray_platform.defs import plan, walk
 from ray_platform.partitions import (

@@ -7,8 +7,8 @@ import dagster as dg
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
+from ray_platform.core.cost.estimate import estimate
 from ray_platform.core.errors import NotFoundError
-from ray_platform.core.estimate import estimate
 from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.stages import audit, gates

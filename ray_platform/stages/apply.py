@@ -14,7 +14,7 @@ from ray_platform.core import approval
 from ray_platform.core.canonical import digest, short
 from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
-from ray_platform.core.lineage import WHOLE_DIGEST
+from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
 from ray_platform.core.redaction import redact
 from ray_platform.stages import audit, gates

@@ -1,10 +1,10 @@
 """The infra versions between a good run and a bad one, with what each run on them came to."""
 
 from ray_platform.clients.run_history import BurstRun, RunHistory
-from ray_platform.core.bisect import Bisection, Tried, bisect
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import SettingsError
-from ray_platform.core.lineage import metrics
+from ray_platform.core.lineage.bisect import Bisection, Tried, bisect
+from ray_platform.core.lineage.differences import metrics
 
 
 def bisect_runs(history: RunHistory, good: str, bad: str, metric: str) -> Bisection:

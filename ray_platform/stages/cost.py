@@ -7,11 +7,11 @@ from typing import Any
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import canonical_json
-from ray_platform.core.cost_report import CostReport, daily_report, first_needed
-from ray_platform.core.estimate import FixedCost, estimate
-from ray_platform.core.ledger import milliseconds
-from ray_platform.core.money import Currency
-from ray_platform.core.reconciliation import AppliedEstimate, CostSource
+from ray_platform.core.cost.estimate import FixedCost, estimate
+from ray_platform.core.cost.ledger import milliseconds
+from ray_platform.core.cost.money import Currency
+from ray_platform.core.cost.reconciliation import AppliedEstimate, CostSource
+from ray_platform.core.cost.report import CostReport, daily_report, first_needed
 from ray_platform.stages import usage
 from ray_platform.stages.gates import stored_plan
 from ray_platform.stages.site import Site

@@ -14,16 +14,16 @@ from ray_platform.clients.aws_inventory import inventory
 from ray_platform.clients.cloudtrail import events_of
 from ray_platform.clients.ray_cluster import RayNode
 from ray_platform.clients.terraform_state import TerraformState
-from ray_platform.core.drift import DriftItem, drift_items
-from ray_platform.core.drift_causes import Evidence, Scaling
-from ray_platform.core.drift_conditions import NODE_COUNT
-from ray_platform.core.drift_configuration import read_configuration
-from ray_platform.core.drift_rules import RuleBook, read_rules
+from ray_platform.core.drift.causes import Evidence, Scaling
+from ray_platform.core.drift.conditions import NODE_COUNT
+from ray_platform.core.drift.configuration import read_configuration
+from ray_platform.core.drift.items import DriftItem, drift_items
+from ray_platform.core.drift.rules import RuleBook, read_rules
+from ray_platform.core.drift.trail import TrailEvent, names_of
+from ray_platform.core.drift.unmanaged import LiveResource, find_unmanaged
 from ray_platform.core.errors import RayError, SettingsError, ToolError
 from ray_platform.core.plan import Plan, ResourceChange, read_plan
 from ray_platform.core.ray_spec import HEAD_GROUP
-from ray_platform.core.trail import TrailEvent, names_of
-from ray_platform.core.unmanaged import LiveResource, find_unmanaged
 from ray_platform.stages.apply import require_applied
 from ray_platform.stages.site import Site
 

@@ -8,8 +8,8 @@ from ray_platform.clients.run_history import live_bursts
 from ray_platform.clients.terraform_state import TerraformState
 from ray_platform.core import approval
 from ray_platform.core.canonical import short
+from ray_platform.core.cost.estimate import Estimate, estimate
 from ray_platform.core.errors import LiveRunsHarmed, OverBudget, PolicyDenied, StalePlan
-from ray_platform.core.estimate import Estimate, estimate
 from ray_platform.core.live_runs import Harm, LiveRun, harms, told
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.policy import Verdict

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from ray_platform.clients.artifacts import Artifacts
-from ray_platform.core.drift import DriftItem
+from ray_platform.core.drift.incidents import Incident, follow, to_apply_away
+from ray_platform.core.drift.items import DriftItem
 from ray_platform.core.errors import ArtifactError
-from ray_platform.core.incidents import Incident, follow, to_apply_away
 from ray_platform.stages.site import Site
 
 

@@ -7,7 +7,7 @@ from ray_platform.clients.git import Git
 from ray_platform.clients.records import Records
 from ray_platform.clients.run_history import BurstRun
 from ray_platform.core.errors import GitError
-from ray_platform.core.lineage import (
+from ray_platform.core.lineage.differences import (
     Commit,
     Difference,
     differences,

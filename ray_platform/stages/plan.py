@@ -9,7 +9,7 @@ from pathlib import Path
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.state_bucket import ensure_state_bucket
 from ray_platform.core.canonical import digest_bytes, digest_files
-from ray_platform.core.estimate import Estimate, estimate
+from ray_platform.core.cost.estimate import Estimate, estimate
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.redaction import redact_plan_json, redact_text
 from ray_platform.stages import audit

@@ -11,9 +11,8 @@ from ray_platform.clients.mlflow_tracking import MlflowTracking
 from ray_platform.clients.openlineage import OpenLineage
 from ray_platform.core.burst import unreached
 from ray_platform.core.canonical import digest_bytes
-from ray_platform.core.model_card import TAG, model_card, run_metrics, run_tags
-from ray_platform.core.redaction import redact_text
-from ray_platform.core.run_report import (
+from ray_platform.core.lineage.model_card import TAG, model_card, run_metrics, run_tags
+from ray_platform.core.lineage.run_report import (
     Item,
     RunReport,
     State,
@@ -22,6 +21,7 @@ from ray_platform.core.run_report import (
     inputs_of,
     output_of,
 )
+from ray_platform.core.redaction import redact_text
 from ray_platform.stages.burst import BurstResult, Ground
 from ray_platform.stages.site import Site
 

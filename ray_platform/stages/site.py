@@ -24,8 +24,8 @@ from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait
 from ray_platform.clients.records import Records
 from ray_platform.clients.terraform import Terraform
 from ray_platform.clients.usage_ledger import UsageLedger
+from ray_platform.core.cost.price_book import PriceBook, load_price_book
 from ray_platform.core.errors import BusyError, SettingsError
-from ray_platform.core.price_book import PriceBook, load_price_book
 from ray_platform.core.revision import Revision
 from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from ray_platform.clients.helm import chart_digest
-from ray_platform.core.price_book import PriceBook
+from ray_platform.core.cost.price_book import PriceBook
 from ray_platform.stages.site import Site
 
 

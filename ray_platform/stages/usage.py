@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from ray_platform.clients.ray_cluster import describe_cluster
-from ray_platform.core.errors import ArtifactError, RayError
-from ray_platform.core.ledger import (
+from ray_platform.core.cost.ledger import (
     HOUR_MS,
     Kind,
     Mark,
@@ -22,6 +21,7 @@ from ray_platform.core.ledger import (
     milliseconds,
     month_of,
 )
+from ray_platform.core.errors import ArtifactError, RayError
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.ray_spec import HEAD_GROUP
 from ray_platform.stages.site import RayEndpoint, Site

@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 from dagster import DagsterInstance, RunsFilter
 
+from ray_platform.core.cost.estimate import estimate
 from ray_platform.core.errors import PlatformError
-from ray_platform.core.estimate import estimate
-from ray_platform.core.version_page import MonthlyCost, RunOnVersion, version_page
+from ray_platform.core.lineage.version_page import MonthlyCost, RunOnVersion, version_page
 from ray_platform.partitions import INFRA_VERSION_TAG
 from ray_platform.stages.gates import stored_plan
 from ray_platform.stages.site import Site

@@ -9,9 +9,15 @@ from ray_platform.core.burst import read_metrics
 from ray_platform.core.errors import NotFoundError
 from ray_platform.core.node_pools import NodePool, read_node_pools
 from ray_platform.core.ray_spec import worker_groups
-from ray_platform.core.whatif import Group, Outcome, measured_outcome, measured_pace, recorded_burst
-from ray_platform.core.whatif_answer import Answer, same_workers
-from ray_platform.core.whatif_replay import replay
+from ray_platform.core.whatif.answer import Answer, same_workers
+from ray_platform.core.whatif.replay import replay
+from ray_platform.core.whatif.words import (
+    Group,
+    Outcome,
+    measured_outcome,
+    measured_pace,
+    recorded_burst,
+)
 from ray_platform.local.ray_nodes import AUTOSCALER_SECONDS
 from ray_platform.stages.site import Site
 

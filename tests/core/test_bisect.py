@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_platform.core.bisect import Tried, bisect
+from ray_platform.core.lineage.bisect import Tried, bisect
 
 
 def tried(*medians: float | None) -> list[Tried]:

@@ -4,11 +4,11 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.core.cost_advice import COMMIT_HOURS, Advice, advise
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import DAY_MS, HOUR_MS, HourTotal, Reading, UsageTotal
+from ray_platform.core.cost.advice import COMMIT_HOURS, Advice, advise
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import DAY_MS, HOUR_MS, HourTotal, Reading, UsageTotal
+from ray_platform.core.cost.price_book import load_price_book
 from ray_platform.core.node_pools import NodePool
-from ray_platform.core.price_book import load_price_book
 
 DAY = dt.date(2026, 11, 2)
 BOOK = load_price_book()

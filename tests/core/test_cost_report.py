@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ray_platform.core.cost_report import NO_TEAM, CostReport, daily_report, first_needed
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import HOUR_MS, HourTotal, Reading, UsageTotal, day_bounds
+from ray_platform.core.cost.money import Currency, apportion, usd_text
+from ray_platform.core.cost.price_book import load_price_book
+from ray_platform.core.cost.reconciliation import AppliedEstimate
+from ray_platform.core.cost.report import NO_TEAM, CostReport, daily_report, first_needed
+from ray_platform.core.cost.report_text import report_markdown
 from ray_platform.core.errors import NotFoundError
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import HOUR_MS, HourTotal, Reading, UsageTotal, day_bounds
-from ray_platform.core.money import Currency, apportion, usd_text
-from ray_platform.core.price_book import load_price_book
-from ray_platform.core.reconciliation import AppliedEstimate
-from ray_platform.core.report_text import report_markdown
 
 DAY = dt.date(2026, 11, 2)
 START, END = day_bounds(DAY)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ray_platform.core.drift import DriftItem, drift_items, to_json, to_markdown, worst
-from ray_platform.core.drift_rules import read_rules
+from ray_platform.core.drift.items import DriftItem, drift_items, to_json, to_markdown, worst
+from ray_platform.core.drift.rules import read_rules
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import read_plan
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from ray_platform.core.drift import DriftItem, drift_items
-from ray_platform.core.drift_causes import Evidence, Scaling
-from ray_platform.core.drift_configuration import read_configuration
-from ray_platform.core.drift_rules import read_rules
+from ray_platform.core.drift.causes import Evidence, Scaling
+from ray_platform.core.drift.configuration import read_configuration
+from ray_platform.core.drift.items import DriftItem, drift_items
+from ray_platform.core.drift.rules import read_rules
+from ray_platform.core.drift.trail import TrailEvent
+from ray_platform.core.drift.unmanaged import LiveResource, find_unmanaged
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import read_plan
-from ray_platform.core.trail import TrailEvent
-from ray_platform.core.unmanaged import LiveResource, find_unmanaged
 
 RULES = Path(__file__).parents[2] / "policies" / "drift.toml"
 TEXT = RULES.read_text(encoding="utf-8")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ray_platform.core.cost.estimate import Estimate, estimate
+from ray_platform.core.cost.price_book import load_price_book
 from ray_platform.core.errors import NotFoundError
-from ray_platform.core.estimate import Estimate, estimate
 from ray_platform.core.plan import Plan, read_plan
-from ray_platform.core.price_book import load_price_book
 
 RECORDED = Path(__file__).parents[1] / "data" / "plan_local.json"
 

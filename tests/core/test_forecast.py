@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ray_platform.core.forecast import Forecast, forecast
+from ray_platform.core.cost.forecast import Forecast, forecast
 
 
 def test_days_that_are_all_alike_leave_no_doubt() -> None:

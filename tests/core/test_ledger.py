@@ -6,7 +6,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_platform.core.ledger import (
+from ray_platform.core.cost.ledger import (
     DAY_MS,
     Usage,
     by_month,

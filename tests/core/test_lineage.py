@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_platform.core.lineage import (
+from ray_platform.core.lineage.differences import (
     WHOLE_DIGEST,
     Difference,
     differences,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ray_platform.core import price_book
+from ray_platform.core.cost import price_book
+from ray_platform.core.cost.price_book import load_price_book, read_price_book
 from ray_platform.core.errors import NotFoundError, SettingsError
 from ray_platform.core.node_pools import INSTANCE_TYPES
-from ray_platform.core.price_book import load_price_book, read_price_book
 
 
 @pytest.fixture

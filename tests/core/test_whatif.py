@@ -11,7 +11,9 @@ import pytest
 from ray_platform.core.burst import BurstMetrics, read_metrics
 from ray_platform.core.errors import NotFoundError, SettingsError
 from ray_platform.core.node_pools import NodePool
-from ray_platform.core.whatif import (
+from ray_platform.core.whatif.answer import Answer, change_pools, same_workers
+from ray_platform.core.whatif.replay import replay
+from ray_platform.core.whatif.words import (
     Burst,
     Decision,
     Group,
@@ -24,8 +26,6 @@ from ray_platform.core.whatif import (
     measured_pace,
     recorded_burst,
 )
-from ray_platform.core.whatif_answer import Answer, change_pools, same_workers
-from ray_platform.core.whatif_replay import replay
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 CPU = Group("cpu", "m5.xlarge", 1, 0, min=2, max=10, usd_per_hour=Decimal("0.192"))

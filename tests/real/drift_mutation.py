@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ray_platform.core.drift import DriftItem
+from ray_platform.core.drift.items import DriftItem
 from tests.real.conftest import AppliedLocal
 
 Attributes = dict[str, Any]

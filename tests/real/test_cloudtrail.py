@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ray_platform.clients.cloudtrail import CloudTrail, cloudtrail, events_of
+from ray_platform.core.drift.trail import explaining_event
 from ray_platform.core.errors import ToolError
-from ray_platform.core.trail import explaining_event
 
 pytestmark = pytest.mark.real
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_platform.core.drift import DriftItem
+from ray_platform.core.drift.items import DriftItem
 from ray_platform.stages.drift import drift_rules, weigh
 from ray_platform.stages.site import Site
 from tests.real.conftest import AppliedLocal

@@ -16,10 +16,10 @@ import pytest
 from ray_platform.clients.artifacts import FileStore
 from ray_platform.clients.aws_cur import CostAndUsageReport
 from ray_platform.clients.usage_ledger import UsageLedger
-from ray_platform.core.cost_report import daily_report, first_needed
-from ray_platform.core.ledger import Usage, day_bounds
-from ray_platform.core.price_book import load_price_book
-from ray_platform.core.report_text import report_markdown
+from ray_platform.core.cost.ledger import Usage, day_bounds
+from ray_platform.core.cost.price_book import load_price_book
+from ray_platform.core.cost.report import daily_report, first_needed
+from ray_platform.core.cost.report_text import report_markdown
 from tests.real.test_aws_cur import cur2, line
 
 pytestmark = pytest.mark.real

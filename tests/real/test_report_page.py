@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ray_platform.core.cost_report import CostReport, daily_report
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import HOUR_MS, HourTotal, Reading, UsageTotal, day_bounds
-from ray_platform.core.money import Currency
-from ray_platform.core.price_book import load_price_book
-from ray_platform.core.reconciliation import AppliedEstimate
-from ray_platform.core.report_page import cost_page, cost_plot_png
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import HOUR_MS, HourTotal, Reading, UsageTotal, day_bounds
+from ray_platform.core.cost.money import Currency
+from ray_platform.core.cost.price_book import load_price_book
+from ray_platform.core.cost.reconciliation import AppliedEstimate
+from ray_platform.core.cost.report import CostReport, daily_report
+from ray_platform.core.cost.report_page import cost_page, cost_plot_png
 from tests.set_up import find_chromium
 
 pytestmark = pytest.mark.real

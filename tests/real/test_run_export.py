@@ -25,7 +25,7 @@ import requests
 from ray_platform.core.autoscaling import Trace
 from ray_platform.core.burst import read_metrics
 from ray_platform.core.infra_version import Applied, Ray
-from ray_platform.core.run_report import identity, output_of
+from ray_platform.core.lineage.run_report import identity, output_of
 from ray_platform.settings import Lineage, Settings
 from ray_platform.stages.burst import BurstResult, Ground
 from ray_platform.stages.run_export import exported

@@ -16,15 +16,15 @@ from ray_platform.clients.ray_scheduler import RayScheduler
 from ray_platform.core.burst import BurstMetrics, read_metrics
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.infra_version import Applied
-from ray_platform.core.whatif import (
+from ray_platform.core.whatif.answer import Answer, change_pools
+from ray_platform.core.whatif.replay import replay
+from ray_platform.core.whatif.words import (
     Group,
     Outcome,
     measured_outcome,
     measured_pace,
     recorded_burst,
 )
-from ray_platform.core.whatif_answer import Answer, change_pools
-from ray_platform.core.whatif_replay import replay
 from ray_platform.settings import Settings
 from ray_platform.stages import whatif
 from ray_platform.stages.site import Site

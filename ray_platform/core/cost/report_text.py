@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from ray_platform.core.cost_report import CostReport
-from ray_platform.core.money import Currency
-from ray_platform.core.unit_costs import UnitCosts
+from ray_platform.core.cost.money import Currency
+from ray_platform.core.cost.report import CostReport
+from ray_platform.core.cost.unit_costs import UnitCosts
 
 
 def report_markdown(report: CostReport) -> str:

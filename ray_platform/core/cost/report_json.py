@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ray_platform.core.reconciliation import Reconciliation
+from ray_platform.core.cost.reconciliation import Reconciliation
 
 if TYPE_CHECKING:
-    from ray_platform.core.cost_report import CostReport
+    from ray_platform.core.cost.report import CostReport
 
 
 def report_json(report: "CostReport") -> dict[str, Any]:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_platform.core.canonical import digest, short
-from ray_platform.core.drift import DriftItem
-from ray_platform.core.drift_causes import Cause
+from ray_platform.core.drift.causes import Cause
+from ray_platform.core.drift.items import DriftItem
 
 #: Items of one incident that are kept; the count of all stands beside them.
 _KEPT_ITEMS = 20

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ray_platform.core.drift_conditions import NODE_COUNT, Fact, pool_of, within_bounds
-from ray_platform.core.drift_configuration import Asked, Configuration
-from ray_platform.core.drift_leaves import is_nothing
-from ray_platform.core.drift_rules import RuleBook, Severity
+from ray_platform.core.drift.conditions import NODE_COUNT, Fact, pool_of, within_bounds
+from ray_platform.core.drift.configuration import Asked, Configuration
+from ray_platform.core.drift.leaves import is_nothing
+from ray_platform.core.drift.rules import RuleBook, Severity
+from ray_platform.core.drift.trail import TrailEvent, explaining_event
 from ray_platform.core.plan import ResourceChange
-from ray_platform.core.trail import TrailEvent, explaining_event
 
 Cause = Literal["autoscaler", "provider_default", "unapplied_change", "by_hand", "unmanaged"]
 

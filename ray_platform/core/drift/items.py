@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_platform.core.canonical import canonical_json
-from ray_platform.core.drift_causes import (
+from ray_platform.core.drift.causes import (
     WORDS,
     Around,
     Because,
@@ -19,14 +19,14 @@ from ray_platform.core.drift_causes import (
     cause_of,
     followed,
 )
-from ray_platform.core.drift_conditions import UNMANAGED, Fact
-from ray_platform.core.drift_leaves import leaves, path_text, plain, seal, shown
-from ray_platform.core.drift_rules import RuleBook, Severity
+from ray_platform.core.drift.conditions import UNMANAGED, Fact
+from ray_platform.core.drift.leaves import leaves, path_text, plain, seal, shown
+from ray_platform.core.drift.rules import RuleBook, Severity
+from ray_platform.core.drift.trail import explaining_event
+from ray_platform.core.drift.unmanaged import LiveResource
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import Plan, ResourceChange
 from ray_platform.core.redaction import redact, redact_marked
-from ray_platform.core.trail import explaining_event
-from ray_platform.core.unmanaged import LiveResource
 
 _ORDER: Mapping[Severity, int] = {"none": 0, "minor": 1, "major": 2}
 _ICON: Mapping[Severity, str] = {"none": "·", "minor": "!", "major": "!!"}

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ray_platform.core.whatif import (
+from ray_platform.core.whatif.words import (
     Burst,
     Group,
     NodeView,

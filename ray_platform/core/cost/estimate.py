@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from ray_platform.core.cost.price_book import PriceBook
+from ray_platform.core.cost.resource_prices import HourlyPart, ResourcePrices, UsePrice, is_free
 from ray_platform.core.plan import Plan
-from ray_platform.core.price_book import PriceBook
-from ray_platform.core.resource_prices import HourlyPart, ResourcePrices, UsePrice, is_free
 
 CENT = Decimal("0.01")
 ZERO = Decimal("0.00")

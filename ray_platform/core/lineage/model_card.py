@@ -17,7 +17,7 @@ def model_card(
 
     Args:
         metrics: What the run measured.
-        infra: `ray_platform.core.run_report.infra_facet`.
+        infra: `ray_platform.core.lineage.run_report.infra_facet`.
         node_seconds: Of worker nodes, attributed to the run.
         usd: The same in US dollars.
     """

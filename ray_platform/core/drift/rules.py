@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-from ray_platform.core.drift_conditions import CONDITIONS, Fact
+from ray_platform.core.drift.conditions import CONDITIONS, Fact
 from ray_platform.core.errors import SettingsError
 
 Severity = Literal["none", "minor", "major"]

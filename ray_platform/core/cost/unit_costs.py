@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ray_platform.core.day_costs import CostPart
-from ray_platform.core.ledger import HOUR_MS, UsageTotal
+from ray_platform.core.cost.day_costs import CostPart
+from ray_platform.core.cost.ledger import HOUR_MS, UsageTotal
 from ray_platform.core.node_pools import INSTANCE_TYPES
 
 _TENTH_MILL = Decimal("0.0001")

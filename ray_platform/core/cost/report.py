@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.core.cost_advice import Advice, advise
-from ray_platform.core.day_costs import CostPart, DayCosts, LedgerCosts, PartKind, day_costs
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.forecast import WINDOW_DAYS, Forecast, forecast
-from ray_platform.core.ledger import DAY_MS, Reading, day_bounds, milliseconds
-from ray_platform.core.money import USD, Currency
-from ray_platform.core.node_pools import NodePool
-from ray_platform.core.price_book import PriceBook
-from ray_platform.core.reconciliation import (
+from ray_platform.core.cost.advice import Advice, advise
+from ray_platform.core.cost.day_costs import CostPart, DayCosts, LedgerCosts, PartKind, day_costs
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.forecast import WINDOW_DAYS, Forecast, forecast
+from ray_platform.core.cost.ledger import DAY_MS, Reading, day_bounds, milliseconds
+from ray_platform.core.cost.money import USD, Currency
+from ray_platform.core.cost.price_book import PriceBook
+from ray_platform.core.cost.reconciliation import (
     AppliedEstimate,
     CostSource,
     EstimateError,
@@ -29,8 +28,9 @@ from ray_platform.core.reconciliation import (
     estimate_errors,
     reconcile,
 )
-from ray_platform.core.report_json import report_json
-from ray_platform.core.unit_costs import UnitCosts, unit_costs
+from ray_platform.core.cost.report_json import report_json
+from ray_platform.core.cost.unit_costs import UnitCosts, unit_costs
+from ray_platform.core.node_pools import NodePool
 
 ALERT_PERCENTS = (80, 90, 100)
 NO_TEAM = "(no team)"

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import HOUR_MS, HourTotal, Reading, UsageTotal
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import HOUR_MS, HourTotal, Reading, UsageTotal
+from ray_platform.core.cost.price_book import PriceBook
 from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
-from ray_platform.core.price_book import PriceBook
 
 #: Above this share of a pool's node time, idle nodes are worth a word.
 IDLE_SHARE = Decimal("0.3")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ray_platform.core.cost.price_book import PriceBook
 from ray_platform.core.plan import Plan, ResourceChange
-from ray_platform.core.price_book import PriceBook
 
 #: EKS gives a node this much when nothing says otherwise, in GB.
 #: Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateNodegroup.html (diskSize).

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
-from ray_platform.core.whatif import Group, Outcome
+from ray_platform.core.whatif.words import Group, Outcome
 
 _BOUNDS = re.compile(r"(\d+):(\d+)")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray_platform.core.drift_leaves import Path, is_sealed, leaves, plain
+from ray_platform.core.drift.leaves import Path, is_sealed, leaves, plain
 from ray_platform.core.plan import Plan, ResourceChange
 
 #: `terraform fmt` puts a block's end at the beginning of a line.

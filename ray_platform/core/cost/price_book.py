@@ -16,7 +16,7 @@ from typing import Any
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import NotFoundError, SettingsError
 
-BOOK_FILE = "ray_platform/core/price_book.json"
+BOOK_FILE = "ray_platform/core/cost/price_book.json"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def load_price_book(region: str = "us-east-1") -> PriceBook:
     Raises:
         NotFoundError: the region is not in the book.
     """
-    text = resources.files("ray_platform.core").joinpath("price_book.json").read_text("utf-8")
+    text = resources.files("ray_platform.core.cost").joinpath("price_book.json").read_text("utf-8")
     return read_price_book(json.loads(text), region)
 
 

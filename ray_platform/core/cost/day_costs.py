@@ -12,10 +12,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from ray_platform.core.estimate import FixedCost
-from ray_platform.core.ledger import HOUR_MS, UsageTotal
-from ray_platform.core.money import USD, Currency, apportion
-from ray_platform.core.price_book import PriceBook
+from ray_platform.core.cost.estimate import FixedCost
+from ray_platform.core.cost.ledger import HOUR_MS, UsageTotal
+from ray_platform.core.cost.money import USD, Currency, apportion
+from ray_platform.core.cost.price_book import PriceBook
 
 PartKind = Literal["run", "idle", "overhead", "fixed"]
 _ORDER: Mapping[PartKind, int] = {"run": 0, "idle": 1, "overhead": 2, "fixed": 3}

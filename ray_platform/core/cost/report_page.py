@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from ray_platform.core.cost_report import CostReport
-from ray_platform.core.day_costs import PartKind
-from ray_platform.core.report_text import forecast_text, rate_text, unit_rows
+from ray_platform.core.cost.day_costs import PartKind
+from ray_platform.core.cost.report import CostReport
+from ray_platform.core.cost.report_text import forecast_text, rate_text, unit_rows
 
 _LABELS: Mapping[PartKind, str] = {
     "run": "burst runs",
@@ -43,7 +43,7 @@ def cost_page(report: CostReport) -> str:
     )
     environment.filters["money"] = report.currency.text
     environment.filters["usd"] = report.currency.text_of_usd
-    text = resources.files("ray_platform.core").joinpath("report_page.html").read_text("utf-8")
+    text = resources.files("ray_platform.core.cost").joinpath("report_page.html").read_text("utf-8")
     kinds = report.cents_by_kind()
     most = max(*kinds.values(), 1)
     reached = [alert.percent for alert in report.alerts if alert.reached]

@@ -1,0 +1,1 @@
+"""What differs from the state, why, and how bad it is."""

@@ -1,0 +1,1 @@
+"""What runs ran on, what differs between two, and how they are told elsewhere."""

@@ -1,0 +1,1 @@
+"""A recorded burst on other worker groups."""
