@@ -9,6 +9,7 @@ import dagster as dg
 
 from ray_platform.core.canonical import digest
 from ray_platform.core.cost.report import CostReport
+from ray_platform.core.cost.report_json import report_json
 from ray_platform.core.cost.report_page import cost_page, cost_plot_png
 from ray_platform.core.cost.report_text import report_markdown
 from ray_platform.partitions import day_key, days_by_environment
@@ -36,7 +37,7 @@ def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult
         day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
         report = report_day(site, day, context.log.warning)
         base = f"reports/{site.name}/{day}"
-        content = report.to_json()
+        content = report_json(report)
         store = site.artifacts.store
         site.artifacts.write(f"{base}/cost.json", content)
         text = report_markdown(report)

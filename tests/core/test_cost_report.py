@@ -16,6 +16,7 @@ from ray_platform.core.cost.money import Currency, apportion, usd_text
 from ray_platform.core.cost.price_book import load_price_book
 from ray_platform.core.cost.reconciliation import AppliedEstimate
 from ray_platform.core.cost.report import NO_TEAM, CostReport, daily_report, first_needed
+from ray_platform.core.cost.report_json import report_json
 from ray_platform.core.cost.report_text import report_markdown
 from ray_platform.core.errors import NotFoundError
 
@@ -138,7 +139,7 @@ def test_a_report_in_rupees_names_its_rate_and_sums_to_the_paisa() -> None:
     text = report_markdown(day)
     assert "1 US dollar = 88.61 INR on 2026-11-01" in text
     assert RUPEES.text(day.total_cents) in text and "₹" in text
-    assert day.to_json()["rate"] == {"per_usd": "88.61", "date": "2026-11-01"}
+    assert report_json(day)["rate"] == {"per_usd": "88.61", "date": "2026-11-01"}
 
 
 def test_hours_hold_the_node_seconds_of_each_pool() -> None:
@@ -160,7 +161,7 @@ def test_hours_hold_the_node_seconds_of_each_pool() -> None:
 def test_the_bill_stands_beside_the_ledger_with_its_difference() -> None:
     bill = {DAY: {"cpu": Decimal("15.00"), "(untagged)": Decimal("0.30")}}
     day = report(Reading(), fixed=FIXED, bill=bill, bill_source="AWS Cost Explorer")
-    data = day.to_json()["reconciliation"]
+    data = report_json(day)["reconciliation"]
     assert data["days"] == [
         {
             "day": "2026-11-02",
@@ -174,7 +175,7 @@ def test_the_bill_stands_beside_the_ledger_with_its_difference() -> None:
     assert "The ledger is +1.2 % of the bill (AWS Cost Explorer) over 1 days" in report_markdown(
         day
     )
-    assert report(Reading()).to_json()["reconciliation"] is None
+    assert report_json(report(Reading()))["reconciliation"] is None
 
 
 def test_an_estimate_is_judged_by_the_bill_or_else_by_the_ledger() -> None:
@@ -203,7 +204,7 @@ def test_days_of_which_nothing_is_known_are_no_forecast() -> None:
 
 def test_json_and_markdown_hold_the_same_total() -> None:
     day = report(reading(total(1.38)), fixed=FIXED)
-    data = json.loads(json.dumps(day.to_json()))
+    data = json.loads(json.dumps(report_json(day)))
     assert data["total_cents"] == sum(part["cents"] for part in data["parts"])
     assert usd_text(data["total_cents"]) in report_markdown(day).splitlines()[0]
 
@@ -251,4 +252,4 @@ def test_every_view_of_a_day_and_a_month_sums_to_the_same_cents(
     assert sum(day.cents_by_pool().values()) + fixed == day.total_cents
     assert sum(day.cents_by_team().values()) == day.total_cents
     assert sum(run.cents for run in day.runs) == day.cents_by_kind()["run"]
-    assert sum(day.to_json()["month"]["days"].values()) == day.month_to_date_cents
+    assert sum(report_json(day)["month"]["days"].values()) == day.month_to_date_cents

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from ray_platform.core.cost.advice import Advice, advise
 from ray_platform.core.cost.day_costs import CostPart, DayCosts, LedgerCosts, PartKind, day_costs
@@ -28,7 +27,6 @@ from ray_platform.core.cost.reconciliation import (
     estimate_errors,
     reconcile,
 )
-from ray_platform.core.cost.report_json import report_json
 from ray_platform.core.cost.unit_costs import UnitCosts, unit_costs
 from ray_platform.core.node_pools import NodePool
 
@@ -148,10 +146,6 @@ class CostReport:
         return (Decimal(self.month_to_date_cents) * 100 / self.budget_cents).quantize(
             Decimal("0.1")
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Whole cents as numbers, US dollars as strings."""
-        return report_json(self)
 
 
 def daily_report(

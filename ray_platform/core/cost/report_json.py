@@ -1,15 +1,13 @@
 """The cost report as JSON: what `ray-platform cost --json` prints and the artifact store keeps."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray_platform.core.cost.reconciliation import Reconciliation
-
-if TYPE_CHECKING:
-    from ray_platform.core.cost.report import CostReport
+from ray_platform.core.cost.report import CostReport
 
 
-def report_json(report: "CostReport") -> dict[str, Any]:
+def report_json(report: CostReport) -> dict[str, Any]:
     """Whole cents as numbers, US dollars as strings."""
     currency = report.currency
     return {
