@@ -131,7 +131,9 @@ def test_a_burst_runs_materialization_shows_its_infra_version_and_its_plot(
     assert (width, height) == (1080, 480)
     picture(page, "burst-run")
     page.get_by_role("button", name="Close").click()
+    plot.wait_for(state="detached")  # until it has faded out there are two dialogs
     version = page.locator("tr", has_text="infra version page")
     version.get_by_text("[Show Markdown]").click()
     page.get_by_text("as it is now").wait_for()
+    picture(page, "infra-version")
     page.get_by_role("button", name="Close").click()

@@ -313,7 +313,7 @@ def test_a_rollback_waits_for_todays_approval_and_is_applied_once(walked: Walked
         ("apply", "admitted", ""),
         ("apply", "applied", ""),
     ]
-    assert told[-1] == ("fresh", "denied", "")  # the second apply went no further
+    assert ("fresh", "denied", "") in told  # the second apply went no further
     verified = checkout.run("audit", "verify", "--json")
     assert (verified.code, verified.json["faults"]) == (0, [])
     checkout.replace("environments/local.toml", "required = 1", "required = 0")
