@@ -82,6 +82,7 @@ def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[s
         "cost": {
             key: value for key, value in cost.facts["daily_cost_report"].items() if "USD" in key
         },
+        "cost_page": cost.facts["daily_cost_report"]["page"],
         "drift": drift.facts["drift_report"]["summary"],
     }
 
@@ -117,6 +118,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
             ("node-seconds", f"{answer['node_seconds']:.0f}"),
             ("burst cost", f"${answer['burst_usd']:.4f}"),
             *((key.replace(" USD", ""), f"${usd:,.2f}") for key, usd in answer["cost"].items()),
+            ("cost report", answer["cost_page"]),
             ("drift", answer["drift"]),
         ],
     )
