@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -118,7 +119,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
             ("node-seconds", f"{answer['node_seconds']:.0f}"),
             ("burst cost", f"${answer['burst_usd']:.4f}"),
             *((key.replace(" USD", ""), f"${usd:,.2f}") for key, usd in answer["cost"].items()),
-            ("cost report", answer["cost_page"]),
+            ("cost report", answer["cost_page"].removeprefix(f"{Path.cwd()}/")),
             ("drift", answer["drift"]),
         ],
     )
