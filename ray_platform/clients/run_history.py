@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import dagster as dg
 from dagster import DagsterInstance, RunsFilter
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from ray_platform.clients.lineage_index import (
     DamagedIndex,
@@ -282,6 +281,8 @@ class RunHistory:
 
     def _path(self) -> Path:
         """One file for each storage: a new storage in an old place is another history."""
+        from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
         storage = self.instance.run_storage
         name = (
             storage.get_run_storage_id()
