@@ -1,9 +1,13 @@
 """What tests of several stages share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ray_platform.clients.artifacts import FileStore, S3Store, Store
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,17 @@ def s3_emulator() -> Iterator[Any]:
         config=Config(s3={"addressing_style": "path"}, proxies={}),
     )
     server.stop()
+
+
+@pytest.fixture(params=["folder", "S3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Both stores, so that each test holds for both."""
+    if request.param == "folder":
+        return FileStore(tmp_path / "artifacts")
+    emulator = request.getfixturevalue("s3_emulator")
+    bucket = f"artifacts-{os.urandom(4).hex()}"
+    emulator.create_bucket(Bucket=bucket)
+    return S3Store(bucket, "some/prefix", emulator)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

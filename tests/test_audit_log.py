@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,21 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from ray_platform.cli import cli
-from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
+from ray_platform.clients.artifacts import Artifacts, FileStore, Store
 from ray_platform.clients.audit_log import AuditLog
 from ray_platform.core.audit import AuditEvent
 from ray_platform.core.errors import ArtifactError
 from ray_platform.settings import load_settings
-
-
-@pytest.fixture(params=["folder", "S3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "folder":
-        return FileStore(tmp_path / "artifacts")
-    emulator = request.getfixturevalue("s3_emulator")
-    bucket = f"audit-{os.urandom(4).hex()}"
-    emulator.create_bucket(Bucket=bucket)
-    return S3Store(bucket, "some/prefix", emulator)
 
 
 @pytest.fixture
@@ -50,6 +39,15 @@ def test_what_is_appended_is_there_in_order_and_whole(log: AuditLog) -> None:
         log.append(event(who))
     assert [record.event.asked_by for record in log.records()] == ["alice", "bob", "carol"]
     assert log.verify() == (3, ())
+
+
+def test_the_latest_are_told_the_newest_first_and_no_other_is_read(log: AuditLog) -> None:
+    for who in ("alice", "bob", "carol"):
+        log.append(event(who))
+    log.artifacts.store.put("audit/dev/0000000001.json", b"damaged")
+    assert [record.event.asked_by for record in log.latest(2)] == ["carol", "bob"]
+    with pytest.raises(ArtifactError, match="audit record 1"):
+        log.latest(3)
 
 
 def test_appends_at_once_all_get_a_place(log: AuditLog) -> None:

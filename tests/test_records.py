@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
+from ray_platform.clients.artifacts import Artifacts, FileStore, Store
 from ray_platform.clients.records import PlanRecord, Records
 from ray_platform.core.approval import Approval
 from ray_platform.core.canonical import digest_bytes
@@ -49,17 +49,6 @@ APPLIED = Applied(
     policy_bundle_digest="6" * 64,
     price_book_version="4" * 64,
 )
-
-
-@pytest.fixture(params=["folder", "S3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Both stores, so that each test holds for both."""
-    if request.param == "folder":
-        return FileStore(tmp_path / "artifacts")
-    emulator = request.getfixturevalue("s3_emulator")
-    bucket = f"artifacts-{os.urandom(4).hex()}"
-    emulator.create_bucket(Bucket=bucket)
-    return S3Store(bucket, "some/prefix", emulator)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def audit() -> None:
 @json_option
 def show(env: str, limit: int, as_json: bool) -> None:
     """The latest decisions, the newest first."""
-    records = _site(env).audit.records()[::-1][:limit]
+    records = _site(env).audit.latest(limit)
     if as_json:
         print_json({"environment": env, "records": [record.to_row() for record in records]})
         return

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,7 @@ def plan(env: str, as_json: bool, text: bool) -> None:
                 "counts": {
                     name: facts[f"to {name}"] for name in ("create", "update", "replace", "delete")
                 },
-                "estimate": {
-                    name.removeprefix("monthly USD "): value
-                    for name, value in facts.items()
-                    if name.startswith("monthly USD ")
-                },
+                "estimate": monthly_estimate(facts),
                 "whatif": facts.get("what if JSON"),
                 "violations": violations,
                 "checks": {check.name: check.passed for check in outcome.checks},
@@ -72,12 +69,7 @@ def plan(env: str, as_json: bool, text: bool) -> None:
         if text:
             say(facts["plan"].removeprefix("```\n").removesuffix("\n```"))
         say(f"\nplan {short(facts['plan digest'])}: {facts['summary']}")
-        say(
-            f"a month costs ${facts['monthly USD at minimum']:,.2f} at minimum size "
-            f"({facts['monthly USD more at minimum']:+,.2f}), "
-            f"${facts['monthly USD at maximum']:,.2f} at maximum "
-            f"({facts['monthly USD more at maximum']:+,.2f})"
-        )
+        say(f"a month costs {month_at('minimum', facts)}, {month_at('maximum', facts)}")
         if "what if" in facts:
             say(f"\n{facts['what if']}")
         print_violations(violations)
@@ -88,6 +80,21 @@ def plan(env: str, as_json: bool, text: bool) -> None:
             say(f"apply it: ray-platform apply --env {env} --plan {short(facts['plan digest'])}")
     if failed:
         sys.exit(DENIED)
+
+
+def monthly_estimate(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a month costs after a plan: ``at minimum``, ``more at minimum`` ... in US dollars."""
+    return {
+        name.removeprefix("monthly USD "): value
+        for name, value in facts.items()
+        if name.startswith("monthly USD ")
+    }
+
+
+def month_at(size: str, facts: Mapping[str, Any]) -> str:
+    """A month's cost at ``minimum`` or ``maximum`` size and, in brackets, how much more it is than now."""
+    usd, more = facts[f"monthly USD at {size}"], facts[f"monthly USD more at {size}"]
+    return f"${usd:,.2f} at {size}{' size' if size == 'minimum' else ''} ({more:+,.2f})"
 
 
 def print_violations(violations: list[dict[str, Any]]) -> None:

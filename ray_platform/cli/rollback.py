@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ray_platform.cli.change import month_at, monthly_estimate
 from ray_platform.cli.jobs import run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
 from ray_platform.core.canonical import short
@@ -49,11 +50,7 @@ def rollback(env: str, version: str, as_json: bool) -> None:
         "plan_digest": record.plan_digest,
         "counts": dict(record.counts),
         "losses": [loss.to_json() for loss in lost],
-        "estimate": {
-            name.removeprefix("monthly USD "): value
-            for name, value in facts.items()
-            if name.startswith("monthly USD ")
-        },
+        "estimate": monthly_estimate(facts),
         "whatif": facts.get("what if JSON"),
         "checks": {check.name: check.passed for check in outcome.checks},
     }
@@ -64,10 +61,7 @@ def rollback(env: str, version: str, as_json: bool) -> None:
         for loss in lost:
             with_it = f", and with it {loss.holds}" if loss.holds else ""
             say(f"  {loss.action}: {loss.address}{with_it}")
-        say(
-            f"a month costs ${facts['monthly USD at minimum']:,.2f} at minimum size "
-            f"({facts['monthly USD more at minimum']:+,.2f})"
-        )
+        say(f"a month costs {month_at('minimum', facts)}")
         for check in failed:
             say(f"✗ {check.name}: {check.description or 'no'}")
         if record.empty:

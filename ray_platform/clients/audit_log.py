@@ -57,23 +57,34 @@ class AuditLog:
         """
         return tuple(self._record(value, number) for number, value in self._stored())
 
+    def latest(self, limit: int) -> tuple[AuditRecord, ...]:
+        """The last records, the newest first; no other is read.
+
+        Raises:
+            ArtifactError: one of them cannot be read.
+        """
+        numbers = self._numbers()[::-1][:limit]
+        return tuple(self._record(self._value(number), number) for number in numbers)
+
     def verify(self) -> tuple[int, tuple[Fault, ...]]:
         """(How many records there are, what is wrong with the chain)."""
         stored = self._stored()
         return len(stored), faults(stored, self._head())
 
     def _stored(self) -> list[tuple[int, Mapping[str, Any] | None]]:
-        found: list[tuple[int, Mapping[str, Any] | None]] = []
-        for key in self.artifacts.store.keys(self._folder):
-            name = key.rsplit("/", 1)[-1].removesuffix(".json")
-            if not name.isdigit():
-                continue
-            try:
-                value = json.loads(self.artifacts.store.get(key) or b"")
-            except ValueError:
-                value = None
-            found.append((int(name), value if isinstance(value, dict) else None))
-        return sorted(found, key=lambda item: item[0])
+        return [(number, self._value(number)) for number in self._numbers()]
+
+    def _numbers(self) -> list[int]:
+        keys = self.artifacts.store.keys(self._folder)
+        names = (key.rsplit("/", 1)[-1].removesuffix(".json") for key in keys)
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _value(self, number: int) -> Mapping[str, Any] | None:
+        try:
+            value = json.loads(self.artifacts.store.get(self._key(number)) or b"")
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
 
     def _head(self) -> tuple[int, str] | None:
         value = self.artifacts.read(f"{self._folder}/head.json")

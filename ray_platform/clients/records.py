@@ -20,7 +20,7 @@ from typing import Any
 from ray_platform.clients.artifacts import Artifacts
 from ray_platform.core import infra_version
 from ray_platform.core.approval import Approval
-from ray_platform.core.canonical import canonical_json, digest, digest_bytes
+from ray_platform.core.canonical import DIGEST_CHARS, canonical_json, digest, digest_bytes
 from ray_platform.core.errors import ArtifactError, NotFoundError
 from ray_platform.core.revision import Revision
 
@@ -81,6 +81,10 @@ class Records:
         Raises:
             NotFoundError: none, or several.
         """
+        if len(prefix) == DIGEST_CHARS and (
+            record := self.artifacts.read(f"{self._plan(prefix)}/record.json")
+        ):
+            return PlanRecord(**record)  # a listing grows with the history
         found = {
             key.split("/")[2] for key in self.artifacts.store.keys(f"plans/{self.environment}")
         }

@@ -137,8 +137,6 @@ def test_fixed_costs_hold_the_minimum_of_pools_that_nobody_observes() -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> Estimate:
-    if not RECORDED.exists():
-        pytest.skip("no recorded plan")
     data = json.loads(RECORDED.read_text(encoding="utf-8"))
     return estimate(read_plan(data), load_price_book())
 
