@@ -15,6 +15,18 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
 ``RAY_PLATFORM_LINEAGE_TOKEN``   the bearer token of the OpenLineage server
 ===============================  ==================================================================
+
+Those of the GitHub App (docs/github-app/auth-flow.md); without its id there is none:
+
+=======================================  ==========================================================
+``RAY_PLATFORM_GITHUB_APP_ID``           the App's id
+``RAY_PLATFORM_GITHUB_PRIVATE_KEY_FILE`` its private key: a PEM file
+``RAY_PLATFORM_GITHUB_PRIVATE_KEY``      or the key's text
+``RAY_PLATFORM_GITHUB_KEY_SECRET``       or the name of a secret in AWS Secrets Manager
+``RAY_PLATFORM_GITHUB_REPOSITORIES``     what to watch: ``OWNER/NAME``, separated by commas
+``RAY_PLATFORM_GITHUB_API_URL``          default ``https://api.github.com``
+``RAY_PLATFORM_GITHUB_WEBHOOK_FILE``     the secret that webhooks are signed with, in a file
+=======================================  ==========================================================
 """
 
 import copy
@@ -22,6 +34,7 @@ import functools
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +44,7 @@ from pydantic.functional_validators import field_validator
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool, read_node_pools
+from ray_platform.core.pull_request.model import Repository
 
 ROOT_MARK = "workspace.yaml"
 
@@ -77,9 +91,38 @@ class Burst(_Section):
 
 
 class Approval(_Section):
-    """How many people must approve a plan before it is applied; 0 means automatic."""
+    """How many people must approve a plan before it is applied; 0 means automatic.
+
+    ``people`` are logins, ``teams`` are ``ORGANISATION/TEAM``. With neither, whoever may write to the
+    repository may approve.
+    """
 
     required: int = Field(ge=0, le=5)
+    people: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+    @field_validator("teams")
+    @classmethod
+    def _with_organisation(cls, teams: tuple[str, ...]) -> tuple[str, ...]:
+        for team in teams:
+            if team.count("/") != 1 or not all(team.split("/")):
+                raise ValueError(f"{team!r}: give a team as ORGANISATION/TEAM")
+        return teams
+
+
+class PullRequests(_Section):
+    """What a pull request does in an environment, where the GitHub App is set up.
+
+    ``apply``: when its approved plan is applied: ``approved``, while it is open; ``merged``; or ``never``.
+    ``after``: the environment in which the same commit must have been applied before. ``forks``: whether
+    a fork's pull request is planned; its plan runs foreign code, so only where the cloud is the emulator.
+    ``repository``: which of the watched repositories; empty: the first.
+    """
+
+    apply: Literal["approved", "merged", "never"] = "never"
+    after: str = ""
+    forks: Literal["ignore", "plan"] = "ignore"
+    repository: str = Field("", pattern=r"^([^/\s]+/[^/\s]+)?$")
 
 
 class Budget(_Section):
@@ -155,11 +198,21 @@ class EnvironmentFile(_Section):
     ray: Ray
     burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
     approval: Approval
+    pull_requests: PullRequests = Field(default_factory=lambda: PullRequests.model_validate({}))
     budget: Budget
     cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
     drift: Drift = Field(default_factory=Drift)
     watch: Watch
     lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
+
+    @model_validator(mode="after")
+    def _forks_see_no_secrets(self) -> "EnvironmentFile":
+        if self.pull_requests.forks == "plan" and not self.cloud.emulator:
+            raise ValueError(
+                'pull_requests.forks = "plan" would run foreign code with this cloud\'s credentials: '
+                "it is for the emulator alone"
+            )
+        return self
 
 
 class Environment:
@@ -175,6 +228,7 @@ class Environment:
         self.ray = file.ray
         self.burst = file.burst
         self.approval = file.approval
+        self.pull_requests = file.pull_requests
         self.budget = file.budget
         self.cost = file.cost
         self.drift = file.drift
@@ -209,13 +263,29 @@ class Environment:
         What an older commit says of the cloud, the state, the approvals and the budget holds no more.
         """
         governed = copy.copy(self)
-        for name in ("cloud", "state", "artifacts", "approval", "budget"):
+        for name in ("cloud", "state", "artifacts", "approval", "pull_requests", "budget"):
             setattr(governed, name, getattr(today, name))
         return governed
 
     @property
     def region(self) -> str:
         return str(self.variables.get("region", "us-east-1"))
+
+
+@dataclass(frozen=True)
+class GitHubApp:
+    """The GitHub App of this deployment. Of the three sources of its private key one is set.
+
+    ``private_key`` and the webhooks' secret never stand in a message or in a ``repr``.
+    """
+
+    app_id: str
+    api_url: str
+    repositories: tuple[Repository, ...]
+    private_key_file: Path | None = None
+    private_key: str = field(default="", repr=False)
+    private_key_secret: str = ""
+    webhook_secret_file: Path | None = None
 
 
 class Settings:
@@ -231,6 +301,15 @@ class Settings:
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
         self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
+
+    @functools.cached_property
+    def github(self) -> GitHubApp | None:
+        """The GitHub App, or None where none is set up.
+
+        Raises:
+            SettingsError: it is set up by half.
+        """
+        return _read_github(self._variables)
 
     def at(self, root: Path) -> "Settings":
         """The same machine and home, with the files of another checkout."""
@@ -316,6 +395,55 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
             fix="mend the line; `terraform fmt -check` points at it too",
         ) from error
     return variables
+
+
+_REPOSITORIES = "RAY_PLATFORM_GITHUB_REPOSITORIES"
+
+
+def _read_github(variables: Mapping[str, str]) -> GitHubApp | None:
+    app_id = variables.get("RAY_PLATFORM_GITHUB_APP_ID", "").strip()
+    if not app_id:
+        return None
+    sources = {
+        name: variables.get(name, "")
+        for name in (
+            "RAY_PLATFORM_GITHUB_PRIVATE_KEY_FILE",
+            "RAY_PLATFORM_GITHUB_PRIVATE_KEY",
+            "RAY_PLATFORM_GITHUB_KEY_SECRET",
+        )
+    }
+    key_file, key_text, key_secret = sources.values()
+    if sum(bool(source) for source in sources.values()) != 1:
+        raise SettingsError(
+            "the GitHub App's private key needs one source",
+            where="RAY_PLATFORM_GITHUB_APP_ID is set",
+            fix=f"set one of {', '.join(sources)}",
+        )
+    webhook_file = variables.get("RAY_PLATFORM_GITHUB_WEBHOOK_FILE", "")
+    api_url = variables.get("RAY_PLATFORM_GITHUB_API_URL") or "https://api.github.com"
+    return GitHubApp(
+        app_id=app_id,
+        api_url=api_url.rstrip("/"),
+        repositories=_read_repositories(variables.get(_REPOSITORIES, "")),
+        private_key_file=Path(key_file) if key_file else None,
+        private_key=key_text,
+        private_key_secret=key_secret,
+        webhook_secret_file=Path(webhook_file) if webhook_file else None,
+    )
+
+
+def _read_repositories(text: str) -> tuple[Repository, ...]:
+    found = []
+    for part in text.split(","):
+        owner, _, name = part.strip().partition("/")
+        if not owner or not name or "/" in name:
+            raise SettingsError(
+                f"{part.strip()!r} is no repository",
+                where=_REPOSITORIES,
+                fix="give OWNER/NAME, several separated by commas",
+            )
+        found.append(Repository(owner, name))
+    return tuple(found)
 
 
 def _port(text: str) -> int:

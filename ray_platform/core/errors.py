@@ -11,6 +11,8 @@
     ├── GitError                the repository or a commit in it cannot be read
     ├── LocalServiceError       the emulator or a local Ray node does not start or answer
     ├── RayError                the Ray cluster or a Ray job failed
+    ├── ForgeError              GitHub does not answer, or refuses
+    │   └── RateLimited         GitHub asks to wait; carries the seconds
     ├── ArtifactError           the artifact store cannot be read or written, or lies
     ├── NotFoundError           no such run, plan, infra version
     └── Refused                 the answer is no; exit code 2
@@ -79,6 +81,25 @@ class LocalServiceError(PlatformError):
 
 class RayError(PlatformError):
     """The Ray cluster or a Ray job failed."""
+
+
+class ForgeError(PlatformError):
+    """GitHub does not answer, or refuses."""
+
+
+class RateLimited(ForgeError):
+    """GitHub asks to wait.
+
+    Args:
+        what, where, fix: As in `PlatformError`.
+        wait_seconds: For how long.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", fix: str = "", wait_seconds: float = 60
+    ) -> None:
+        self.wait_seconds = wait_seconds
+        super().__init__(what, where=where, fix=fix)
 
 
 class ArtifactError(PlatformError):
