@@ -2,6 +2,8 @@
 # What it needs on the machine: Python 3.11+, git, make, Terraform 1.10+ (or OpenTofu, see README).
 
 PYTHON ?= python3
+# Dagster's storage: sqlite or postgres; empty: what the home has.
+STORAGE ?= $(RAY_PLATFORM_STORAGE)
 UV_VERSION := 0.13.9
 TOOLS := .venv-tools
 UV := $(TOOLS)/bin/uv
@@ -12,13 +14,15 @@ SETUP_TEST := .venv/.set-up-test
 # uv takes the machine's own Python, and this checkout's own environment whatever else is active.
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
+export RAY_PLATFORM_STORAGE := $(STORAGE)
 
 .PHONY: help up dev down doctor test test-fast lint bench clean
 
 help:
 	@echo "make up      set up, then the whole walk in the local environment"
+	@echo "             STORAGE=postgres keeps Dagster's history in a PostgreSQL that is started here"
 	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
-	@echo "make down    end the emulator and the Ray nodes that were started here"
+	@echo "make down    end the emulator, Ray nodes and PostgreSQL that were started here"
 	@echo "make doctor  what this machine lacks, before anything is changed"
 	@echo "make test    set up, then every test"
 	@echo "make bench   the benchmarks of bench/"

@@ -157,10 +157,9 @@ def main() -> None:
         instance = made_instance(base, {"sqlite": {"base_dir": str(base / "storage")}})
         measure("SQLite", instance, story, folder, asked.times)
         shutil.rmtree(base)
-        programs = find_postgres()
-        if programs is None:
+        if find_postgres() is None:
             raise SystemExit("PostgreSQL is not installed: its half is not measured")
-        with running_postgres(folder / "server", programs) as url:
+        with running_postgres() as url:
             base = folder / "postgresql"
             instance = made_instance(base, {"postgres": {"postgres_url": url}})
             measure("PostgreSQL", instance, story, folder, asked.times)

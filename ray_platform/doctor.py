@@ -14,6 +14,7 @@ from ray_platform.clients.provider_mirror import find_provider_mirror
 from ray_platform.clients.terraform import terraform_version
 from ray_platform.core.errors import PlatformError
 from ray_platform.local import processes
+from ray_platform.local.postgres import require_programs, require_reachable
 from ray_platform.settings import Settings
 
 MIN_MEMORY_GB = 6.0
@@ -42,6 +43,7 @@ def examine(settings: Settings, environment: str) -> tuple[Finding, ...]:
         _terraform(settings),
         *(_provider(settings)),
         *(_ports(settings) if local else ()),
+        *_storage(settings),
         _memory() if local else _credentials(),
         _disk(settings),
     )
@@ -99,6 +101,18 @@ def _ports(settings: Settings) -> Iterator[Finding]:
                     f"{port} ({purpose}): in use by another program",
                     "end that program, or set RAY_PLATFORM_PORT_BASE to another port",
                 )
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    try:
+        if settings.dagster_storage != "postgres":
+            return
+        programs = require_programs(settings)
+        require_reachable(settings.home / "postgres")
+    except PlatformError as error:
+        yield Finding("PostgreSQL", False, error.what, error.fix)
+        return
+    yield Finding("PostgreSQL", True, f"for Dagster's storage, from {programs}")
 
 
 def _memory() -> Finding:

@@ -11,6 +11,8 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_PORT_BASE``       first of the local ports (emulator, Ray GCS, Ray dashboard); 5580
 ``RAY_PLATFORM_TERRAFORM``       the Terraform or OpenTofu binary; default ``terraform``
 ``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
+``RAY_PLATFORM_STORAGE``         Dagster's storage in the home: ``sqlite`` or ``postgres``
+``RAY_PLATFORM_POSTGRES_DIR``    the folder of PostgreSQL's programs; default: looked for
 ``RAY_PLATFORM_REPOSITORY``      the Git repository to watch; default: the checkout
 ``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
 ``RAY_PLATFORM_LINEAGE_TOKEN``   the bearer token of the OpenLineage server
@@ -297,6 +299,7 @@ class Settings:
         self._variables = variables
         self.terraform_binary = variables.get("RAY_PLATFORM_TERRAFORM", "terraform")
         self.provider_dir = variables.get("RAY_PLATFORM_PROVIDER_DIR", "")
+        self.postgres_dir = variables.get("RAY_PLATFORM_POSTGRES_DIR", "")
         self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
         self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
@@ -310,6 +313,24 @@ class Settings:
             SettingsError: it is set up by half.
         """
         return _read_github(self._variables)
+
+    @property
+    def dagster_storage(self) -> Literal["sqlite", "postgres"]:
+        """What holds Dagster's history: as asked for, else PostgreSQL where the home has one, else SQLite.
+
+        Raises:
+            SettingsError: another kind is asked for.
+        """
+        asked = self._variables.get("RAY_PLATFORM_STORAGE", "")
+        if asked not in ("", "sqlite", "postgres"):
+            raise SettingsError(
+                f"RAY_PLATFORM_STORAGE is {asked!r}",
+                where="environment variable",
+                fix="give sqlite or postgres",
+            )
+        if not asked:
+            return "postgres" if (self.home / "postgres").is_dir() else "sqlite"
+        return "postgres" if asked == "postgres" else "sqlite"
 
     def at(self, root: Path) -> "Settings":
         """The same machine and home, with the files of another checkout."""

@@ -1,13 +1,17 @@
 """What tests of several stages share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.instance import InstanceRef
 
 from ray_platform.clients.artifacts import FileStore, S3Store, Store
+
+MakeInstance = Callable[[], dg.DagsterInstance]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +44,46 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     bucket = f"artifacts-{os.urandom(4).hex()}"
     emulator.create_bucket(Bucket=bucket)
     return S3Store(bucket, "some/prefix", emulator)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL, with Dagster's empty tables as a template."""
+    from tests.real.postgres import SETTING, find_postgres, make_template, running_postgres
+
+    if find_postgres() is None:
+        if os.environ.get(SETTING) == "skip":
+            pytest.skip(f"no PostgreSQL on this machine, and {SETTING}=skip")
+        pytest.fail(f"no PostgreSQL on this machine: install it, or set {SETTING}=skip")
+    with running_postgres() as url:
+        make_template(url)
+        yield url
+
+
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.real)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> MakeInstance:
+    """Makes instances of Dagster with an empty storage of one kind, so that each test holds for both."""
+
+    def make() -> dg.DagsterInstance:
+        base = tmp_path / f"dagster-{os.urandom(4).hex()}"
+        base.mkdir()
+        config: dict[str, Any] = {"sqlite": {"base_dir": str(base)}}
+        if request.param == "PostgreSQL":
+            from tests.real.postgres import TEMPLATE, new_database
+
+            server = request.getfixturevalue("postgres_server")
+            config = {"postgres": {"postgres_url": new_database(server, TEMPLATE)}}
+        overrides = {"storage": config, "telemetry": {"enabled": False}}
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(base), overrides=overrides))
+
+    return make
+
+
+@pytest.fixture
+def instance(storage: MakeInstance) -> Iterator[dg.DagsterInstance]:
+    """An instance of Dagster on each kind of storage."""
+    with storage() as made:
+        yield made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

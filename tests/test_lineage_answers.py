@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from dagster._core.instance import InstanceRef
 
 from ray_platform.cli import lineage as commands
 from ray_platform.clients.artifacts import Artifacts, FileStore
@@ -110,10 +109,8 @@ def test_changed_policies_and_prices_are_explained_by_what_they_say(
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> RunHistory:
+def history(tmp_path: Path, instance: dg.DagsterInstance) -> RunHistory:
     """Seven infra versions deployed in order; a run on the first, one on the last, loss 0.1 and 0.9."""
-    overrides = {"storage": {"sqlite": {"base_dir": str(tmp_path)}}}
-    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path), overrides=overrides))
     history = RunHistory(instance, tmp_path / "lineage")
     train(history, 0, 0.1)
     for version in STORY.names[1:]:

@@ -1,7 +1,6 @@
 """No way to an apply goes past burst runs that are live, unless somebody says so, and that is recorded."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,6 @@ class Applied(Exception):
 class StandingSite(Site):
     def terraform(self, progress: Any = None) -> Any:
         return Standing()
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 def site(tmp_path: Path, instance: dg.DagsterInstance | None, **more: Any) -> Site:

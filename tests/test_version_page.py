@@ -15,19 +15,20 @@ from tests.test_live_runs_gate import plan, site
 from tests.test_records import APPLIED
 
 
-def test_the_page_of_a_version_is_made_from_the_records(tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        here = site(tmp_path, instance)
-        record = plan(here, ["update"]).record
-        gates.give_approval(here, record, by="alice", source="cli")
-        content = manifest("local", replace(APPLIED, plan_digest=record.plan_digest), None)
-        version = here.artifacts.put_content("manifests", content)
-        for at in range(22):
-            tags = {INFRA_VERSION_TAG: version}
-            instance.add_run(dg.DagsterRun("burst", run_id=f"run-{at:02}", tags=tags))
-        other = {INFRA_VERSION_TAG: "elsewhere"}
-        instance.add_run(dg.DagsterRun("burst", run_id="another", tags=other))
-        text = page_of(here, version, instance)
+def test_the_page_of_a_version_is_made_from_the_records(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    here = site(tmp_path, instance)
+    record = plan(here, ["update"]).record
+    gates.give_approval(here, record, by="alice", source="cli")
+    content = manifest("local", replace(APPLIED, plan_digest=record.plan_digest), None)
+    version = here.artifacts.put_content("manifests", content)
+    for at in range(22):
+        tags = {INFRA_VERSION_TAG: version}
+        instance.add_run(dg.DagsterRun("burst", run_id=f"run-{at:02}", tags=tags))
+    other = {INFRA_VERSION_TAG: "elsewhere"}
+    instance.add_run(dg.DagsterRun("burst", run_id="another", tags=other))
+    text = page_of(here, version, instance)
     assert short(version) in text and short(record.plan_digest) in text
     assert "| approved by | alice at" in text
     assert "at the pools' minimum sizes" in text and "not known" not in text

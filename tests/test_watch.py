@@ -128,7 +128,7 @@ def test_nothing_is_scheduled_where_nothing_is_switched_on(checkout: Path) -> No
 
 
 def test_a_failed_run_is_told_in_one_message(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
+    checkout: Path, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @dg.op
     def refuse(context: dg.OpExecutionContext) -> None:
@@ -139,18 +139,15 @@ def test_a_failed_run_is_told_in_one_message(
     def change() -> None:
         refuse()
 
-    with dg.instance_for_test() as instance:
-        done = change.execute_in_process(
-            instance=instance, partition_key="local", raise_on_error=False
-        )
-        context = dg.build_run_status_sensor_context(
-            sensor_name="failed_runs",
-            dagster_instance=instance,
-            dagster_run=done.dagster_run,
-            dagster_event=done.get_run_failure_event(),
-        ).for_run_failure()
-        capsys.readouterr()
-        failed_runs(context)
+    done = change.execute_in_process(instance=instance, partition_key="local", raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_instance=instance,
+        dagster_run=done.dagster_run,
+        dagster_event=done.get_run_failure_event(),
+    ).for_run_failure()
+    capsys.readouterr()
+    failed_runs(context)
     said = capsys.readouterr().err
     assert "change failed for local at the working tree" in said
     assert "the plan has 0 of 2 approvals" in said

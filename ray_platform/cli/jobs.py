@@ -6,17 +6,15 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
 from dagster._core.instance import InstanceRef
 
 from ray_platform.core.errors import PlatformError, Refused
 from ray_platform.partitions import ASKED_BY_TAG
 from ray_platform.progress import stdout_as_progress
-from ray_platform.settings import Settings, load_settings
+from ray_platform.settings import load_settings
 
 #: Which process a run of the command lives in, so that a later one can tell a dead run from a live one.
 PROCESS_TAG = "ray_platform/process"
@@ -67,6 +65,9 @@ def open_instance() -> dg.DagsterInstance:
     """Dagster's storage: the one of ``DAGSTER_HOME`` where it is set, else the one in the home.
 
     `dagster dev` in the checkout reads the same dagster.yaml and so the same storage.
+
+    Raises:
+        LocalServiceError: the storage is PostgreSQL, which is not installed or does not start.
     """
     if os.environ.get("DAGSTER_HOME"):
         return dg.DagsterInstance.get()
@@ -74,9 +75,7 @@ def open_instance() -> dg.DagsterInstance:
     base = settings.home / "dagster"
     base.mkdir(parents=True, exist_ok=True)
     return dg.DagsterInstance.from_ref(
-        InstanceRef.from_dir(
-            str(base), config_dir=str(settings.root), overrides=_storage_in(settings, base)
-        )
+        InstanceRef.from_dir(str(base), config_dir=str(settings.root))
     )
 
 
@@ -177,14 +176,6 @@ def _denial(denied: list[Check], run_id: str) -> PlatformError:
         where=", ".join(sorted({check.asset for check in denied})),
         fix="; ".join(dict.fromkeys(fixes)) or f"the checks' metadata in run {run_id} says more",
     )
-
-
-def _storage_in(settings: Settings, base: Path) -> dict[str, Any]:
-    """dagster.yaml's relative folders, made absolute, so that the command works from any folder."""
-    config = yaml.safe_load((settings.root / "dagster.yaml").read_text(encoding="utf-8"))
-    if "sqlite" not in config.get("storage", {}):
-        return {}
-    return {"storage": {"sqlite": {"base_dir": str(base / "storage")}}}
 
 
 def _process() -> str:

@@ -40,7 +40,7 @@ def doctor(as_json: bool, env: str) -> None:
 @click.command()
 @json_option
 def down(as_json: bool) -> None:
-    """End the emulator and the Ray nodes that this checkout started, and nothing else.
+    """End the emulator, Ray nodes and PostgreSQL that this checkout started, and nothing else.
 
     What was in the emulator is gone with it, the state of `local` included; history and artifacts stay.
 
@@ -49,10 +49,15 @@ def down(as_json: bool) -> None:
       ray-platform down
     """
     from ray_platform.local.emulator import stop_emulator
+    from ray_platform.local.postgres import stop_postgres
     from ray_platform.local.ray_nodes import stop_ray
 
     settings = load_settings()
-    ended = {"ray": stop_ray(settings), "emulator": stop_emulator(settings)}
+    ended = {
+        "ray": stop_ray(settings),
+        "emulator": stop_emulator(settings),
+        "postgres": stop_postgres(settings),
+    }
     if as_json:
         print_json({"ended": ended})
         return

@@ -102,7 +102,7 @@ def start(
         LocalServiceError: a port is in use, it ends by itself, it is not ready in time, or one with
             other ports runs already.
     """
-    with _locked(home, name, timeout_seconds):
+    with locked(home, name, timeout_seconds):
         if service := find(home, name):
             if dict(service.ports) != dict(ports):
                 raise LocalServiceError(
@@ -129,19 +129,27 @@ def start(
         return service
 
 
-def stop(home: Path, name: str, *, timeout_seconds: float = 20) -> bool:
+def stop(
+    home: Path,
+    name: str,
+    *,
+    timeout_seconds: float = 20,
+    first_signal: signal.Signals = signal.SIGTERM,
+) -> bool:
     """End the service and every process that it started; whether there was one to end.
+
+    ``first_signal`` asks it to end by itself; what has not ended in ``timeout_seconds`` is killed.
 
     Raises:
         LocalServiceError: another process is starting or stopping it for longer than the timeout.
     """
-    with _locked(home, name, timeout_seconds):
+    with locked(home, name, timeout_seconds):
         service = _recorded(home, name)
         if service is None:
             return False
         was_alive = is_alive(service)
         # Also after a crash: what the service started can outlive it.
-        _end(home, service, timeout_seconds)
+        _end(home, service, timeout_seconds, first_signal)
         return was_alive
 
 
@@ -263,8 +271,13 @@ def _wait(service: Service, ready: Callable[[], bool], timeout_seconds: float) -
         time.sleep(POLL_SECONDS)
 
 
-def _end(home: Path, service: Service, timeout_seconds: float) -> None:
-    _signal_group(service, signal.SIGTERM)
+def _end(
+    home: Path,
+    service: Service,
+    timeout_seconds: float,
+    first_signal: signal.Signals = signal.SIGTERM,
+) -> None:
+    _signal_group(service, first_signal)
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline and is_alive(service):
         time.sleep(POLL_SECONDS)
@@ -296,7 +309,12 @@ def _members(instance: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def _locked(home: Path, name: str, timeout_seconds: float) -> Iterator[None]:
+def locked(home: Path, name: str, timeout_seconds: float) -> Iterator[None]:
+    """Hold what is called ``name`` in the home against other processes, for as long as the block.
+
+    Raises:
+        LocalServiceError: another process has held it for twice the timeout, or the home cannot be written.
+    """
     path = _file(home, name, "lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,79 +1,74 @@
-"""A PostgreSQL of its own for tests and benchmarks: a real server on loopback, in a folder of its own."""
+"""The PostgreSQL of tests and benchmarks: the platform's own local service, in a folder of its own."""
 
 import os
-import pwd
 import shutil
-import socket
-import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as db
+
+from ray_platform.local import postgres
+from ray_platform.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
 #: Set to ``skip`` where a machine has no PostgreSQL on purpose: the tests that need it are skipped then.
 SETTING = "RAY_PLATFORM_TEST_POSTGRES"
+TEMPLATE = "dagster_template"
 
 
 def find_postgres() -> Path | None:
     """The folder of PostgreSQL's programs, or None."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    if found:
-        return found[0].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
+    return postgres.find_programs(Settings(ROOT, Path(), dict(os.environ)))
 
 
 @contextmanager
-def running_postgres(folder: Path, programs: Path, port: int | None = None) -> Iterator[str]:
-    """A PostgreSQL server's URL; it ends with the block. ``folder`` must not exist yet.
-
-    PostgreSQL refuses to run as root, so root starts it as ``postgres`` or ``nobody``.
-    """
-    port = port or _free_port()
-    data = folder / "data"
-    folder.mkdir(parents=True, mode=0o755)
-    user = _other_user()
-    before: list[str] = []
-    if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        before = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
-
-    def run(*arguments: str) -> None:
-        subprocess.run(
-            [*before, *arguments],
-            check=True,
-            cwd="/",
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    run(
-        *(str(programs / "initdb"), "-D", str(data), "-U", "platform", "--auth=trust"),
-        *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
-    )
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
-    control = (str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", "60")
-    run(*control, "-l", str(folder / "log"), "-o", options, "start")
+def postgres_home() -> Iterator[Path]:
+    """A home in the system's temporary folder: as root, the server is another user, who must get there."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-platform-postgres-"))
+    folder.chmod(0o755)
     try:
-        yield f"postgresql://platform@127.0.0.1:{port}/postgres"
+        yield folder
     finally:
-        run(*control, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
-def _other_user() -> pwd.struct_passwd | None:
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A PostgreSQL server's URL; it ends with the block.
+
+    Raises:
+        LocalServiceError: it is not installed, or does not start.
+    """
+    with postgres_home() as home:
+        settings = Settings(ROOT, home, dict(os.environ))
         try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody")
+            yield postgres.ensure_postgres(settings).url
+        finally:
+            postgres.stop_postgres(settings)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def new_database(server: str, template: str = "template1") -> str:
+    """The URL of a new database on the server, with what the template holds."""
+    name = f"dagster_{os.urandom(4).hex()}"
+    _tell(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    return server.replace("/postgres?", f"/{name}?")
+
+
+def make_template(server: str) -> None:
+    """Dagster's empty tables as a template, on a server that need not survive a power cut."""
+    from dagster_postgres import DagsterPostgresStorage
+
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        _tell(server, f"ALTER SYSTEM SET {setting} = off")
+    _tell(server, "SELECT pg_reload_conf()")
+    _tell(server, f"CREATE DATABASE {TEMPLATE}")
+    DagsterPostgresStorage(server.replace("/postgres?", f"/{TEMPLATE}?"))
+
+
+def _tell(server: str, statement: str) -> None:
+    engine = db.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(db.text(statement))
+    engine.dispose()

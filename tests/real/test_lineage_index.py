@@ -1,10 +1,8 @@
 """Lineage answers from a long history at once, on SQLite and PostgreSQL, and never wrongly."""
 
-import os
-import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as db
-from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
@@ -24,7 +21,7 @@ from ray_platform.core.errors import NotFoundError
 from ray_platform.partitions import INFRA_VERSION_TAG
 from ray_platform.stages.lineage import describe, explain
 from tests.burst_history import Run, Story, by_dagster, in_bulk
-from tests.real.postgres import SETTING, find_postgres, running_postgres
+from tests.conftest import MakeInstance
 
 pytestmark = pytest.mark.real
 
@@ -34,52 +31,9 @@ SMALL = Story(bursts=21, versions=4, picture_bytes=200)
 LONG = Story(bursts=2000, versions=100, picture_bytes=5_000)
 BOUND_MS = 100.0
 
-Make = Callable[[], dg.DagsterInstance]
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server. Its folder stands in the system's own: the server runs as another user."""
-    import tempfile
-
-    programs = find_postgres()
-    if programs is None:
-        if os.environ.get(SETTING) == "skip":
-            pytest.skip(f"no PostgreSQL on this machine, and {SETTING}=skip")
-        pytest.fail(f"no PostgreSQL on this machine: install it, or set {SETTING}=skip")
-    folder = Path(tempfile.mkdtemp(prefix="ray-platform-postgres-"))
-    folder.chmod(0o755)
-    try:
-        with running_postgres(folder / "server", programs) as url:
-            yield url
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Makes empty Dagster storages of one kind."""
-
-    def make() -> dg.DagsterInstance:
-        base = tmp_path / f"dagster-{os.urandom(4).hex()}"
-        base.mkdir()
-        config: dict[str, Any] = {"sqlite": {"base_dir": str(base)}}
-        if request.param == "PostgreSQL":
-            server = request.getfixturevalue("postgres")
-            name = f"dagster_{os.urandom(4).hex()}"
-            engine = db.create_engine(server, isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(db.text(f"CREATE DATABASE {name}"))
-            engine.dispose()
-            config = {"postgres": {"postgres_url": server.replace("/postgres", f"/{name}")}}
-        overrides = {"storage": config, "telemetry": {"enabled": False}}
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(base), overrides=overrides))
-
-    return make
-
 
 @pytest.fixture
-def told(storage: Make) -> dg.DagsterInstance:
+def told(storage: MakeInstance) -> dg.DagsterInstance:
     """The small story in a storage."""
     instance = storage()
     in_bulk(instance, SMALL)
@@ -128,7 +82,7 @@ def rows(connection: db.Connection, table: db.Table) -> list[str]:
     return sorted(map(repr, connection.execute(db.select(*columns)).fetchall()))
 
 
-def test_the_history_in_bulk_is_what_dagster_itself_writes(storage: Make) -> None:
+def test_the_history_in_bulk_is_what_dagster_itself_writes(storage: MakeInstance) -> None:
     told, bulk = storage(), storage()
     for run in SAMPLE.runs():
         by_dagster(told, SAMPLE, run)
@@ -275,7 +229,7 @@ def test_a_missing_damaged_or_old_index_changes_no_answer(
 
 
 def test_another_storage_in_the_old_place_is_another_history(
-    history: RunHistory, storage: Make, tmp_path: Path
+    history: RunHistory, storage: MakeInstance, tmp_path: Path
 ) -> None:
     assert answered(history)
     assert answered(RunHistory(storage(), tmp_path / "lineage")) == []
@@ -300,7 +254,9 @@ def test_a_question_asks_as_often_for_many_runs_as_for_few(history: RunHistory) 
         db.event.remove(db.engine.Engine, "before_cursor_execute", count)
 
 
-def test_lineage_runs_and_diff_answer_within_the_bound(storage: Make, tmp_path: Path) -> None:
+def test_lineage_runs_and_diff_answer_within_the_bound(
+    storage: MakeInstance, tmp_path: Path
+) -> None:
     instance = storage()
     in_bulk(instance, LONG)
     records = Records(Artifacts(FileStore(tmp_path / "artifacts")), "local")
