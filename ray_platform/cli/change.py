@@ -173,6 +173,7 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
+        policy_digest=site.policies.bundle_digest,
     )
     required = gates.approvals_required(site, destroy=record.destroy)
     answer = {

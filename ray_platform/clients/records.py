@@ -31,7 +31,8 @@ MIN_PREFIX = 6
 class PlanRecord:
     """One saved plan. Digests are hex SHA-256; ``file_digest`` is over the saved file's bytes.
 
-    ``made_at`` is an ISO 8601 time in UTC.
+    ``made_at`` is an ISO 8601 time in UTC. ``pull_request`` is ``OWNER/NAME#7`` for a plan of a pull request,
+    ``base`` then the commit of its base branch whose rules hold.
     """
 
     environment: str
@@ -48,6 +49,8 @@ class PlanRecord:
     empty: bool
     destroy: bool
     made_at: str
+    pull_request: str = ""
+    base: str = ""
 
     @property
     def commit(self) -> Revision:

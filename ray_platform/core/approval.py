@@ -13,7 +13,8 @@ AUTOMATIC = "automatic"
 
 @dataclass(frozen=True)
 class Approval:
-    """One person's yes. It binds to a plan digest and to the state that the plan was made from.
+    """One person's yes. It binds to a plan digest, the state that the plan was made from, and the policies
+    that let the plan through.
 
     ``at`` is an ISO 8601 time in UTC; ``source`` says how it was given (``cli``, ``automatic``).
     """
@@ -25,6 +26,7 @@ class Approval:
     by: str
     at: str
     source: str
+    policy_digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,6 +43,7 @@ def binding(
     plan_digest: str,
     state_lineage: str,
     state_serial: int,
+    policy_digest: str,
 ) -> tuple[Approval, ...]:
     """The approvals that hold for this plan on this state, one a person, the earliest of each."""
     holding: dict[str, Approval] = {}
@@ -50,7 +53,8 @@ def binding(
             approval.plan_digest,
             approval.state_lineage,
             approval.state_serial,
-        ) == (environment, plan_digest, state_lineage, state_serial):
+            approval.policy_digest,
+        ) == (environment, plan_digest, state_lineage, state_serial, policy_digest):
             holding.setdefault(approval.by.strip().casefold(), approval)
     return tuple(holding.values())
 
@@ -63,6 +67,7 @@ def require(
     plan_digest: str,
     state_lineage: str,
     state_serial: int,
+    policy_digest: str,
 ) -> tuple[Approval, ...]:
     """The approvals that let this plan be applied.
 
@@ -77,11 +82,12 @@ def require(
         plan_digest=plan_digest,
         state_lineage=state_lineage,
         state_serial=state_serial,
+        policy_digest=policy_digest,
     )
     if len(holding) >= required:
         return holding
     void = len({approval.by for approval in given} - {approval.by for approval in holding})
-    note = f"; {void} given for another plan or an earlier state are void" if void else ""
+    note = f"; {void} given for another plan, state or policies are void" if void else ""
     raise NotApproved(
         f"the plan has {len(holding)} of {required} approvals{note}",
         where=f"environment {environment}, plan {short(plan_digest)}, state serial {state_serial}",

@@ -145,6 +145,7 @@ def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval,
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
+        policy_digest=site.policies.bundle_digest,
     )
 
 
@@ -164,6 +165,7 @@ def give_approval(site: Site, record: PlanRecord, *, by: str, source: str) -> No
         by=by,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=source,
+        policy_digest=site.policies.bundle_digest,
     )
     # Noted first: a process killed in between notes it twice, and never keeps an approval unnoted.
     if not site.records.has_approved(given):

@@ -63,6 +63,8 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         empty=plan.is_empty,
         destroy=destroy,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        pull_request=str(site.pull or ""),
+        base=site.base or "",
     )
     site.records.save_plan(
         record, file=saved, plan_json=redact_plan_json(made.json), text=redact_text(made.text)

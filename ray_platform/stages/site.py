@@ -26,6 +26,7 @@ from ray_platform.clients.terraform import Terraform
 from ray_platform.clients.usage_ledger import UsageLedger
 from ray_platform.core.cost.price_book import PriceBook, load_price_book
 from ray_platform.core.errors import BusyError, SettingsError
+from ray_platform.core.pull_request.model import PullRef
 from ray_platform.core.revision import Revision
 from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
@@ -54,6 +55,10 @@ class Site:
         commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
             of the working tree's. A commit that the branch has left behind, as in a rollback, is judged by
             today's policies, approvals and budget: it must not bring back what was forbidden since.
+        base: The commit whose policies, approvals and budget hold for ``commit``: of a pull request, its
+            base branch's. What a pull request says of them holds once it is merged.
+        git: The repository that holds the commits; by default the watched one.
+        pull: The pull request that this is about, if any.
         asked_by: Who or what asks, for the audit log.
         run_id: The Dagster run that asks; likewise.
         instance: Dagster's storage, which knows the runs that are live.
@@ -66,6 +71,9 @@ class Site:
         name: str,
         commit: str | None = None,
         *,
+        base: str | None = None,
+        git: Git | None = None,
+        pull: PullRef | None = None,
         asked_by: str = "",
         run_id: str = "",
         instance: DagsterInstance | None = None,
@@ -77,18 +85,20 @@ class Site:
         self.instance = instance
         self.despite_live_runs = despite_live_runs
         self.commit = commit
+        self.base = base
+        self.pull = pull
         self.home = settings.home
-        self.git = Git(Path(settings.repository))
-        today = settings
-        if commit:
-            folder = self.git.checkout(commit, settings.home / "checkouts" / commit)
-            settings = settings.at(folder)
-        self.settings = settings
-        self.environment: Environment = settings.environment(name)
-        self.policy_root = settings.policy_root
-        if commit and self._left_behind(commit):
-            self.environment = self.environment.governed_by(today.environment(name))
-            self.policy_root = today.policy_root
+        self.git = git or Git(Path(settings.repository))
+        self.settings = self._at(settings, commit) if commit else settings
+        self.environment: Environment = self.settings.environment(name)
+        self.policy_root = self.settings.policy_root
+        if commit and (base or self._left_behind(commit)):
+            ruling = self._at(settings, base) if base else settings
+            self.environment = self.environment.governed_by(ruling.environment(name))
+            self.policy_root = ruling.policy_root
+
+    def _at(self, settings: Settings, commit: str) -> Settings:
+        return settings.at(self.git.checkout(commit, settings.home / "checkouts" / commit))
 
     def _left_behind(self, commit: str) -> bool:
         head = self.git.head(self.settings.branch)

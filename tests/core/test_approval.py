@@ -1,4 +1,4 @@
-"""An approval binds to environment, plan digest and state."""
+"""An approval binds to environment, plan digest, state and policies."""
 
 from dataclasses import replace
 
@@ -7,13 +7,16 @@ import pytest
 from ray_platform.core.approval import Approval, require
 from ray_platform.core.errors import NotApproved
 
-ALICE = Approval("prod", "d" * 64, "lineage", 7, "alice", "2026-11-21T10:00:00.000+00:00", "cli")
+ALICE = Approval(
+    "prod", "d" * 64, "lineage", 7, "alice", "2026-11-21T10:00:00.000+00:00", "cli", "p" * 64
+)
 BOB = replace(ALICE, by="bob", at="2026-11-21T11:00:00.000+00:00")
 BINDING = {
     "environment": "prod",
     "plan_digest": "d" * 64,
     "state_lineage": "lineage",
     "state_serial": 7,
+    "policy_digest": "p" * 64,
 }
 
 
@@ -36,10 +39,11 @@ def test_one_person_twice_is_one_person(again: str) -> None:
         {"state_lineage": "another"},
         {"plan_digest": "e" * 64},
         {"environment": "dev"},
+        {"policy_digest": "q" * 64},
     ],
 )
 def test_an_approval_is_void_as_soon_as_what_it_binds_to_changes(moved: dict[str, object]) -> None:
-    with pytest.raises(NotApproved, match="2 given for another plan or an earlier state are void"):
+    with pytest.raises(NotApproved, match="2 given for another plan, state or policies are void"):
         require([ALICE, BOB], required=1, **{**BINDING, **moved})  # type: ignore[arg-type]
 
 

@@ -28,6 +28,30 @@ class Repository:
 
 
 @dataclass(frozen=True)
+class PullRef:
+    """A pull request by its repository and number, spelt ``OWNER/NAME#7``."""
+
+    repository: Repository
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.repository}#{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> "PullRef":
+        """Read ``OWNER/NAME#7``.
+
+        Raises:
+            ValueError: it is spelt otherwise.
+        """
+        place, _, number = text.partition("#")
+        owner, _, name = place.partition("/")
+        if not (owner and name and number.isdigit()):
+            raise ValueError(f"{text!r} is no pull request: it is spelt OWNER/NAME#7")
+        return cls(Repository(owner, name), int(number))
+
+
+@dataclass(frozen=True)
 class PullRequest:
     """One pull request as it is now.
 

@@ -1,0 +1,172 @@
+"""What is next for a pull request in an environment: one pure decision.
+
+The sensor asks it to know what to start and what to tell; the apply asks it again, on facts that it has
+just read, before it changes anything. So nothing is applied that would not be decided at that moment.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ray_platform.core.pull_request.model import PullRequest
+from ray_platform.core.pull_request.report import PlanReport
+from ray_platform.core.pull_request.reviews import Reviewed
+
+
+class Next(Enum):
+    """What is next. Only ``PLAN`` and ``APPLY`` start anything."""
+
+    PLAN = "plan"
+    RUNNING = "running"
+    APPLY = "apply"
+    WAIT = "wait"
+    DENIED = "denied"
+    FAILED = "failed"
+    APPLIED = "applied"
+    NOTHING = "nothing to do"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True)
+class State:
+    """The Terraform state as it is now."""
+
+    lineage: str
+    serial: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """The latest run for this pull request, environment and commit.
+
+    ``kind`` is ``plan`` or ``apply``; ``said`` why it failed.
+    """
+
+    kind: str
+    is_active: bool
+    failed: bool
+    said: str = ""
+    run_id: str = ""
+    plan_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How an environment takes pull requests; see ``pull_requests`` in its file."""
+
+    apply: str
+    required: int
+    forks: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a decision rests on.
+
+    ``commit`` is what is to be planned: the head, or the merge commit once that differs in what Terraform
+    reads. ``behind``: commits of the base branch that the head lacks. ``overtaken``: a later state of the
+    base branch has been applied. ``policy_digest`` is of the base branch's rules now. ``holder`` is the
+    pull request that holds the environment, ``ahead`` those that come before this one. ``earlier`` says
+    why the environment before this one stops it, empty when it does not.
+    """
+
+    pull: PullRequest
+    rules: Rules
+    commit: str
+    base: str
+    state: State
+    policy_digest: str
+    report: PlanReport | None
+    run: Run | None
+    reviewed: Reviewed
+    approvals: tuple[str, ...]
+    behind: int = 0
+    overtaken: str = ""
+    holder: str = ""
+    ahead: str = ""
+    earlier: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is next and why. ``why`` is for people: one clause without a full stop."""
+
+    next: Next
+    why: str = ""
+
+
+def decide(facts: Facts) -> Decision:
+    """What is next for one pull request in one environment."""
+    pull, report = facts.pull, facts.report
+    if pull.from_fork and facts.rules.forks == "ignore":
+        return Decision(Next.IGNORED, "a fork's pull request is not planned here")
+    if report is not None and report.commit == facts.commit and report.is_applied:
+        return Decision(Next.APPLIED, report.outcome.infra_version if report.outcome else "")
+    if not pull.is_open and not pull.is_merged:
+        return Decision(Next.NOTHING, "it was closed without being merged")
+    if facts.overtaken:
+        return Decision(Next.NOTHING, facts.overtaken)
+    if facts.run is not None and facts.run.is_active:
+        return Decision(Next.RUNNING, f"{facts.run.kind} is running")
+    if report is None or (why := _outdated(facts, report)) is None:
+        return _first_plan(facts)
+    if why:
+        return Decision(Next.PLAN, why)
+    if facts.run is not None and facts.run.failed and facts.run.plan_digest == report.plan_digest:
+        return Decision(Next.FAILED, facts.run.said)
+    if report.denied:
+        return Decision(Next.DENIED, "a check says no")
+    if report.empty:
+        return Decision(Next.NOTHING, "the plan is empty")
+    return _gates(facts, report)
+
+
+def _first_plan(facts: Facts) -> Decision:
+    if facts.run is not None and facts.run.failed and facts.run.kind == "plan":
+        return Decision(Next.FAILED, facts.run.said)
+    return Decision(Next.PLAN)
+
+
+def _outdated(facts: Facts, report: PlanReport) -> str | None:
+    """Why the plan must be made again; empty: it need not; None: it is of another commit."""
+    if report.commit != facts.commit:
+        return None
+    if (report.state_lineage, report.state_serial) != (facts.state.lineage, facts.state.serial):
+        return (
+            f"the state has moved on from serial {report.state_serial} to {facts.state.serial}"
+            " since it was planned"
+        )
+    if report.policy_digest != facts.policy_digest:
+        return f"the policies of {facts.pull.base_branch} have changed since it was planned"
+    return ""
+
+
+def _gates(facts: Facts, report: PlanReport) -> Decision:
+    """Everything that an apply waits for; all of it is told at once."""
+    pull, rules = facts.pull, facts.rules
+    lacking = []
+    if rules.apply == "never":
+        lacking.append("pull requests are not applied here")
+    if pull.from_fork:
+        lacking.append("a fork's pull request is never applied")
+    if pull.draft:
+        lacking.append("it is a draft")
+    if facts.behind and not pull.is_merged:
+        count = f"{facts.behind} commit{'s' if facts.behind > 1 else ''}"
+        lacking.append(
+            f"the branch lacks {count} of {pull.base_branch}, which it might undo: update it"
+        )
+    if len(facts.approvals) < rules.required:
+        lacking.append(f"{len(facts.approvals)} of {rules.required} approvals")
+    if facts.reviewed.objections:
+        lacking.append(f"changes requested by {', '.join(facts.reviewed.objections)}")
+    if facts.earlier:
+        lacking.append(facts.earlier)
+    if report.harms:
+        lacking.append(report.harms)
+    if facts.holder:
+        lacking.append(f"{facts.holder} holds the environment until it is merged or closed")
+    if facts.ahead:
+        lacking.append(f"{facts.ahead} comes first")
+    if rules.apply == "merged" and not pull.is_merged:
+        lacking.append("it is applied once it is merged")
+    return Decision(Next.WAIT, "; ".join(lacking)) if lacking else Decision(Next.APPLY)
