@@ -38,6 +38,10 @@ class Forge(Protocol):
         """The logins of a team, given as ``ORGANISATION/TEAM``."""
         ...
 
+    def may_write(self, login: str) -> bool:
+        """Whether a person may push to the repository: what `Review.may_write` only hints at."""
+        ...
+
     def comments(self, number: int) -> tuple[Comment, ...]:
         """The comments of a pull request or issue, oldest first."""
         ...
@@ -98,6 +102,10 @@ class Forge(Protocol):
         """Where Git reads the repository over HTTP, without credentials."""
         ...
 
-    def git_token(self) -> str:
-        """A token for Git that is good for some minutes more. It goes into a child's environment only."""
+    def git_token(self, *, write: bool = False) -> str:
+        """A token for Git that is good for some minutes more. It goes into a child's environment only.
+
+        Args:
+            write: For a push; else it reads only.
+        """
         ...
