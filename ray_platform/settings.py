@@ -71,13 +71,16 @@ class Artifacts(_Section):
 
 
 class Ray(_Section):
-    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token."""
+    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token,
+    ``head_volume_gib`` the volume of the head's sessions, 0 for none.
+    """
 
     runtime: Literal["local", "existing"]
     address: str = ""
     token_path: str = ""
     idle_timeout_seconds: float = Field(60, gt=0)
     ready_timeout_seconds: float = Field(900, gt=0)
+    head_volume_gib: int = Field(20, ge=0)
 
 
 class Burst(_Section):

@@ -6,6 +6,7 @@ one Ray worker fills one node. A node's own services need their share, so the wo
 than the instance type has.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,12 +22,22 @@ from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
 RESERVED_CPUS = 1
 RESERVED_MEMORY_GIB = 3
 
+#: Beside Ray in its namespace: Dagster's own pods and its runs, and KubeRay's helpers.
+ROOM_CPUS = 8
+ROOM_MEMORY_GIB = 32
+ROOM_PODS = 40
+#: What the autoscaler beside a head asks for, rounded up (``autoscaler.resources`` of the chart).
+AUTOSCALER_CPUS = 1
+AUTOSCALER_MEMORY_GIB = 1
+
 #: The label that Terraform gives to the nodes of a pool, and to the autoscaler's picture of them.
 POOL_LABEL = "ray-platform/pool"
 #: Ray node labels: the worker group, and the instance type that it stands on.
 GROUP_LABEL = "ray.io/node-group"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 HEAD_GROUP = "head"
+#: RFC 1123's label, which Kubernetes asks of a namespace.
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: Ray's own name for the head among the autoscaler's node types.
 HEAD_NODE_TYPE = "ray.head.default"
 
@@ -50,6 +61,7 @@ class WorkerGroup:
     min: int
     max: int
     tolerations: tuple[Mapping[str, str], ...] = ()
+    spot: bool = False
 
 
 def worker_groups(pools: Sequence[NodePool]) -> tuple[WorkerGroup, ...]:
@@ -87,6 +99,7 @@ def _group(pool: NodePool) -> WorkerGroup:
         min=pool.min_size,
         max=pool.max_size,
         tolerations=tuple(_toleration(taint) for taint in pool.taints),
+        spot=pool.spot,
     )
 
 
@@ -110,6 +123,9 @@ def helm_values(
     idle_timeout_seconds: float = 60,
     head_cpus: int = 1,
     head_memory_gib: int = 4,
+    head_volume_gib: int = 0,
+    role_arn: str = "",
+    redis_address: str = "",
 ) -> dict[str, Any]:
     """The values of the chart ``helm/ray``.
 
@@ -122,15 +138,26 @@ def helm_values(
         idle_timeout_seconds: How long a worker idles before the autoscaler takes it away.
         head_cpus: vCPUs of the head; it offers none of them to tasks.
         head_memory_gib: GiB of the head.
+        head_volume_gib: GiB of the volume of the head's sessions; 0 for none.
+        role_arn: The IAM role of the Ray pods; empty for none.
+        redis_address: Where the control store lies, as in ``rediss://HOST:6379``; empty: in the head.
 
     Raises:
         SettingsError: as `worker_groups`.
     """
+    groups = worker_groups(pools)
+    head: dict[str, Any] = {
+        "resources": {"cpu": head_cpus, "memory": f"{head_memory_gib}Gi"},
+        **_head_place(pools),
+    }
+    if head_volume_gib:
+        head["persistence"] = {"enabled": True, "size": f"{head_volume_gib}Gi"}
     return {
         "environment": environment,
         "image": {"repository": image_repository, "tag": image_tag or f"{ray_version}-py311"},
         "rayVersion": ray_version,
-        "head": {"resources": {"cpu": head_cpus, "memory": f"{head_memory_gib}Gi"}},
+        "serviceAccount": {"roleArn": role_arn},
+        "head": head,
         "workerGroups": {
             group.name: {
                 "minReplicas": group.min,
@@ -143,11 +170,64 @@ def helm_values(
                 },
                 "nodeSelector": {POOL_LABEL: group.name},
                 "tolerations": [dict(toleration) for toleration in group.tolerations],
+                "spot": group.spot,
             }
-            for group in worker_groups(pools)
+            for group in groups
         },
         "autoscaler": {"idleTimeoutSeconds": int(idle_timeout_seconds)},
+        "gcsFaultTolerance": {"redisAddress": redis_address},
+        "quota": {"hard": _quota(groups, head_cpus, head_memory_gib)},
     }
+
+
+def _head_place(pools: Sequence[NodePool]) -> dict[str, Any]:
+    """Where the head goes: the first pool without Ray workers, GPUs and spot nodes; else anywhere."""
+    for pool in sorted(pools, key=lambda p: p.name):
+        if not (pool.ray_workers or pool.gpu or pool.spot):
+            return {
+                "nodeSelector": {POOL_LABEL: pool.name},
+                "tolerations": [_toleration(taint) for taint in pool.taints],
+            }
+    return {}
+
+
+def _quota(
+    groups: Sequence[WorkerGroup], head_cpus: int, head_memory_gib: int
+) -> dict[str, str | int]:
+    """All workers that the pools have nodes for, two heads (an upgrade needs a second one), Dagster."""
+    workers = sum(group.max for group in groups)
+    cpus = sum(group.max * group.cpus for group in groups)
+    cpus += 2 * (head_cpus + AUTOSCALER_CPUS) + ROOM_CPUS
+    memory = sum(group.max * group.memory_gib for group in groups)
+    memory += 2 * (head_memory_gib + AUTOSCALER_MEMORY_GIB) + ROOM_MEMORY_GIB
+    return {
+        "pods": workers + 2 + ROOM_PODS,
+        "requests.cpu": cpus,
+        "limits.cpu": cpus,
+        "requests.memory": f"{memory}Gi",
+        "limits.memory": f"{memory}Gi",
+        "requests.nvidia.com/gpu": sum(group.max * group.gpus for group in groups),
+    }
+
+
+def ray_namespace(variables: Mapping[str, Any], *, where: str) -> str:
+    """The Kubernetes namespace of Ray, ``ray`` where the variables file names none.
+
+    Args:
+        variables: The parsed variables file.
+        where: Names the file in error messages.
+
+    Raises:
+        SettingsError: it is no name of a namespace.
+    """
+    name = variables.get("ray_namespace", "ray")
+    if not isinstance(name, str) or not NAMESPACE.fullmatch(name):
+        raise SettingsError(
+            f"ray_namespace is {name!r}, which is no name of a Kubernetes namespace",
+            where=where,
+            fix="give 1 to 63 lower-case letters, digits or hyphens, with no hyphen at either end",
+        )
+    return name
 
 
 def local_autoscaling(

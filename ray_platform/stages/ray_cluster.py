@@ -10,12 +10,14 @@ from ray_platform.core.canonical import digest
 from ray_platform.core.errors import PolicyDenied
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.policy import Verdict
-from ray_platform.core.ray_spec import WorkerGroup, helm_values, worker_groups
+from ray_platform.core.ray_spec import WorkerGroup, helm_values, ray_namespace, worker_groups
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
 
 #: The Ray that every environment runs; the local nodes run the same one (pyproject.toml pins it).
 RAY_VERSION = "2.60.0"
+#: Of the chart helm/ray. The role that Terraform makes trusts the service account of this name.
+RELEASE = "ray"
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,26 @@ class RayClusterReady:
 def render(site: Site) -> tuple[Mapping[str, Any], RenderedChart]:
     """The chart's values for an environment, and the manifest that they make.
 
+    What Terraform made (the pods' role, Redis) comes from the outputs of the latest apply.
+
     Raises:
         SettingsError: a value that the chart's schema refuses.
     """
+    environment = site.environment
+    outputs = site.artifacts.read(f"environments/{site.name}/outputs.json") or {}
     values = helm_values(
         site.name,
-        site.environment.node_pools,
+        environment.node_pools,
         ray_version=RAY_VERSION,
-        idle_timeout_seconds=site.environment.ray.idle_timeout_seconds,
+        idle_timeout_seconds=environment.ray.idle_timeout_seconds,
+        head_volume_gib=environment.ray.head_volume_gib,
+        role_arn=str((outputs.get("role_arns") or {}).get("ray") or ""),
+        redis_address=str(outputs.get("redis_address") or ""),
     )
-    chart = site.settings.ray_chart
-    return values, render_chart(chart, values, release="ray", namespace="ray")
+    namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
+    return values, render_chart(
+        site.settings.ray_chart, values, release=RELEASE, namespace=namespace
+    )
 
 
 def judge(site: Site, rendered: RenderedChart) -> Verdict:

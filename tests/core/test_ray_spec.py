@@ -13,6 +13,7 @@ from ray_platform.core.ray_spec import (
     HEAD_NODE_TYPE,
     helm_values,
     local_autoscaling,
+    ray_namespace,
     spec_digest,
     worker_groups,
 )
@@ -83,6 +84,7 @@ def test_helm_gets_bounds_resources_and_tolerations() -> None:
                 "effect": "NoSchedule",
             }
         ],
+        "spot": False,
     }
     assert values["workerGroups"]["cpu"]["tolerations"] == []
     assert values["autoscaler"] == {"idleTimeoutSeconds": 60}
@@ -143,3 +145,42 @@ def test_the_digest_moves_with_groups_version_and_idle_timeout_alone() -> None:
         )
         == 4
     )
+
+
+def test_the_head_goes_where_no_workers_are_and_never_to_spot() -> None:
+    def head(*pools: NodePool) -> dict[str, object]:
+        return dict(helm_values("dev", [CPU, *pools], ray_version="2.60.0")["head"])
+
+    assert head(SYSTEM)["nodeSelector"] == {"ray-platform/pool": "system"}
+    assert head(replace(SYSTEM, taints=(TAINT,)))["tolerations"]
+    for other in (GPU, replace(SYSTEM, spot=True), replace(SYSTEM, gpu=True)):
+        assert "nodeSelector" not in head(other)
+
+
+def test_a_spot_pool_makes_a_spot_group() -> None:
+    values = helm_values("dev", [replace(CPU, spot=True)], ray_version="2.60.0")
+    assert values["workerGroups"]["cpu"]["spot"] is True
+
+
+def test_the_quota_is_the_pools_two_heads_and_room_for_dagster() -> None:
+    hard = helm_values("dev", POOLS, ray_version="2.60.0")["quota"]["hard"]
+    assert hard == {
+        "pods": 10 + 5 + 2 + 40,
+        "requests.cpu": 10 * 3 + 5 * 3 + 2 * 2 + 8,
+        "limits.cpu": 10 * 3 + 5 * 3 + 2 * 2 + 8,
+        "requests.memory": f"{15 * 13 + 2 * 5 + 32}Gi",
+        "limits.memory": f"{15 * 13 + 2 * 5 + 32}Gi",
+        "requests.nvidia.com/gpu": 5,
+    }
+
+
+@pytest.mark.parametrize("name", ["Ray", "-ray", "ray_1", "", "a" * 64, 7, "ray\n"])
+def test_an_invalid_namespace_is_refused_with_what_is_valid(name: object) -> None:
+    with pytest.raises(SettingsError, match="no name of a Kubernetes namespace") as refused:
+        ray_namespace({"ray_namespace": name}, where="dev.tfvars")
+    assert "lower-case" in refused.value.fix
+
+
+def test_the_namespace_is_ray_unless_the_variables_say_otherwise() -> None:
+    assert ray_namespace({}, where="") == "ray"
+    assert ray_namespace({"ray_namespace": "research-1"}, where="") == "research-1"

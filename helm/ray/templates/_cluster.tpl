@@ -1,0 +1,125 @@
+{{- /* The spec of a RayCluster, of: top (the chart's context), groups (name -> worker group), persistent, suspend. */}}
+{{- define "ray.clusterSpec" -}}
+{{- $top := .top }}
+{{- with .top }}
+rayVersion: {{ .Values.rayVersion | quote }}
+{{- if $.suspend }}
+suspend: true
+{{- end }}
+authOptions:
+  mode: token
+  secretName: {{ .Values.auth.secretName }}
+enableInTreeAutoscaling: true
+autoscalerOptions:
+  version: v2
+  idleTimeoutSeconds: {{ .Values.autoscaler.idleTimeoutSeconds }}
+  upscalingMode: {{ .Values.autoscaler.upscalingMode }}
+  image: {{ include "ray.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  env:
+    {{- include "ray.env" . | nindent 4 }}
+  resources:
+    {{- include "ray.resources" .Values.autoscaler.resources | nindent 4 }}
+  securityContext:
+    {{- include "ray.containerSecurity" . | nindent 4 }}
+  volumeMounts:
+    {{- include "ray.headMounts" $ | nindent 4 }}
+{{- with .Values.gcsFaultTolerance }}
+{{- if .redisAddress }}
+gcsFaultToleranceOptions:
+  backend: redis
+  redisAddress: {{ .redisAddress | quote }}
+  {{- with .storageNamespace }}
+  externalStorageNamespace: {{ . | quote }}
+  {{- end }}
+  {{- if .passwordSecretName }}
+  redisPassword:
+    valueFrom:
+      secretKeyRef:
+        name: {{ .passwordSecretName }}
+        key: {{ .passwordSecretKey }}
+  {{- end }}
+{{- end }}
+{{- end }}
+headGroupSpec:
+  serviceType: ClusterIP
+  rayStartParams:
+    num-cpus: "0"
+    dashboard-host: 0.0.0.0
+  template:
+    metadata:
+      labels:
+        {{- include "ray.labels" . | nindent 8 }}
+        app.kubernetes.io/component: head
+      annotations:
+        {{- include "ray.annotations" . | nindent 8 }}
+    spec:
+      serviceAccountName: {{ include "ray.serviceAccountName" . }}
+      # KubeRay restarts Ray by replacing pods, which the v2 autoscaler counts on.
+      restartPolicy: Never
+      terminationGracePeriodSeconds: {{ .Values.head.terminationGracePeriodSeconds }}
+      {{- with .Values.head.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- include "ray.pullSecrets" . | nindent 6 }}
+      securityContext:
+        {{- include "ray.podSecurity" . | nindent 8 }}
+      {{- with .Values.head.nodeSelector }}
+      nodeSelector:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- $offSpot := dict "key" "eks.amazonaws.com/capacityType" "operator" "NotIn" "values" (list "SPOT") }}
+      affinity:
+        {{- include "ray.nodeAffinity" (append .Values.head.nodeAffinity $offSpot) | nindent 8 }}
+      {{- with .Values.head.tolerations }}
+      tolerations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      containers:
+        - name: ray-head
+          image: {{ include "ray.image" . }}
+          imagePullPolicy: {{ .Values.image.pullPolicy }}
+          env:
+            {{- include "ray.env" . | nindent 12 }}
+          ports:
+            - name: gcs
+              containerPort: 6379
+            - name: dashboard
+              containerPort: 8265
+            - name: client
+              containerPort: 10001
+            - name: metrics
+              containerPort: 8080
+            - name: serve
+              containerPort: 8000
+          {{- include "ray.probes" . | nindent 10 }}
+          resources:
+            {{- include "ray.resources" .Values.head.resources | nindent 12 }}
+          securityContext:
+            {{- include "ray.containerSecurity" . | nindent 12 }}
+          volumeMounts:
+            {{- include "ray.headMounts" $ | nindent 12 }}
+      volumes:
+        - name: scratch
+          emptyDir:
+            sizeLimit: {{ .Values.scratch.sizeLimit }}
+        {{- if $.persistent }}
+        - name: sessions
+          persistentVolumeClaim:
+            claimName: {{ include "ray.headClaim" . }}
+        {{- end }}
+{{- end }}
+workerGroupSpecs:
+  {{- range $name, $group := .groups }}
+  {{- include "ray.workerGroup" (dict "top" $top "name" $name "group" (mergeOverwrite (deepCopy $top.Values.workerDefaults) (deepCopy $group))) | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "ray.headMounts" -}}
+- name: scratch
+  mountPath: /tmp
+{{- if .persistent }}
+- name: sessions
+  mountPath: /tmp/ray
+{{- end }}
+{{- end }}
