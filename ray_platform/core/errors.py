@@ -10,6 +10,7 @@
     ├── StateError              the Terraform state cannot be read, written or locked
     ├── GitError                the repository or a commit in it cannot be read
     ├── LocalServiceError       the emulator or a local Ray node does not start or answer
+    ├── KubernetesError         the Kubernetes API or a Helm release on it failed; carries the HTTP code
     ├── RayError                the Ray cluster or a Ray job failed
     ├── ForgeError              GitHub does not answer, or refuses
     │   └── RateLimited         GitHub asks to wait; carries the seconds
@@ -77,6 +78,25 @@ class GitError(PlatformError):
 
 class LocalServiceError(PlatformError):
     """The emulator or a local Ray node does not start or answer."""
+
+
+class KubernetesError(PlatformError):
+    """The Kubernetes API does not answer or refuses, or a Helm release on it failed.
+
+    Args:
+        what: As `PlatformError`.
+        where: As `PlatformError`.
+        fix: As `PlatformError`.
+        code: The HTTP status of the refusal; 0: there was no answer.
+        reason: Kubernetes' word for it, as in ``NotFound``.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", fix: str = "", code: int = 0, reason: str = ""
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.code = code
+        self.reason = reason
 
 
 class RayError(PlatformError):

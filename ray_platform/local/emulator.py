@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.local import processes
+from ray_platform.local.kubernetes.service import kubernetes_certificates, kubernetes_url
 from ray_platform.settings import Settings, child_environment
 
 NAME = "emulator"
@@ -93,7 +94,14 @@ def ensure_emulator(settings: Settings) -> Emulator:
     service = processes.start(
         settings.home,
         NAME,
-        [sys.executable, "-m", "ray_platform.local.emulator_server", "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "ray_platform.local.emulator_server",
+            *("--port", str(port)),
+            *("--kubernetes", kubernetes_url(settings)),
+            *("--authority", str(kubernetes_certificates(settings).authority)),
+        ],
         env=_without_aws(child_environment()),
         ports={"AWS emulator": port},
         ready=functools.partial(_answers, _url(port)),

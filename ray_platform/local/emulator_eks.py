@@ -7,12 +7,15 @@
 - the autoscaling group of a node group, without instances: moto names one that does not exist, so
   that it cannot be tagged for scaling from zero; and `updateConfig`, which moto drops;
 - tags of node groups and add-ons: moto finds clusters only;
-- `accessConfig` of a cluster: moto drops it, EKS returns it.
+- `accessConfig` of a cluster: moto drops it, EKS returns it;
+- the address and the certificate of a cluster: those of the Kubernetes API on this machine.
 
 Shapes: https://docs.aws.amazon.com/eks/latest/APIReference/. Nothing here is asynchronous, so
 every update is successful and every add-on active at once.
 """
 
+import base64
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +33,15 @@ _MORE_PATHS = (
 )
 
 
-def add_missing_eks_calls() -> None:
+@dataclass(frozen=True)
+class ControlPlane:
+    """Where EKS says that a cluster's Kubernetes API is: ``authority`` is its certificate, PEM."""
+
+    endpoint: str
+    authority: str
+
+
+def add_missing_eks_calls(control_plane: ControlPlane | None) -> None:
     """Route every EKS path through a response class that knows the missing calls."""
     from moto.autoscaling.models import autoscaling_backends
     from moto.core.responses import ActionResult, EmptyResult
@@ -83,6 +94,10 @@ def add_missing_eks_calls() -> None:
             result = super().create_cluster()
             asked = self._get_param("accessConfig") or {}
             self._cluster().access_config = {"authenticationMode": "CONFIG_MAP", **asked}
+            if control_plane:
+                trusted = base64.b64encode(control_plane.authority.encode()).decode()
+                self._cluster().endpoint = control_plane.endpoint
+                self._cluster().certificate_authority = {"data": trusted}
             return result
 
         def create_nodegroup(self) -> ActionResult:

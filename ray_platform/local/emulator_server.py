@@ -7,14 +7,15 @@ moto on 127.0.0.1, with what Terraform needs mended. Without the two mends below
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from ray_platform.local.emulator_calls import add_missing_calls
-from ray_platform.local.emulator_eks import add_missing_eks_calls
+from ray_platform.local.emulator_eks import ControlPlane, add_missing_eks_calls
 from ray_platform.local.processes import LOOPBACK
 
 
-def mend() -> None:
+def mend(control_plane: ControlPlane | None) -> None:
     """Make moto 5.2.5 answer as AWS does where Terraform would see a difference."""
     from moto.ec2.models.launch_templates import LaunchTemplateVersion
     from moto.eks import models as eks_models
@@ -36,11 +37,11 @@ def mend() -> None:
         plain_init(self, template, number, data, description)
 
     template_version.__init__ = init
-    add_missing_eks_calls()
+    add_missing_eks_calls(control_plane)
     add_missing_calls()
 
 
-def serve(port: int) -> None:
+def serve(port: int, control_plane: ControlPlane | None) -> None:
     """Answer on the loopback port until ended."""
     # Read by moto when it is imported. The managed policies are what roles attach; without CORS no
     # page in a browser on this machine can talk to the emulator.
@@ -53,7 +54,7 @@ def serve(port: int) -> None:
     )
     from werkzeug.serving import make_server
 
-    mend()
+    mend(control_plane)
     server = make_server(
         LOOPBACK,
         port,
@@ -67,7 +68,14 @@ def serve(port: int) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="The AWS emulator, on 127.0.0.1 only.")
     parser.add_argument("--port", type=int, required=True)
-    serve(parser.parse_args(arguments).port)
+    parser.add_argument("--kubernetes", help="the address that EKS gives for its clusters")
+    parser.add_argument("--authority", type=Path, help="the certificate to trust there")
+    asked = parser.parse_args(arguments)
+    control_plane = None
+    if asked.kubernetes and asked.authority:
+        authority = asked.authority.read_text(encoding="ascii")
+        control_plane = ControlPlane(asked.kubernetes, authority)
+    serve(asked.port, control_plane)
     return 0
 
 

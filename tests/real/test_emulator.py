@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ray_platform.clients.kubeconfig import eks_access
+from ray_platform.clients.kubernetes_api import KubernetesApi
 from ray_platform.core.errors import LocalServiceError
 from ray_platform.local import processes
 from ray_platform.local.emulator import Emulator, ensure_emulator, find_emulator, stop_emulator
+from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
+from ray_platform.settings import Settings
 from tests.real.conftest import make_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
@@ -126,3 +130,25 @@ def test_an_add_on_can_be_made_changed_and_removed(emulator: Emulator) -> None:
     with pytest.raises(eks.exceptions.ResourceNotFoundException):
         eks.describe_addon(clusterName="add-ons", addonName="some-driver")
     eks.delete_cluster(name="add-ons")
+
+
+def test_eks_tells_the_address_and_its_kind_of_token_is_taken_and_renewed(
+    emulator_settings: Settings, emulator: Emulator
+) -> None:
+    from botocore.credentials import Credentials
+
+    eks = emulator.client("eks")
+    kubernetes = ensure_kubernetes(emulator_settings)
+    try:
+        eks.create_cluster(
+            name="told", roleArn="arn:aws:iam::123456789012:role/x", resourcesVpcConfig={}
+        )
+        secrets = ["an old one", kubernetes.token]
+        found = eks_access(eks, "told", "us-east-1", lambda: Credentials("told", secrets.pop(0)))
+        assert found.endpoint == kubernetes.url
+        # The first token is refused, as one that has ended is; the second is made for it.
+        assert KubernetesApi(found, "test").version().startswith("v1.")
+        assert secrets == []
+    finally:
+        eks.delete_cluster(name="told")
+        stop_kubernetes(emulator_settings)

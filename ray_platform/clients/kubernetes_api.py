@@ -1,0 +1,307 @@
+"""A Kubernetes API over HTTPS: the few verbs that the platform needs, on JSON objects.
+
+The `kubernetes` package takes a second to import and knows no server-side apply of custom objects;
+this needs neither.
+"""
+
+import contextlib
+import functools
+import json
+import ssl
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray_platform.core.errors import KubernetesError
+
+REQUEST_SECONDS = 15.0
+_JSON = "application/json"
+_PATCHES = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+#: apiVersion and plural of the kinds that the platform reads or writes.
+NAMESPACES = ("v1", "namespaces")
+SECRETS = ("v1", "secrets")
+PODS = ("v1", "pods")
+SERVICES = ("v1", "services")
+EVENTS = ("v1", "events")
+RAY_CLUSTERS = ("ray.io/v1", "rayclusters")
+Collection = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ClusterAccess:
+    """How to reach an API.
+
+    Args:
+        endpoint: As in ``https://127.0.0.1:5584``.
+        authority: The certificate to trust, PEM.
+        token: Gives the bearer token; called with True when the last one was refused.
+    """
+
+    endpoint: str
+    authority: str
+    token: Callable[[bool], str] = field(repr=False)
+
+    def kubeconfig(self) -> str:
+        """A kubeconfig with a token of now, for tools that live shorter than it."""
+        import base64
+
+        trusted = base64.b64encode(self.authority.encode()).decode()
+        cluster = {"server": self.endpoint, "certificate-authority-data": trusted}
+        return json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": {"token": self.token(False)}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+
+
+class KubernetesApi:
+    """The objects of one cluster.
+
+    Args:
+        access: How to reach it.
+        manager: Who writes, in ``managedFields``.
+    """
+
+    def __init__(self, access: ClusterAccess, manager: str) -> None:
+        self.access = access
+        self._manager = manager
+
+    def get(self, of: Collection, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """One object, or None.
+
+        Raises:
+            KubernetesError: the API does not answer, or refuses.
+        """
+        try:
+            return self._object("GET", _path(of, namespace, name))
+        except KubernetesError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, of: Collection, namespace: str = "", **query: str) -> dict[str, Any]:
+        """The collection's list: ``items``, and ``metadata`` with its resource version.
+
+        Raises:
+            KubernetesError: the API does not answer, or refuses.
+        """
+        return self._object("GET", _path(of, namespace), query=query)
+
+    def create(self, of: Collection, content: Mapping[str, Any], namespace: str = "") -> Any:
+        """A new object.
+
+        Raises:
+            KubernetesError: it exists (code 409), or the API refuses or does not answer.
+        """
+        return self._object("POST", _path(of, namespace), content)
+
+    def apply(self, of: Collection, content: Mapping[str, Any], *, force: bool = True) -> Any:
+        """A server-side apply: the object has the fields of ``content``, whatever it had before.
+
+        Raises:
+            KubernetesError: another manager owns a field (409), or the API refuses or is silent.
+        """
+        metadata = content["metadata"]
+        query = {"force": "true"} if force else {}
+        path = _path(of, metadata.get("namespace", ""), metadata["name"])
+        return self._object("PATCH", path, content, query=query, patch="apply")
+
+    def patch(
+        self,
+        of: Collection,
+        name: str,
+        namespace: str,
+        patch: Any,
+        *,
+        how: str = "merge",
+        subresource: str = "",
+        manager: str = "",
+    ) -> Any:
+        """The object after a ``merge`` or ``json`` patch.
+
+        Raises:
+            KubernetesError: a ``test`` of a JSON patch did not hold (422), or the API refuses or is
+                silent.
+        """
+        query = {"fieldManager": manager} if manager else {}
+        path = _path(of, namespace, name, subresource)
+        return self._object("PATCH", path, patch, query=query, patch=how)
+
+    def delete(self, of: Collection, name: str, namespace: str = "", *, uid: str = "") -> bool:
+        """Delete an object, and what it owns with it; whether there was one.
+
+        Args:
+            of: Its kind.
+            name: Its name.
+            namespace: Its namespace.
+            uid: Delete it only if it still is this one.
+
+        Raises:
+            KubernetesError: it is another one (409), or the API refuses or is silent.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            self._object("DELETE", _path(of, namespace, name), options)
+        except KubernetesError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    def log(self, pod: str, namespace: str, *, lines: int = 100) -> str:
+        """The last lines of what a pod wrote.
+
+        Raises:
+            KubernetesError: there is no such pod or no log of it, or the API refuses or is silent.
+        """
+        path = _path(PODS, namespace, pod, "log")
+        with self._open("GET", path, query={"tailLines": str(lines)}) as answer:
+            return str(answer.read().decode(errors="replace"))
+
+    def watch(
+        self, of: Collection, version: str, *, seconds: float = 300.0
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Type and object of each change after a resource version, until the time is up.
+
+        Raises:
+            KubernetesError: the version is too old (410: list again), or the API refuses, is silent
+                or goes away.
+        """
+        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(int(seconds))}
+        with self._open("GET", _path(of, ""), query=query, timeout=seconds + 10) as answer:
+            try:
+                for line in answer:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _refusal(self.access.endpoint, event["object"])
+                    yield event["type"], event["object"]
+            except (OSError, ValueError) as error:
+                raise self._silent(error) from error
+
+    def version(self) -> str:
+        """The version of the control plane, as in ``v1.33.5``.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        return str(self._object("GET", "/version")["gitVersion"])
+
+    def _object(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+        with self._open(method, path, body, **options) as answer:
+            try:
+                content: dict[str, Any] = json.load(answer)
+            except (OSError, ValueError) as error:
+                raise self._silent(error) from error
+        return content
+
+    @contextlib.contextmanager
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        patch: str = "",
+        timeout: float = REQUEST_SECONDS,
+    ) -> Iterator[Any]:
+        asked = dict(query or {})
+        if method in ("POST", "PUT", "PATCH"):
+            asked.setdefault("fieldManager", self._manager)
+            asked.setdefault("fieldValidation", "Strict")
+        url = f"{self.access.endpoint}{path}" + (
+            f"?{urllib.parse.urlencode(asked)}" if asked else ""
+        )
+        data = None if body is None else json.dumps(body).encode()
+        for is_again in (False, True):
+            request = urllib.request.Request(url, data, method=method)  # noqa: S310  (https only)
+            request.add_header("Authorization", f"Bearer {self.access.token(is_again)}")
+            request.add_header("Accept", _JSON)
+            if data is not None:
+                request.add_header("Content-Type", _PATCHES.get(patch, _JSON))
+            try:
+                answer = _opener(self.access.authority).open(request, timeout=timeout)
+                break
+            except urllib.error.HTTPError as error:
+                # A token that ended meanwhile is renewed once.
+                if error.code == 401 and not is_again:
+                    continue
+                raise _refusal(self.access.endpoint, _status(error)) from error
+            except OSError as error:
+                raise self._silent(error) from error
+        with answer:
+            yield answer
+
+    def _silent(self, error: Exception) -> KubernetesError:
+        return KubernetesError(
+            f"the Kubernetes API does not answer: {getattr(error, 'reason', None) or error!r}",
+            where=self.access.endpoint,
+            fix="see that it runs and that this machine reaches it; then try again, nothing is lost",
+        )
+
+
+def _path(of: Collection, namespace: str, name: str = "", subresource: str = "") -> str:
+    api_version, plural = of
+    parts = ["apis" if "/" in api_version else "api", api_version]
+    parts += ["namespaces", namespace] if namespace else []
+    parts += [plural, *filter(None, (name, subresource))]
+    return "/" + "/".join(urllib.parse.quote(part, safe="/") for part in parts)
+
+
+def _status(error: urllib.error.HTTPError) -> Mapping[str, Any]:
+    try:
+        status = json.load(error)
+        return status if isinstance(status, Mapping) else {}
+    except (OSError, ValueError):
+        return {"code": error.code, "message": str(error.reason)}
+
+
+def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
+    code = int(status.get("code", 0))
+    fix = {
+        401: "sign in again: the token is not taken",
+        403: "give this identity the right (docs/kubernetes.md)",
+        409: "read the object again and repeat the change",
+        422: "mend what the message names",
+    }
+    return KubernetesError(
+        f"the Kubernetes API refuses: {status.get('message', 'no reason given')}",
+        where=endpoint,
+        fix=fix.get(code, "read the message; `kubectl` shows the same object"),
+        code=code,
+        reason=str(status.get("reason", "")),
+    )
+
+
+_openers = threading.local()
+
+
+def _opener(authority: str) -> urllib.request.OpenerDirector:
+    made: dict[str, urllib.request.OpenerDirector] = _openers.__dict__.setdefault("made", {})
+    if authority not in made:
+        # A proxy of this machine's would not know the address; an API is reached directly.
+        made[authority] = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=_context(authority)),
+        )
+    return made[authority]
+
+
+@functools.cache
+def _context(authority: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=authority)
