@@ -15,6 +15,8 @@ SETUP_TEST := .venv/.set-up-test
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 export RAY_PLATFORM_STORAGE := $(STORAGE)
+# The tests choose for themselves.
+test test-fast bench: RAY_PLATFORM_STORAGE :=
 
 .PHONY: help up dev down doctor test test-fast lint bench clean
 

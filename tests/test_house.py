@@ -17,6 +17,7 @@ FLOORS = {
     "clients": 2,
     "partitions": 2,
     "progress": 2,
+    "run_resources": 2,
     "local": 3,
     "doctor": 4,
     "stages": 4,

@@ -14,6 +14,7 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import RayError
 from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
+from ray_platform.run_resources import LIGHT
 from ray_platform.stages.burst import BurstResult, Ground, keep, settle, workload_command
 from ray_platform.stages.run_export import exported
 from ray_platform.stages.site import Site
@@ -166,4 +167,5 @@ burst = dg.define_asset_job(
     selection=dg.AssetSelection.assets(burst_run),
     partitions_def=environments,
     description="Train on the Ray cluster as it stands.",
+    tags=LIGHT,
 )

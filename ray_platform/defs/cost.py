@@ -14,6 +14,7 @@ from ray_platform.core.cost.report_page import cost_page, cost_plot_png
 from ray_platform.core.cost.report_text import report_markdown
 from ray_platform.partitions import day_key, days_by_environment
 from ray_platform.run_context import stage
+from ray_platform.run_resources import LIGHT, REPEATABLE
 from ray_platform.settings import load_settings
 from ray_platform.stages.cost import fire_alerts, report_day
 
@@ -108,6 +109,7 @@ daily_cost = dg.define_asset_job(
     selection=dg.AssetSelection.assets(daily_cost_report),
     partitions_def=days_by_environment,
     description="Report what a day cost in one environment.",
+    tags={**LIGHT, **REPEATABLE},
 )
 
 

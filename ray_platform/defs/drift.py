@@ -18,6 +18,7 @@ from ray_platform.partitions import (
     days_by_environment,
 )
 from ray_platform.run_context import stage
+from ray_platform.run_resources import REPEATABLE
 from ray_platform.settings import load_settings
 from ray_platform.stages.drift import find_drift
 from ray_platform.stages.incidents import Revert, revert_of, update_incidents
@@ -104,6 +105,7 @@ drift = dg.define_asset_job(
     selection=dg.AssetSelection.assets(drift_report),
     partitions_def=days_by_environment,
     description="Look for drift in one environment.",
+    tags=REPEATABLE,
 )
 
 

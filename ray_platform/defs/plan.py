@@ -11,6 +11,7 @@ from ray_platform.core.cost.estimate import estimate
 from ray_platform.core.errors import NotFoundError
 from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
+from ray_platform.run_resources import LIGHT, REPEATABLE
 from ray_platform.stages import audit, gates
 from ray_platform.stages.plan import make_plan
 from ray_platform.stages.site import Site
@@ -190,6 +191,7 @@ plan = dg.define_asset_job(
     selection=dg.AssetSelection.assets(terraform_plan),
     partitions_def=environments,
     description="Plan an environment and check the plan; nothing is changed.",
+    tags=REPEATABLE,
 )
 
 policy_checks = dg.define_asset_job(
@@ -197,4 +199,5 @@ policy_checks = dg.define_asset_job(
     selection=dg.AssetSelection.checks(policy),
     partitions_def=environments,
     description="Judge the latest plan by today's policies.",
+    tags={**LIGHT, **REPEATABLE},
 )
