@@ -17,6 +17,7 @@ from ray_platform.defs import (  # noqa: E402 - after the filters above
     failures,
     git,
     plan,
+    pull_requests,
     ray_cluster,
     walk,
 )
@@ -31,7 +32,19 @@ def defs() -> dg.Definitions:
     # In process: a stage's work is done by terraform and Ray, and another process for each stage would
     # load the code location again for nothing.
     return dg.load_definitions_from_modules(
-        [git, plan, apply, ray_cluster, burst, cost, drift, walk, destroy, failures],
+        [
+            git,
+            pull_requests,
+            plan,
+            apply,
+            ray_cluster,
+            burst,
+            cost,
+            drift,
+            walk,
+            destroy,
+            failures,
+        ],
         executor=dg.in_process_executor,
         loggers={"progress": progress},
     )

@@ -22,6 +22,13 @@ COMMIT_TAG = "ray_platform/commit"
 PLAN_TAG = "ray_platform/plan"
 #: Who or what asked for a run, for the audit log.
 ASKED_BY_TAG = "ray_platform/asked_by"
+#: The pull request that a run is about, as ``OWNER/NAME#7``; its repository; the base branch's commit.
+PULL_TAG = "ray_platform/pull_request"
+REPOSITORY_TAG = "ray_platform/repository"
+BASE_TAG = "ray_platform/base"
+#: Why a pull request is planned again, and what its plan is of (`Facts.asks_for`).
+WHY_TAG = "ray_platform/why"
+ASKED_FOR_TAG = "ray_platform/asked_for"
 #: "true" on a run that may harm live burst runs: somebody said so.
 DESPITE_LIVE_RUNS_TAG = "ray_platform/despite_live_runs"
 #: The infra version that a burst run ran on.

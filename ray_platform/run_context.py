@@ -9,6 +9,8 @@ import dagster as dg
 from ray_platform.core.errors import PlatformError, ToolError
 from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG, DESPITE_LIVE_RUNS_TAG
 from ray_platform.settings import load_settings
+from ray_platform.stages.pull_requests.connection import site_of
+from ray_platform.stages.pull_requests.reports import failure_noted
 from ray_platform.stages.site import Site
 
 
@@ -48,15 +50,19 @@ def stage(context: RunContext) -> Iterator[Site]:
         dg.Failure: in place of a `PlatformError`, with its message, and its exit code as metadata.
     """
     try:
-        yield Site(
+        site = site_of(
             load_settings(),
             environment_of(context.partition_key),
-            context.run.tags.get(COMMIT_TAG),
+            context.run.tags,
+            commit=context.run.tags.get(COMMIT_TAG),
+        )(
             asked_by=context.run.tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
             run_id=context.run.run_id,
             instance=context.instance,
             despite_live_runs=context.run.tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
         )
+        with failure_noted(site):
+            yield site
     except PlatformError as error:
         raise _failure(error) from error
     except Exception as error:

@@ -16,6 +16,7 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_REPOSITORY``      the Git repository to watch; default: the checkout
 ``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
 ``RAY_PLATFORM_LINEAGE_TOKEN``   the bearer token of the OpenLineage server
+``RAY_PLATFORM_DAGSTER_URL``     where people reach the Dagster UI; default ``http://127.0.0.1:3000``
 ===============================  ==================================================================
 
 Those of the GitHub App (docs/github-app/auth-flow.md); without its id there is none:
@@ -305,8 +306,13 @@ class Settings:
         self.postgres_dir = variables.get("RAY_PLATFORM_POSTGRES_DIR", "")
         self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
+        self.dagster_url = variables.get("RAY_PLATFORM_DAGSTER_URL", "http://127.0.0.1:3000")
         self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
+
+    def run_url(self, run_id: str) -> str:
+        """The address of a run in the Dagster UI."""
+        return f"{self.dagster_url.rstrip('/')}/runs/{run_id}"
 
     @functools.cached_property
     def github(self) -> GitHubApp | None:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "apply": "change",
     "burst": "up",
     "rollback": "rollback",
+    "pull-requests": "pull_requests",
     "destroy": "change",
     "drift": "answers",
     "incidents": "incidents",
@@ -43,7 +44,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"ray_platform.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

@@ -22,6 +22,12 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import PlanFormatError, Refused, SettingsError
 from ray_platform.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG, despite
 from ray_platform.settings import load_settings
+from ray_platform.stages.pull_requests.connection import (
+    require_may_approve,
+    site_for,
+    tags_of,
+    tell_of_approval,
+)
 from ray_platform.stages.site import Site
 
 
@@ -164,8 +170,10 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
     known(env)
     if not by.strip():
         raise SettingsError("--by is empty", where="--by", fix="name who approves")
-    site = Site(load_settings(), env, asked_by=asker())
-    record = site.records.plan(digest)
+    settings = load_settings()
+    record = Site(settings, env).records.plan(digest)
+    site = site_for(settings, record, asked_by=asker())
+    require_may_approve(site, record, by.strip())
     gates.give_approval(site, record, by=by.strip(), source=f"cli, {site.asked_by}")
     holding = binding(
         site.records.approvals(record.plan_digest),
@@ -175,6 +183,8 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
         state_serial=record.state_serial,
         policy_digest=site.policies.bundle_digest,
     )
+    if record.pull_request:
+        tell_of_approval(site, record)
     required = gates.approvals_required(site, destroy=record.destroy)
     answer = {
         "environment": env,
@@ -216,6 +226,8 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
         if not record.commit.dirty:
             # The Ray cluster comes from the commit that was planned, whatever is checked out now.
             tags[COMMIT_TAG] = record.commit.commit
+        if record.pull_request:
+            tags |= tags_of(load_settings(), record)
         outcome = run_job("apply", partition=env, tags=tags).require()
     else:
         tags = {**despite(despite_live_runs), CHANGE_TAG: env}

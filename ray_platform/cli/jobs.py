@@ -101,7 +101,7 @@ def run_job(
             instance=instance,
             partition_key=partition,
             raise_on_error=False,
-            tags={**(tags or {}), PROCESS_TAG: _process(), ASKED_BY_TAG: asker()},
+            tags={ASKED_BY_TAG: asker(), **(tags or {}), PROCESS_TAG: _process()},
             run_config={"loggers": {"progress": {"config": {"level": level}}}},
         )
     checks = tuple(

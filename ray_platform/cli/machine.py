@@ -40,15 +40,17 @@ def doctor(as_json: bool, env: str) -> None:
 @click.command()
 @json_option
 def down(as_json: bool) -> None:
-    """End the emulator, Ray nodes and PostgreSQL that this checkout started, and nothing else.
+    """End the emulator, Ray nodes, GitHub and PostgreSQL that this checkout started, and nothing else.
 
-    What was in the emulator is gone with it, the state of `local` included; history and artifacts stay.
+    What was in the emulator is gone with it, the state of `local` included; history, artifacts and GitHub's
+    repositories stay.
 
     \b
     Examples:
       ray-platform down
     """
     from ray_platform.local.emulator import stop_emulator
+    from ray_platform.local.github.service import stop_github
     from ray_platform.local.postgres import stop_postgres
     from ray_platform.local.ray_nodes import stop_ray
 
@@ -56,6 +58,7 @@ def down(as_json: bool) -> None:
     ended = {
         "ray": stop_ray(settings),
         "emulator": stop_emulator(settings),
+        "github": stop_github(settings),
         "postgres": stop_postgres(settings),
     }
     if as_json:

@@ -48,6 +48,15 @@ class Git:
     def is_ancestor(self, older: str, newer: str) -> bool:
         return self._run("merge-base", "--is-ancestor", older, newer, check=False).returncode == 0
 
+    def merge_base(self, one: str, other: str) -> str:
+        """The commit that two commits last had in common; ``one`` where they never had any."""
+        found = self._run("merge-base", one, other, check=False)
+        return found.stdout.strip() or one
+
+    def count_lacking(self, commit: str, base: str) -> int:
+        """How many commits of ``base`` ``commit`` does not have."""
+        return int(self._run("rev-list", "--count", f"{commit}..{base}", "--").stdout)
+
     def changed_paths(self, before: str, after: str) -> tuple[str, ...]:
         """The paths in which two commits' trees differ; a renamed file counts by both names."""
         out = self._run("diff", "--name-only", "--no-renames", "-z", before, after, "--").stdout

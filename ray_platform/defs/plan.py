@@ -9,11 +9,12 @@ from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
 from ray_platform.core.cost.estimate import estimate
 from ray_platform.core.errors import NotFoundError
-from ray_platform.partitions import PLAN_TAG, environments
+from ray_platform.partitions import PLAN_TAG, WHY_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.run_resources import LIGHT, REPEATABLE
 from ray_platform.stages import audit, gates
 from ray_platform.stages.plan import make_plan
+from ray_platform.stages.pull_requests.reports import keep_report
 from ray_platform.stages.site import Site
 from ray_platform.stages.whatif import for_plan
 
@@ -42,6 +43,12 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
         text = site.records.plan_text(record)
         context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
         replayed = for_plan(site)
+        keep_report(
+            site,
+            made,
+            why=context.run.tags.get(WHY_TAG, ""),
+            whatif=replayed[0] if replayed else "",
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(record.plan_digest),
             metadata={

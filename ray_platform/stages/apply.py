@@ -16,11 +16,18 @@ from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
 from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
+from ray_platform.core.pull_request.model import PullRef
 from ray_platform.core.redaction import redact
 from ray_platform.stages import audit, gates
 from ray_platform.stages.cost import remember_estimate
+from ray_platform.stages.pull_requests.connection import connect
+from ray_platform.stages.pull_requests.gate import require_decided, take_the_environment
+from ray_platform.stages.pull_requests.reports import note_applied
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
+
+#: The Terraform outputs that the comment of a pull request shows after an apply.
+_TOLD = ("cluster_name", "cluster_version", "artifact_bucket", "vpc_id")
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,8 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
     gates.require_fresh(record, state)
     allowed = gates.require_allowed(site, record)
     gates.require_within_budget(site, record)
-    approvals = gates.require_approved(site, record)
+    people = _approved(site, record)
     gates.require_no_harm(site, record)  # last: a run may start at any time
-    people = tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
     if record.empty:
         progress("The plan is empty: nothing to apply")
     else:
@@ -85,6 +91,7 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
         audit.note(
             site, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
         )
+        take_the_environment(site, record)
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
             file.write_bytes(site.records.plan_file(record))
@@ -119,6 +126,7 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
     version = site.records.record_infra_version()
     if version is None:
         raise NotFoundError("what was applied is not in the artifact store", where=site.name)
+    note_applied(site, record, version, {name: str(state.outputs.get(name, "")) for name in _TOLD})
     done = "unchanged" if record.empty else "applied"
     audit.note(site, "apply", done, record=record, reason=f"infra version {version}")
     return AppliedPlan(
@@ -129,6 +137,16 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
         infra_version=version,
         approved_by=people,
     )
+
+
+def _approved(site: Site, record: PlanRecord) -> tuple[str, ...]:
+    """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
+    if record.pull_request:
+        pull = PullRef.parse(record.pull_request)
+        decided = require_decided(site, record, connect(site.today, pull.repository))
+        return decided or (approval.AUTOMATIC,)
+    approvals = gates.require_approved(site, record)
+    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
 
 
 def by_module(state: TerraformState) -> dict[str, dict[str, Any]]:

@@ -89,6 +89,7 @@ class Site:
         self.pull = pull
         self.home = settings.home
         self.git = git or Git(Path(settings.repository))
+        self.today = settings
         self.settings = self._at(settings, commit) if commit else settings
         self.environment: Environment = self.settings.environment(name)
         self.policy_root = self.settings.policy_root
@@ -96,6 +97,10 @@ class Site:
             ruling = self._at(settings, base) if base else settings
             self.environment = self.environment.governed_by(ruling.environment(name))
             self.policy_root = ruling.policy_root
+
+    def at_commit(self, commit: str, git: Git) -> "Site":
+        """The same environment at another commit, under the same rules."""
+        return Site(self.today, self.name, commit, base=self.base, git=git, asked_by=self.asked_by)
 
     def _at(self, settings: Settings, commit: str) -> Settings:
         return settings.at(self.git.checkout(commit, settings.home / "checkouts" / commit))
@@ -110,6 +115,13 @@ class Site:
         if self.commit:
             return Revision(commit=self.commit, subject=self.git.subject(self.commit))
         return Git(self.settings.root).revision()
+
+    @property
+    def repository(self) -> str:
+        """The name of the repository that this environment comes from, the same for each of its plans."""
+        app = self.today.github
+        named = self.environment.pull_requests.repository
+        return named or (str(app.repositories[0]) if app else self.git.remote())
 
     @functools.cached_property
     def cloud_variables(self) -> Mapping[str, str]:
@@ -220,7 +232,7 @@ class Site:
             self.environment,
             env=self.cloud_variables,
             commit=self.revision.commit,
-            repository=self.git.remote(),
+            repository=self.repository,
             progress=progress,
         )
 

@@ -11,6 +11,9 @@ from ray_platform.core.pull_request.model import PullRequest
 from ray_platform.core.pull_request.report import PlanReport
 from ray_platform.core.pull_request.reviews import Reviewed
 
+#: How often an apply that a gate refused is tried again by itself.
+MOST_APPLIES = 3
+
 
 class Next(Enum):
     """What is next. Only ``PLAN`` and ``APPLY`` start anything."""
@@ -38,15 +41,20 @@ class State:
 class Run:
     """The latest run for this pull request, environment and commit.
 
-    ``kind`` is ``plan`` or ``apply``; ``said`` why it failed.
+    ``kind`` is ``plan`` or ``apply``; ``said`` why it failed, ``refused`` that a gate had said no.
+    ``asked_for`` is what a plan was asked for (`Facts.asks_for`), ``applies`` how often the apply of
+    ``plan_digest`` has been tried.
     """
 
     kind: str
     is_active: bool
     failed: bool
     said: str = ""
+    refused: bool = False
     run_id: str = ""
     plan_digest: str = ""
+    asked_for: str = ""
+    applies: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,12 @@ class Facts:
     ahead: str = ""
     earlier: str = ""
 
+    @property
+    def asks_for(self) -> str:
+        """What a plan is of: a plan that failed is not tried again for the same."""
+        where = f"{self.state.lineage[:8]}:{self.state.serial}"
+        return f"{self.commit}:{self.base}:{where}:{self.policy_digest[:12]}"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -100,19 +114,18 @@ def decide(facts: Facts) -> Decision:
     if pull.from_fork and facts.rules.forks == "ignore":
         return Decision(Next.IGNORED, "a fork's pull request is not planned here")
     if report is not None and report.commit == facts.commit and report.is_applied:
-        return Decision(Next.APPLIED, report.outcome.infra_version if report.outcome else "")
+        return _applied(facts, report)
     if not pull.is_open and not pull.is_merged:
         return Decision(Next.NOTHING, "it was closed without being merged")
     if facts.overtaken:
         return Decision(Next.NOTHING, facts.overtaken)
     if facts.run is not None and facts.run.is_active:
         return Decision(Next.RUNNING, f"{facts.run.kind} is running")
-    if report is None or (why := _outdated(facts, report)) is None:
-        return _first_plan(facts)
-    if why:
-        return Decision(Next.PLAN, why)
-    if facts.run is not None and facts.run.failed and facts.run.plan_digest == report.plan_digest:
-        return Decision(Next.FAILED, facts.run.said)
+    outdated = None if report is None else _outdated(facts, report)
+    if report is None or outdated is None or outdated:
+        return _plan(facts, report, outdated or "")
+    if why := _failed_apply(facts.run, report):
+        return Decision(Next.FAILED, why)
     if report.denied:
         return Decision(Next.DENIED, "a check says no")
     if report.empty:
@@ -120,10 +133,33 @@ def decide(facts: Facts) -> Decision:
     return _gates(facts, report)
 
 
-def _first_plan(facts: Facts) -> Decision:
-    if facts.run is not None and facts.run.failed and facts.run.kind == "plan":
-        return Decision(Next.FAILED, facts.run.said)
-    return Decision(Next.PLAN)
+def _applied(facts: Facts, report: PlanReport) -> Decision:
+    run = facts.run
+    if run is not None and run.kind == "apply" and run.is_active:
+        return Decision(Next.RUNNING, "applied; what runs on it is being looked at")
+    if run is not None and run.kind == "apply" and run.failed:
+        return Decision(Next.FAILED, f"it was applied, but then: {run.said}")
+    return Decision(
+        Next.APPLIED, f"infra version {report.outcome.infra_version[:12]}" if report.outcome else ""
+    )
+
+
+def _plan(facts: Facts, report: PlanReport | None, why: str) -> Decision:
+    run = facts.run
+    tried = run is not None and run.kind == "plan" and run.asked_for == facts.asks_for
+    # A denied plan's run fails too, but leaves its report.
+    unreported = run is not None and (report is None or report.run_id != run.run_id)
+    if run is not None and run.failed and tried and unreported:
+        return Decision(Next.FAILED, run.said)
+    return Decision(Next.PLAN, why)
+
+
+def _failed_apply(run: Run | None, report: PlanReport) -> str:
+    if run is None or not run.failed or run.plan_digest != report.plan_digest:
+        return ""
+    if run.refused and run.applies < MOST_APPLIES:
+        return ""  # a gate said no at that moment; the gates are asked again
+    return run.said
 
 
 def _outdated(facts: Facts, report: PlanReport) -> str | None:

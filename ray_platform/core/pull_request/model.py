@@ -73,6 +73,7 @@ class PullRequest:
     merge_commit: str
     created_at: str
     updated_at: str
+    merged_at: str = ""
 
     @property
     def is_merged(self) -> bool:

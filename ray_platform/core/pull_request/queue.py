@@ -13,12 +13,14 @@ from typing import Any
 class Queue:
     """``holder`` is a pull request as ``OWNER/NAME#7``, empty when nobody holds it; ``since`` ISO 8601, UTC.
 
-    ``merged_up_to`` is the newest commit of the base branch whose state was applied.
+    ``merged_up_to`` is the newest commit of the base branch whose state was applied. ``approvals`` counts
+    those that were given by command, so that whoever watches the queue sees that there is a new one.
     """
 
     holder: str = ""
     since: str = ""
     merged_up_to: str = ""
+    approvals: int = 0
 
     def held_by(self, pull: str, at: str) -> "Queue":
         return self if self.holder == pull else replace(self, holder=pull, since=at)
@@ -28,6 +30,9 @@ class Queue:
 
     def up_to(self, commit: str) -> "Queue":
         return replace(self, merged_up_to=commit)
+
+    def approved_by_command(self) -> "Queue":
+        return replace(self, approvals=self.approvals + 1)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

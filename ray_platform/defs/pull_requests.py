@@ -1,0 +1,45 @@
+"""Stage `pull requests`: the sensor that finds them, plans them, tells them and starts what was approved."""
+
+import dagster as dg
+
+from ray_platform.core.errors import PlatformError, RateLimited
+from ray_platform.defs import plan as plan_stage
+from ray_platform.defs import walk
+from ray_platform.settings import load_settings
+from ray_platform.stages.pull_requests.tick import Request
+from ray_platform.stages.pull_requests.watching import look_at_all
+
+
+@dg.sensor(
+    jobs=[plan_stage.plan, walk.apply],
+    minimum_interval_seconds=30,
+    description="Watches pull requests on GitHub: plans them, tells them, applies what was approved.",
+)
+def pull_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    settings = load_settings()
+    if settings.github is None:
+        return dg.SensorResult(skip_reason=dg.SkipReason("no GitHub App is set up"))
+    requests: list[dg.RunRequest] = []
+    try:
+        for _, done in look_at_all(settings, context.instance, settings.run_url):
+            requests += [_request(item) for item in done.requests]
+    except RateLimited as waiting:
+        # What was decided for the repositories before is started; the others are looked at again.
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else dg.SkipReason(waiting.what),
+        )
+    except PlatformError as error:
+        if not requests:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.error(str(error))
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else dg.SkipReason("nothing to start"),
+    )
+
+
+def _request(item: Request) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=item.key, job_name=item.job, partition_key=item.environment, tags=dict(item.tags)
+    )

@@ -1,0 +1,1 @@
+"""Stage `pull requests`: found, planned, told, approved by reviews, and applied as approved."""
