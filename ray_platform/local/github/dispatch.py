@@ -99,7 +99,7 @@ class Dispatch:
         """304 without asking the handler, where nothing at all changed since the same question."""
         if route.method != "GET" or not route.steady:
             return None
-        version, tag = self._seen.get(self._key(request, caller), (-1, ""))
+        version, tag = self._seen.get(self._key(request), (-1, ""))
         if version != self.hub.version or not _matches(request, tag):
             return None
         return self._not_modified(caller, {"ETag": tag})
@@ -115,12 +115,12 @@ class Dispatch:
             body = json.dumps(answer.body, separators=(",", ":")).encode()
             headers["Content-Type"] = JSON
         if route.method == "GET" and answer.status == 200:
-            # Another token sees another answer, so it is part of the tag, as with GitHub's Vary.
-            seen = body + caller.budget.encode()
+            # As with GitHub, a tag holds for one token.
+            seen = body + request.headers.get("Authorization", "").encode()
             tag = f'W/"{hashlib.sha256(seen).hexdigest()}"'
             headers |= {"ETag": tag, "Cache-Control": "private, max-age=60, s-maxage=60"}
             headers["Vary"] = "Accept, Authorization"
-            self._seen[self._key(request, caller)] = (self.hub.version, tag)
+            self._seen[self._key(request)] = (self.hub.version, tag)
             if _matches(request, tag) or _not_newer(request, headers):
                 kept = ("ETag", "Last-Modified", "Link")
                 return self._not_modified(caller, {k: headers[k] for k in kept if k in headers})
@@ -147,8 +147,9 @@ class Dispatch:
         }
 
     @staticmethod
-    def _key(request: "web.Request", caller: Caller) -> tuple[str, str, str]:
-        return caller.budget, request.path_qs, request.headers.get("Accept", "")
+    def _key(request: "web.Request") -> tuple[str, str, str]:
+        token = request.headers.get("Authorization", "")
+        return token, request.path_qs, request.headers.get("Accept", "")
 
 
 def _plain(template: str) -> str:

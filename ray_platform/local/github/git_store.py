@@ -73,6 +73,8 @@ class GitStore:
             ("http.receivepack", "true"),
             # Only the server writes these.
             ("receive.hideRefs", "refs/pull"),
+            # A checkout of little depth can be pushed, too.
+            ("receive.shallowUpdate", "true"),
             ("uploadpack.allowAnySHA1InWant", "true"),
             ("core.logAllRefUpdates", "false"),
             ("gc.auto", "0"),
@@ -200,7 +202,10 @@ class GitStore:
 
     def import_commit(self, source: Path, commit: str, branch: str) -> None:
         """Fill a branch with a commit of a repository on this machine and all that it stands on."""
-        self._run("fetch", "--quiet", "--no-tags", str(source), f"+{commit}:refs/heads/{branch}")
+        self._run(
+            *("fetch", "--quiet", "--no-tags", "--update-shallow"),
+            *(str(source), f"+{commit}:refs/heads/{branch}"),
+        )
 
     def _run(
         self, *words: str | Path, stdin: str | None = None, env: Mapping[str, str] | None = None
@@ -238,10 +243,12 @@ def git_environment() -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_TERMINAL_PROMPT": "0",
-        # Repositories of other owners may be named as a source.
-        "GIT_CONFIG_COUNT": "1",
+        # Repositories of other owners may be named as a source, and any commit of them.
+        "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": "*",
+        "GIT_CONFIG_KEY_1": "uploadpack.allowAnySHA1InWant",
+        "GIT_CONFIG_VALUE_1": "true",
     }
 
 

@@ -3,15 +3,19 @@
 For tests and for the local walk, where somebody must open a pull request and somebody approve it.
 """
 
+import base64
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
-from ray_platform.core.errors import PlatformError
+from ray_platform.core.errors import GitError, PlatformError
+from ray_platform.settings import child_environment
 
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS, _PUSH_SECONDS = 60, 300
 Verdict = Literal["APPROVE", "REQUEST_CHANGES", "COMMENT"]
 
 
@@ -152,6 +156,69 @@ class Person:
         """Merge a pull request and say the commit that the base now stands at."""
         given = {"merge_method": method}
         return str(self.call("PUT", f"/repos/{repository}/pulls/{number}/merge", given)["sha"])
+
+    def create_repository(
+        self, organization: str, name: str, from_git: Path, commit: str, *, team: str = ""
+    ) -> str:
+        """A private repository in an organisation that the person owns; its full name. Safe to repeat.
+
+        Its branch ``main`` holds a commit of a repository on this machine. A ``team`` may push to it.
+
+        Raises:
+            GitHubRefused: the server refused it.
+            GitError: the commit could not be pushed.
+        """
+        full_name = f"{organization}/{name}"
+        try:
+            self.call("POST", f"/orgs/{organization}/repos", {"name": name, "private": True})
+        except GitHubRefused as error:
+            if error.status != 422:
+                raise
+        if team:
+            at = f"/orgs/{organization}/teams/{team}/repos/{full_name}"
+            self.call("PUT", at, {"permission": "push"})
+        self.push(full_name, from_git, commit, "main")
+        return full_name
+
+    def push(self, repository: str, from_git: Path, commit: str, branch: str) -> None:
+        """Push a commit of a repository on this machine to a branch, over HTTP, with git.
+
+        Raises:
+            GitError: git refused, or the server did.
+        """
+        basic = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
+        done = subprocess.run(
+            [
+                *("git", "-C", str(from_git), "push", "--quiet"),
+                *(f"{self.html}/{repository}.git", f"{commit}:refs/heads/{branch}"),
+            ],
+            env=child_environment(
+                {
+                    # In the environment, not among the arguments: those can be listed by anybody.
+                    "GIT_CONFIG_COUNT": "1",
+                    "GIT_CONFIG_KEY_0": "http.extraHeader",
+                    "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+                    "GIT_TERMINAL_PROMPT": "0",
+                    "NO_PROXY": "127.0.0.1",
+                    "no_proxy": "127.0.0.1",
+                }
+            ),
+            capture_output=True,
+            text=True,
+            timeout=_PUSH_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise GitError(
+                f"git push to {repository} failed: {done.stderr.strip().splitlines()[-1:]}",
+                where=str(from_git),
+                fix="see whether the commit exists there and the branch on GitHub moved on",
+            )
+
+    @property
+    def html(self) -> str:
+        """The address of pages and Git."""
+        return self.api.removesuffix("/api/v3")
 
     def fork(self, repository: str) -> str:
         """Fork a repository into the person's own account and say the fork's full name."""

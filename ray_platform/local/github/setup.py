@@ -128,6 +128,7 @@ def add_repository(
     private: bool = True,
     default_branch: str = "main",
     team: str = "",
+    empty: bool = False,
 ) -> Repository:
     """A new repository: with a commit of another one on this machine, or with an empty first commit.
 
@@ -139,7 +140,9 @@ def add_repository(
     now = hub.clock.now()
     repository = Repository(hub.state.new_id(), owner, name, private, default_branch, now, now, now)
     store = new_store(hub, repository)
-    if from_git is None:
+    if empty:
+        pass  # its first commit comes by a push
+    elif from_git is None:
         account = hub.account(owner)
         person = Person(account.name, account.email)
         first = store.make_commit(

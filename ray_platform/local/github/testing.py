@@ -22,18 +22,16 @@ from ray_platform.local.github.server import start
 from ray_platform.local.github.state import App, Installation, Webhook
 from ray_platform.local.github.tokens import add_person_token
 from ray_platform.local.github.webhooks import Webhooks
+from ray_platform.local.github.world import ORGANIZATION, PEOPLE, TEAM, furnish
 
 T = TypeVar("T")
-ORGANIZATION, APP, TEAM = "acme", "ray-platform", "platform"
-#: alice and bob are of the team, carol is a member, mallory a stranger with a fork.
-PEOPLE = ("alice", "bob", "carol", "mallory")
 
 
 class LocalGitHub:
     """A running server; use it with ``with``.
 
-    It has the organisation ``acme`` (alice its owner, bob, carol members), the team ``platform`` (alice,
-    bob), the App ``ray-platform`` installed there, and mallory, who belongs to nothing.
+    It has the organisation ``acme`` (alice its owner, bob and carol members), whose team ``platform`` they
+    are, the App ``ray-platform`` installed there, and mallory, who belongs to nothing.
 
     Args:
         folder: Where the state is kept, so that another server finds it; default: kept nowhere.
@@ -65,7 +63,7 @@ class LocalGitHub:
         if self._failure:
             raise self._failure
         if not self.hub.state.apps:
-            self.do(self._first)
+            self.do(lambda hub: furnish(hub, self.key.public))
         for login in PEOPLE:
             self.token(login)
         return self
@@ -302,16 +300,6 @@ class LocalGitHub:
         at = f"/repos/{repository}/issues/{number}/comments?per_page=100"
         found: list[dict[str, Any]] = self.person("alice").call("GET", at)
         return found
-
-    def _first(self, hub: Hub) -> None:
-        setup.add_account(hub, ORGANIZATION, "Organization", "Acme")
-        for login in PEOPLE:
-            setup.add_account(hub, login)
-        for login, role in (("alice", "admin"), ("bob", "member"), ("carol", "member")):
-            setup.add_member(hub, ORGANIZATION, login, role)
-        setup.add_team(hub, ORGANIZATION, TEAM, {"alice": "maintainer", "bob": "member"})
-        app = setup.add_app(hub, APP, ORGANIZATION, self.key.public)
-        setup.install(hub, app, ORGANIZATION)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

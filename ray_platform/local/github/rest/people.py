@@ -54,6 +54,17 @@ def get_rate_limit(call: Call) -> Answer:
     return Answer({"resources": {"core": rate, "search": {**rate, "limit": 30}}, "rate": rate})
 
 
+def grant_team(call: Call) -> Answer:
+    """Give a team a permission in a repository of its organisation."""
+    team = _team(call)
+    repository = call.repository
+    if repository.owner.lower() != team.organization.lower():
+        raise not_found()
+    words = ("push", "pull", "triage", "maintain", "admin")
+    team.repositories[repository.full_name] = call.choice("permission", words) or words[0]
+    return Answer(status=204)
+
+
 def _team(call: Call) -> Team:
     _require_inside(call)
     team = call.hub.state.team(call.values["org"], call.values["team_slug"])
@@ -86,6 +97,14 @@ ROUTES = (
     Route("GET", _TEAM, get_team, _MEMBERS, by=_INSIDE),
     Route("GET", f"{_TEAM}/members", list_members, _MEMBERS, by=_INSIDE),
     Route("GET", f"{_TEAM}/memberships/{{username}}", get_membership, _MEMBERS, by=_INSIDE),
+    Route(
+        "PUT",
+        f"{_TEAM}/repos/{{owner}}/{{repo}}",
+        grant_team,
+        ("administration:write",),
+        "admin",
+        by=("user",),
+    ),
     Route("GET", "/orgs/{org}/members", list_organization_members, _MEMBERS, by=_INSIDE),
     Route("GET", "/rate_limit", get_rate_limit, by=ANYBODY, free=True, steady=False),
 )

@@ -6,7 +6,12 @@ from ray_platform.local.github import setup
 from ray_platform.local.github.access import role_in
 from ray_platform.local.github.call import Answer, Call, Route, require
 from ray_platform.local.github.git_store import EMPTY_TREE, Commit
-from ray_platform.local.github.problems import Problem, invalid_request, not_found
+from ray_platform.local.github.problems import (
+    Problem,
+    invalid_request,
+    not_found,
+    validation_failed,
+)
 from ray_platform.local.github.shapes import accounts, repositories
 from ray_platform.local.github.state import Repository
 
@@ -16,6 +21,22 @@ _MOST_FILES = 300
 
 def get_repository(call: Call) -> Answer:
     return Answer(repositories.full_repository(call.hub, call.repository))
+
+
+def create_in_organization(call: Call) -> Answer:
+    """An empty repository; what is in it comes by a push."""
+    hub, account = call.hub, call.hub.state.account(call.values["org"])
+    if account is None or account.members.get(call.caller.login) != "admin":
+        raise not_found()
+    name = call.required("name", str)
+    setup.require_name(name)
+    if hub.state.repository(account.login, name):
+        text = "name already exists on this account"
+        raise validation_failed("Repository", "name", "custom", text)
+    made = setup.add_repository(
+        hub, account.login, name, private=bool(call.given("private", bool)), empty=True
+    )
+    return Answer(repositories.full_repository(hub, made), 201)
 
 
 def list_branches(call: Call) -> Answer:
@@ -180,6 +201,7 @@ def network_repository(call: Call, owner: str) -> Repository:
 
 
 ROUTES = (
+    Route("POST", "/orgs/{org}/repos", create_in_organization, by=("user",), content=True),
     Route("GET", "/repos/{owner}/{repo}", get_repository),
     Route("GET", "/repos/{owner}/{repo}/branches", list_branches, ("contents:read",)),
     Route("GET", "/repos/{owner}/{repo}/branches/{branch:.+}", get_branch, ("contents:read",)),
