@@ -16,7 +16,14 @@ from ray_platform.core.canonical import digest_files
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import Plan
-from ray_platform.core.policy import Verdict, policy_input, ray_input, read_verdict, split_input
+from ray_platform.core.policy import (
+    Verdict,
+    manifests_input,
+    policy_input,
+    ray_input,
+    read_verdict,
+    split_input,
+)
 
 #: The numbers that the rules of each package need: (name, what it must be).
 _NUMBERS: Mapping[str, type] = {
@@ -46,6 +53,9 @@ _ENTRIES = (
     "ray/rules",
     "ray/unusable_settings",
     "ray/findings",
+    "kubernetes/rules",
+    "kubernetes/unusable_settings",
+    "kubernetes/findings",
 )
 
 
@@ -130,6 +140,19 @@ class PolicyEngine:
         """
         self._require_numbers(environment)
         return self.evaluate("ray", ray_input(documents, pools, environment=environment))
+
+    def check_manifests(self, documents: Sequence[Mapping[str, Any]], environment: str) -> Verdict:
+        """What the rules of ``policies/kubernetes.rego`` say of manifests, Ray's or a team's.
+
+        Args:
+            documents: All manifests of a release: network policies count for the pods beside them.
+            environment: Whose numbers hold.
+
+        Raises:
+            SettingsError: the environment has no numbers, or a policy file is wrong.
+        """
+        self._require_numbers(environment)
+        return self.evaluate("kubernetes", manifests_input(documents, environment=environment))
 
     def rules(self, package: str) -> Mapping[str, Mapping[str, str]]:
         """The catalogue of a package: rule id -> ``what``, ``why``, ``fix``."""

@@ -206,5 +206,21 @@ def ray_input(
     }
 
 
+def manifests_input(documents: Sequence[Mapping[str, Any]], *, environment: str) -> dict[str, Any]:
+    """The input of ``policies/kubernetes.rego``: manifests, and whose numbers hold."""
+    return {
+        "environment": environment,
+        "documents": [dict(document) for document in documents],
+    }
+
+
+def both(one: Verdict, other: Verdict) -> Verdict:
+    """Two verdicts of the same bundle as one."""
+    return Verdict(
+        violations=tuple(sorted({*one.violations, *other.violations})),
+        bundle_digest=one.bundle_digest,
+    )
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

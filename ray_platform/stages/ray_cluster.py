@@ -9,7 +9,7 @@ from ray_platform.clients.ray_cluster import ClusterInfo
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import PolicyDenied
 from ray_platform.core.infra_version import Ray
-from ray_platform.core.policy import Verdict
+from ray_platform.core.policy import Verdict, both
 from ray_platform.core.ray_spec import WorkerGroup, helm_values, ray_namespace, worker_groups
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
@@ -32,24 +32,33 @@ class RayClusterReady:
     infra_version: str
 
 
-def render(site: Site) -> tuple[Mapping[str, Any], RenderedChart]:
-    """The chart's values for an environment, and the manifest that they make.
+def recorded_outputs(site: Site) -> Mapping[str, Any]:
+    """Terraform's outputs of the latest apply, without secrets; empty where nothing was applied."""
+    return site.artifacts.read(f"environments/{site.name}/outputs.json") or {}
 
-    What Terraform made (the pods' role, Redis) comes from the outputs of the latest apply.
+
+def render(
+    site: Site, outputs: Mapping[str, Any] | None = None
+) -> tuple[Mapping[str, Any], RenderedChart]:
+    """The chart's values for an environment, and the manifests that they make.
+
+    Args:
+        site: The environment.
+        outputs: What Terraform made (the pods' role, Redis); None: `recorded_outputs`.
 
     Raises:
-        SettingsError: a value that the chart's schema refuses.
+        SettingsError: a value that the chart's schema refuses, or an invalid namespace.
     """
     environment = site.environment
-    outputs = site.artifacts.read(f"environments/{site.name}/outputs.json") or {}
+    made = recorded_outputs(site) if outputs is None else outputs
     values = helm_values(
         site.name,
         environment.node_pools,
         ray_version=RAY_VERSION,
         idle_timeout_seconds=environment.ray.idle_timeout_seconds,
         head_volume_gib=environment.ray.head_volume_gib,
-        role_arn=str((outputs.get("role_arns") or {}).get("ray") or ""),
-        redis_address=str(outputs.get("redis_address") or ""),
+        role_arn=str((made.get("role_arns") or {}).get("ray") or ""),
+        redis_address=str(made.get("redis_address") or ""),
     )
     namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
     return values, render_chart(
@@ -58,9 +67,12 @@ def render(site: Site) -> tuple[Mapping[str, Any], RenderedChart]:
 
 
 def judge(site: Site, rendered: RenderedChart) -> Verdict:
-    """What today's policies say of the rendered manifest."""
-    return site.policies.check_ray(
-        rendered.documents, site.environment.node_pools, environment=site.name
+    """What today's policies say of the rendered manifests: the rules of Ray, and those of any pod."""
+    return both(
+        site.policies.check_ray(
+            rendered.documents, site.environment.node_pools, environment=site.name
+        ),
+        site.policies.check_manifests(rendered.documents, site.name),
     )
 
 
@@ -68,7 +80,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
     """Bring up the Ray cluster of an environment; a cluster of the same shape is left as it is.
 
     Raises:
-        PolicyDenied: a rule of policies/ray.rego denies the manifest.
+        PolicyDenied: a rule of policies/ray.rego or policies/kubernetes.rego denies the manifest.
         RayError: it does not get ready in time, with the reason.
     """
     values, rendered = render(site)

@@ -20,6 +20,7 @@ from ray_platform.core.tags import REQUIRED_TAGS
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "policies"
 ENGINE = PolicyEngine(POLICIES)
+PACKAGES = ("terraform", "ray", "kubernetes")
 DATA = json.loads((POLICIES / "data.json").read_text())
 PLAN = json.loads((ROOT / "tests" / "data" / "plan_local.json").read_text())
 GPU = 'module.node_pools.aws_eks_node_group.this["gpu"]'
@@ -281,11 +282,11 @@ def test_every_type_that_a_rule_names_has_its_fields() -> None:
 
 def test_the_docs_table_has_every_rule_as_the_policies_tell_it() -> None:
     text = (ROOT / "docs" / "policies.md").read_text()
-    for package in ("terraform", "ray"):
+    for package in PACKAGES:
         for rule, told in ENGINE.rules(package).items():
             row = f"| `{rule}` | {told['what']} | {told['why']} | {told['fix']} |"
             assert row in text, f"docs/policies.md lacks or differs in: {row}"
-    known = {rule for package in ("terraform", "ray") for rule in ENGINE.rules(package)}
+    known = {rule for package in PACKAGES for rule in ENGINE.rules(package)}
     rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     assert rows - set(DATA["policy"]["defaults"]) == known
 

@@ -75,7 +75,7 @@ def test_every_test_has_the_form_that_the_runner_can_run() -> None:
         assert _NAME.findall(text) == [match[0] for match in _TEST.findall(text)], path
 
 
-@pytest.mark.parametrize("package", ["terraform", "ray"])
+@pytest.mark.parametrize("package", ["terraform", "ray", "kubernetes"])
 def test_every_rule_is_seen_to_allow_and_to_deny(package: str) -> None:
     names = {str(case.values[1]) for case in CASES if case.values[0] == f"{package}_test"}
     for rule in ENGINE.rules(package):
