@@ -10,7 +10,7 @@ one `AppClient` for its life: `connect`.
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from ray_platform.core.pull_request.model import Repository
 from ray_platform.settings import GitHubApp
 
 if TYPE_CHECKING:
+    from githubkit.auth.base import BaseAuthStrategy
+    from githubkit.cache import MemCacheStrategy
     from githubkit.response import Response
 
     from ray_platform.clients.github_calls import Call
@@ -62,10 +64,16 @@ class AppClient:
     """The App of this deployment. Its key is read with the first call.
 
     Nothing here shows the key, a JWT or a token in a message, a log or a ``repr``.
+
+    Args:
+        app: From the settings.
+        sleep: Waits between tries, for so many seconds.
     """
 
-    def __init__(self, app: GitHubApp) -> None:
+    def __init__(self, app: GitHubApp, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.app = app
+        self.sleep = sleep
+        self._installed: dict[int, Calls] = {}
         self._organisations: dict[str, InstalledApp] = {}
         self._repositories: dict[Repository, InstalledApp] = {}
 
@@ -86,7 +94,26 @@ class AppClient:
         """Calls made as the App itself: only it, its installations and its webhooks answer to it."""
         from githubkit import AppAuthStrategy
 
-        return Calls(AppAuthStrategy(self.app.app_id, self.key), self.app.api_url)
+        return self._calls_by(AppAuthStrategy(self.app.app_id, self.key))
+
+    def calls_in(self, installation: int) -> Calls:
+        """Calls made with the token of an installation, by its id: one token for all its repositories."""
+        from githubkit import AppInstallationAuthStrategy
+
+        if installation not in self._installed:
+            self._installed[installation] = self._calls_by(
+                AppInstallationAuthStrategy(self.app.app_id, self.key, installation)
+            )
+        return self._installed[installation]
+
+    @functools.cached_property
+    def _tokens(self) -> "MemCacheStrategy":
+        from githubkit.cache import MemCacheStrategy
+
+        return MemCacheStrategy()
+
+    def _calls_by(self, auth: "BaseAuthStrategy") -> Calls:
+        return Calls(auth, self.app.api_url, tokens=self._tokens, sleep=self.sleep)
 
     def identity(self) -> Mapping[str, Any]:
         """The App as GitHub knows it: ``slug``, ``name``, ``owner``, ``permissions``. One call."""
@@ -145,7 +172,6 @@ class InstalledApp:
         self._client = client
         self._repository = repository
         self.installation = installation
-        self._calls = self._make_calls()
         self._git_tokens: dict[bool, _GitToken] = {}
 
     def __repr__(self) -> str:
@@ -214,7 +240,7 @@ class InstalledApp:
     def _again(self, work: Any) -> Any:
         """Do the work, and once more where the installation has another number now."""
         try:
-            return work(self._calls)
+            return work(self._client.calls_in(self.installation.id))
         except Refusal as refusal:
             if not refusal.failure.installation_gone or self._repository is None:
                 raise
@@ -222,18 +248,7 @@ class InstalledApp:
             if found.id == self.installation.id:
                 raise
             self.installation = found
-            self._calls = self._make_calls()
-        return work(self._calls)
-
-    def _make_calls(self) -> Calls:
-        from githubkit import AppInstallationAuthStrategy
-
-        return Calls(
-            AppInstallationAuthStrategy(
-                self._client.app.app_id, self._client.key, self.installation.id
-            ),
-            self._client.app.api_url,
-        )
+            return work(self._client.calls_in(self.installation.id))
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """Calls to GitHub through githubkit: signed, timed, tried again where that is safe, failures told."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from ray_platform.core.errors import ForgeError
 
 if TYPE_CHECKING:
     from githubkit.auth.base import BaseAuthStrategy
+    from githubkit.cache import MemCacheStrategy
     from githubkit.response import Response
     from githubkit.versions import RestVersionSwitcher
 
@@ -31,8 +31,14 @@ _CONNECT_SECONDS = 5.0
 class Calls:
     """Every call that is made with one proof of identity.
 
-    Nothing but the token is kept between calls: githubkit's store of answers is switched off, so that a
-    review is never an old one.
+    Nothing but the tokens is kept between calls: githubkit's store of answers is switched off, so that
+    a review is never an old one.
+
+    Args:
+        auth: What signs in.
+        api_url: Where GitHub's API is.
+        tokens: Where JWTs and tokens are kept, in this process's memory.
+        sleep: Waits between tries, for so many seconds.
     """
 
     def __init__(
@@ -40,10 +46,10 @@ class Calls:
         auth: "BaseAuthStrategy",
         api_url: str,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        tokens: "MemCacheStrategy",
+        sleep: Callable[[float], None],
     ) -> None:
         from githubkit import GitHub
-        from githubkit.cache import MemCacheStrategy
         from httpx import Request, Timeout
 
         def say_version(request: Request) -> None:
@@ -51,7 +57,7 @@ class Calls:
 
         self.api_url = api_url
         self._sleep = sleep
-        self._tokens = MemCacheStrategy()
+        self._tokens = tokens
         self._github: GitHub[Any] = GitHub(
             auth,
             base_url=api_url,

@@ -1,0 +1,136 @@
+"""Git against a server over HTTP: the token goes into the child's environment and nowhere else."""
+
+import base64
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ray_platform.core.errors import GitError
+from ray_platform.core.redaction import redact_text
+from ray_platform.settings import child_environment
+
+#: A first fetch of a large repository takes minutes.
+_TIMEOUT_SECONDS = 600
+
+#: Nothing of this user's or this machine's settings changes what is fetched or where it comes from.
+_ISOLATED = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "true",
+    "LC_ALL": "C",
+}
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def run_git(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    url: str = "",
+    token: str = "",
+    given: bytes = b"",
+    extra: Mapping[str, str] | None = None,
+    keep_open: int | None = None,
+) -> str:
+    """Run git on a bare repository, and with a server where a URL and a token are given; its output.
+
+    Args:
+        folder: The repository.
+        arguments: Git's arguments, the URL among them where it talks to a server.
+        url: The server's repository; https, or http on this machine alone.
+        token: An installation token for that URL.
+        given: What git reads from its standard input.
+        extra: More variables for the child.
+        keep_open: A file descriptor that the child keeps, and with it the lock on it.
+
+    Raises:
+        GitError: git is missing, too slow, or failed; what it said has its secrets masked.
+    """
+    settings = {
+        "core.hooksPath": os.devnull,
+        "gc.autoDetach": "false",
+        "protocol.allow": "never",
+        **(_server(url, token) if url else {}),
+    }
+    variables = {
+        name: value for name, value in child_environment().items() if not name.startswith("GIT_")
+    }
+    variables |= {**_ISOLATED, **_as_variables(settings), **(extra or {})}
+    try:
+        child = subprocess.Popen(
+            ["git", "-C", str(folder), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+            start_new_session=True,
+            pass_fds=() if keep_open is None else (keep_open,),
+        )
+    except FileNotFoundError as error:
+        raise GitError("git is not installed", fix="install git 2.31 or newer") from error
+    try:
+        out, said = child.communicate(given, timeout=_TIMEOUT_SECONDS)
+    except BaseException as error:
+        # Its helpers too, which hold the connection: they are of the child's own session.
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise GitError(
+                f"git {arguments[0]} did not end within {_TIMEOUT_SECONDS} s",
+                where=url or str(folder),
+                fix="see the network; the mirror is good, and the next fetch goes on",
+            ) from None
+        raise
+    if child.returncode != 0:
+        raise _failed(arguments[0], said.decode(errors="replace"), url or str(folder), token)
+    return out.decode(errors="replace")
+
+
+def _server(url: str, token: str) -> dict[str, str]:
+    """Git's settings for one server: the header for that server alone, no redirect to another."""
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if not (parts.scheme == "https" or local) or "@" in parts.netloc:
+        raise GitError(
+            "Git is used over https alone, without credentials in the address",
+            where=redact_text(url),
+            fix="set RAY_PLATFORM_GITHUB_API_URL to an https address",
+        )
+    login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        f"protocol.{parts.scheme}.allow": "always",
+        f"http.{parts.scheme}://{parts.netloc}/.extraHeader": f"Authorization: Basic {login}",
+        "http.followRedirects": "false",
+        # A connection that gives less than 1 kB/s for a minute is given up.
+        "http.lowSpeedLimit": "1000",
+        "http.lowSpeedTime": "60",
+        **({"http.proxy": ""} if local else {}),
+    }
+
+
+def _as_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings as variables of the child: other users see a process's arguments, not these."""
+    variables = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for at, (name, value) in enumerate(settings.items()):
+        variables[f"GIT_CONFIG_KEY_{at}"] = name
+        variables[f"GIT_CONFIG_VALUE_{at}"] = value
+    return variables
+
+
+def _failed(command: str, said: str, where: str, token: str) -> GitError:
+    for secret in (token, base64.b64encode(f"x-access-token:{token}".encode()).decode()):
+        said = said.replace(secret, "(sensitive)") if token else said
+    lines = [line for line in redact_text(said).splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
+    reason = " ".join(fatal[:2])[:300] or "it said nothing"
+    fix = "see the network; it is tried again with the next look"
+    if "Authentication failed" in said or "401" in reason or "403" in reason:
+        fix = "ray-platform doctor --github names what the App lacks"
+    elif "not found" in reason and "repository" in reason:
+        fix = "see that the App is installed on this repository: ray-platform doctor --github"
+    return GitError(f"git {command} failed: {reason}", where=where, fix=fix)
