@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ray_platform.local.github.dispatch import JSON, Dispatch
+from ray_platform.local.github.dispatch import Dispatch
 from ray_platform.local.github.git_http import READS, WRITES, GitHttp
 from ray_platform.local.github.hub import API_ROOT, Hub
 from ray_platform.local.github.problems import not_found
@@ -56,7 +56,7 @@ async def _unknown(request: "web.Request", hub: Hub) -> "web.Response":
     from aiohttp import web
 
     hub.calls.add(request.method, "(unknown path)", 404)
-    return web.json_response(not_found().to_json(), status=404, headers={"Content-Type": JSON})
+    return web.json_response(not_found().to_json(), status=404)
 
 
 async def _sending(application: "web.Application", hub: Hub) -> AsyncIterator[None]:
