@@ -41,7 +41,7 @@ class GitMirror:
     ) -> None:
         self.repository = repository
         self.url = url
-        self.folder = home / "github" / repository.owner / f"{repository.name}.git"
+        self.folder = home / "mirrors" / repository.owner / f"{repository.name}.git"
         self._token = token
 
     @property
@@ -79,6 +79,10 @@ class GitMirror:
         return run_git(
             self.folder, arguments, url=self.url, token=self._token(write), keep_open=lock
         )
+
+    def has(self, commit: str) -> bool:
+        """Whether a commit was fetched."""
+        return self.folder.is_dir() and self.git.has(commit)
 
     def pull_request_head(self, number: int) -> str | None:
         """The head that was fetched last of a pull request, or None."""
