@@ -1,4 +1,6 @@
-"""Sees to it that the tests find a Chromium and a PostgreSQL: the machine's own, or Debian's packages.
+"""Sees to it that the tests find what they need besides: a Chromium, a PostgreSQL, GitHub's descriptions.
+
+Programs are the machine's own, or Debian's packages; the descriptions come from npm (`tests/published.py`).
 
 Run by ``make test`` as ``python -m tests.set_up``.
 """
@@ -9,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from tests import published
 from tests.real.postgres import SETTING, find_postgres
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -48,6 +51,17 @@ def main() -> None:
         f"the tests of Dagster's history on it will FAIL. Install the package postgresql, or set "
         f"{SETTING}=skip to skip them.",
     )
+    ensure(
+        "npm",
+        "npm",
+        lambda: shutil.which("npm"),
+        "the tests of the local GitHub against GitHub's own descriptions will FAIL. Install npm.",
+    )
+    for package in published.PACKAGES:
+        try:
+            print(f"{package.name} {package.version}: {published.fetch(package)}")
+        except AssertionError as error:
+            print(f"tests of the local GitHub will FAIL: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ import pytest
 from ray_platform.clients.state_bucket import ensure_state_bucket
 from ray_platform.clients.terraform import PlanOutput, Terraform
 from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
+from ray_platform.local.github.call import Sent
+from ray_platform.local.github.testing import LocalGitHub, reset
 from ray_platform.settings import Settings
+from tests.openapi import check_answer
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,3 +105,29 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     finally:
         ended = checkout.run("down")
         assert ended.code == 0, ended.err
+
+
+@pytest.fixture(scope="session")
+def running_github() -> Iterator[LocalGitHub]:
+    with LocalGitHub() as running:
+        yield running
+
+
+@pytest.fixture
+def github(running_github: LocalGitHub) -> Iterator[LocalGitHub]:
+    """A GitHub server whose answers must all be such as GitHub's own description allows.
+
+    Its repositories are the test's own by their names; clock, limits, faults and counts are set back.
+    """
+    answers: list[tuple[str, str, str, Sent]] = []
+    running_github.hub.answered = lambda *answer: answers.append(answer)
+    running_github.calls.reset()
+    yield running_github
+    running_github.do(reset)
+    wrong = []
+    for method, template, path, sent in answers:
+        try:
+            check_answer(method, template, path, sent.status, sent.headers, sent.body)
+        except AssertionError as error:
+            wrong.append(str(error))
+    assert not wrong, "\n".join(wrong)

@@ -48,6 +48,15 @@ class Answer:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Sent:
+    """An answer as it goes out."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
 @dataclass
 class Call:
     """The call: who, on which path, with what. `repository` and `issue` find what the path names."""

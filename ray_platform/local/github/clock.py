@@ -11,6 +11,10 @@ class Clock:
         self._ahead = 0.0
         self._stopped: float | None = None
 
+    def reset(self) -> None:
+        """Back to real time."""
+        self._ahead, self._stopped = 0.0, None
+
     def now(self) -> int:
         return int((time.time() if self._stopped is None else self._stopped) + self._ahead)
 

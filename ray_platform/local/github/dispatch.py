@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ray_platform.local.github import access
-from ray_platform.local.github.call import Answer, Call, Caller, Route
+from ray_platform.local.github.call import Answer, Call, Caller, Route, Sent
 from ray_platform.local.github.git_store import GitStoreError
-from ray_platform.local.github.hub import Hub
+from ray_platform.local.github.hub import API_ROOT, Hub
 from ray_platform.local.github.problems import Problem, not_found
 from ray_platform.local.github.tokens import ANONYMOUS, caller_of
 
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json; charset=utf-8"
 VERSION = "2022-11-28"
-
-
-@dataclass(frozen=True)
-class Sent:
-    """An answer as it goes out."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
 
 
 class Dispatch:
@@ -42,7 +32,9 @@ class Dispatch:
 
         body = await request.read()
         sent = self.answer(request, route, body)
-        self.hub.calls.add(route.method, _plain(route.template), sent.status)
+        template = _plain(route.template)
+        self.hub.calls.add(route.method, template, sent.status)
+        self.hub.answered(route.method, template, request.path.removeprefix(API_ROOT), sent)
         return web.Response(status=sent.status, body=sent.body, headers=sent.headers)
 
     def answer(self, request: "web.Request", route: Route, body: bytes) -> Sent:

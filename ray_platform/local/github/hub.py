@@ -1,8 +1,10 @@
 """One GitHub server's parts together: state, clock, repositories, limits, webhooks, and its addresses."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ray_platform.local.github import snapshot
+from ray_platform.local.github.call import Sent
 from ray_platform.local.github.calls import Calls
 from ray_platform.local.github.clock import Clock
 from ray_platform.local.github.git_store import GitStore
@@ -34,6 +36,8 @@ class Hub:
             self.webhooks.restore(snapshot.load_deliveries(folder))
             self.webhooks.sent = lambda delivery: snapshot.append_delivery(folder, delivery)
         self.url = ""
+        #: Told of each answer: method, path template, path, answer.
+        self.answered: Callable[[str, str, str, Sent], None] = lambda *_: None
         #: Grows with each call that may have changed something.
         self.version = 0
 

@@ -317,3 +317,16 @@ class LocalGitHub:
         self._started.set()
         await self._stop.wait()
         await runner.cleanup()
+
+
+def reset(hub: Hub) -> None:
+    """Clock, limits, faults and permissions as at the start; what stands in the repositories stays."""
+    hub.clock.reset()
+    hub.limits = Limits()
+    hub.webhooks.clear_faults()
+    hub.calls.reset()
+    for installation in hub.state.installations.values():
+        app = hub.state.apps[installation.app_id]
+        app.webhook = Webhook()
+        installation.permissions = dict(app.permissions)
+        installation.suspended_at = None

@@ -49,16 +49,22 @@ class Webhooks:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.log: list[Delivery] = []
-        self.drop_next = 0
-        self.lose_next = 0
-        self.double_next = 0
-        self.delay_seconds = 0.0
+        self.clear_faults()
         #: Told of each attempt once it is made.
         self.sent: Callable[[Delivery], None] = lambda delivery: None
         self._last_id = 0
         self._queue: list[tuple[Delivery, App]] = []
         self._wake = asyncio.Event()
         self._busy = False
+
+    def clear_faults(self) -> None:
+        """Deliver everything once and at once.
+
+        ``drop_next`` attempts fail and stand in the log as failed; ``lose_next`` events are neither sent nor
+        logged; ``double_next`` are sent twice; ``delay_seconds`` pass before each.
+        """
+        self.drop_next = self.lose_next = self.double_next = 0
+        self.delay_seconds = 0.0
 
     def enqueue(
         self,

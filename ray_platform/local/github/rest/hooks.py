@@ -84,7 +84,7 @@ def _item(held: Delivery) -> dict[str, Any]:
 def _config(call: Call) -> dict[str, Any]:
     hook = calling_app(call).webhook
     return {
-        "url": hook.url,
+        **({"url": hook.url} if hook.url else {}),
         "content_type": hook.content_type,
         "insecure_ssl": "0",
         **({"secret": "********"} if hook.secret else {}),

@@ -21,10 +21,6 @@ def get_by_name(call: Call) -> Answer:
     return Answer(accounts.public_user(call.hub, account.login))
 
 
-def get_team(call: Call) -> Answer:
-    return Answer(accounts.team(call.hub, _team(call)))
-
-
 def list_members(call: Call) -> Answer:
     role = call.asked("role", ("all", "member", "maintainer"))
     members = _team(call).members
@@ -94,7 +90,6 @@ _INSIDE = ("installation", "user")
 ROUTES = (
     Route("GET", "/user", get_user, by=("user",)),
     Route("GET", "/users/{username}", get_by_name, by=ANYBODY),
-    Route("GET", _TEAM, get_team, _MEMBERS, by=_INSIDE),
     Route("GET", f"{_TEAM}/members", list_members, _MEMBERS, by=_INSIDE),
     Route("GET", f"{_TEAM}/memberships/{{username}}", get_membership, _MEMBERS, by=_INSIDE),
     Route(

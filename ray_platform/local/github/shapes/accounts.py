@@ -4,7 +4,7 @@ from typing import Any
 
 from ray_platform.local.github.clock import spell, spell_if
 from ray_platform.local.github.hub import Hub, node_id
-from ray_platform.local.github.state import Account, App, Installation, Team
+from ray_platform.local.github.state import Account, App, Installation
 
 _LISTS = {
     "followers_url": "/followers",
@@ -93,28 +93,6 @@ def event_organization(hub: Hub, account: Account) -> dict[str, Any]:
         "public_members_url": f"{at}/public_members{{/member}}",
         "avatar_url": hub.html("/static/person.svg"),
         "description": None,
-    }
-
-
-def team(hub: Hub, found: Team) -> dict[str, Any]:
-    organization = hub.account(found.organization)
-    at = hub.api(f"/organizations/{organization.id}/team/{found.id}")
-    return {
-        "id": found.id,
-        "node_id": node_id("T", found.id),
-        "name": found.name,
-        "slug": found.slug,
-        "description": None,
-        "privacy": "closed",
-        "notification_setting": "notifications_enabled",
-        "permission": "pull",
-        "type": "organization",
-        "organization_id": organization.id,
-        "url": at,
-        "html_url": hub.html(f"/orgs/{found.organization}/teams/{found.slug}"),
-        "members_url": f"{at}/members{{/member}}",
-        "repositories_url": f"{at}/repos",
-        "parent": None,
     }
 
 
