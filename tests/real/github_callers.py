@@ -1,5 +1,6 @@
 """Who calls the local GitHub server in its tests: the App, an installation, a person; plain HTTP."""
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,21 +20,23 @@ def assertion(
     return jwt.encode({**held, **claims}, key or github.private_key, algorithm="RS256")
 
 
+@functools.cache
+def _client() -> httpx.Client:
+    return httpx.Client(trust_env=False, timeout=30)  # making one loads certificates: 50 ms
+
+
 class Caller:
     """One caller with one token."""
 
     def __init__(self, github: LocalGitHub, token: str = "") -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(
-            base_url=github.api_url, headers=headers, trust_env=False, timeout=30
-        )
+        self._root = github.api_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        return self._client.request(
-            method, path.lstrip("/"), json=body, headers=dict(headers or {})
-        )
+        headers = {**self._headers, **(headers or {})}
+        return _client().request(method, self._root + path, json=body, headers=headers)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -19,7 +19,7 @@ from ray_platform.local.github.keys import KeyPair, new_key_pair
 from ray_platform.local.github.limits import Limits
 from ray_platform.local.github.person import Person, Verdict
 from ray_platform.local.github.server import start
-from ray_platform.local.github.state import App, Installation, Webhook
+from ray_platform.local.github.state import App, Installation, ManifestCode, Webhook
 from ray_platform.local.github.tokens import add_person_token
 from ray_platform.local.github.webhooks import Webhooks
 from ray_platform.local.github.world import ORGANIZATION, PEOPLE, TEAM, furnish
@@ -229,6 +229,13 @@ class LocalGitHub:
             self.app.webhook = Webhook(url, secret)
 
         self.do(change)
+
+    def post_manifest(self, owner: str, manifest: Mapping[str, Any]) -> str:
+        """Create an App from a manifest, as a person does in the browser; the code for its conversion."""
+        code = secrets.token_hex(20)
+        held = ManifestCode(code, owner, dict(manifest), self.clock.now() + 3600)
+        self.do(lambda hub: hub.state.manifests.__setitem__(code, held))
+        return code
 
     def add_team(self, slug: str, members: Mapping[str, str]) -> None:
         self.do(lambda hub: setup.add_team(hub, ORGANIZATION, slug, dict(members)))
