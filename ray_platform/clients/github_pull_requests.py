@@ -71,8 +71,9 @@ class PullRequests(RepositoryCalls):
                 headers={"If-None-Match": etag} if etag else {},
             ),
         )
-        listed = [] if answer.status_code == 304 else answer.json()
-        return self._parse(lambda: [read_pull_request(one) for one in listed], doing), answer
+        if answer.status_code == 304:
+            return [], answer
+        return self._parse(lambda: [read_pull_request(one) for one in answer.json()], doing), answer
 
     def pull_request(self, number: int) -> PullRequest:
         """One pull request. One call."""

@@ -47,7 +47,7 @@ class RepositoryCalls:
     def _parse(self, work: Callable[[], T], doing: str) -> T:
         try:
             return work()
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ForgeError(
                 f"GitHub's answer lacks what it should hold ({error}): could not {doing}",
                 where=self._where,
