@@ -1,7 +1,6 @@
 """Who calls the local GitHub server in its tests: the App, an installation, a person; plain HTTP."""
 
 import functools
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,8 @@ from ray_platform.local.github.testing import LocalGitHub
 def assertion(
     github: LocalGitHub, *, key: str = "", issued: int = -60, seconds: int = 540, **claims: Any
 ) -> str:
-    """The App's JWT: issued so many seconds from now, good for so many after that."""
-    now = int(time.time())
+    """The App's JWT: issued so many seconds from the server's now, good for so many after that."""
+    now = github.clock.now()
     held = {"iss": str(github.app.id), "iat": now + issued, "exp": now + issued + seconds}
     return jwt.encode({**held, **claims}, key or github.private_key, algorithm="RS256")
 

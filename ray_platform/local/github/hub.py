@@ -10,6 +10,7 @@ from ray_platform.local.github.clock import Clock
 from ray_platform.local.github.git_store import GitStore
 from ray_platform.local.github.limits import Limits
 from ray_platform.local.github.state import Account, Issue, Repository, State
+from ray_platform.local.github.tokens import INSTALLATION_TOKEN_SECONDS
 from ray_platform.local.github.webhooks import Webhooks
 
 #: As on GitHub Enterprise Server: REST below this path, Git and pages beside it.
@@ -35,6 +36,8 @@ class Hub:
         if keep:
             self.webhooks.restore(snapshot.load_deliveries(folder))
             self.webhooks.sent = lambda delivery: snapshot.append_delivery(folder, delivery)
+        #: How long an installation's token is good for; tests shorten it.
+        self.token_seconds = INSTALLATION_TOKEN_SECONDS
         self.url = ""
         #: Told of each answer: method, path template, path, answer.
         self.answered: Callable[[str, str, str, Sent], None] = lambda *_: None

@@ -20,7 +20,7 @@ from ray_platform.local.github.limits import Limits
 from ray_platform.local.github.person import Person, Verdict
 from ray_platform.local.github.server import start
 from ray_platform.local.github.state import App, Installation, ManifestCode, Webhook
-from ray_platform.local.github.tokens import add_person_token
+from ray_platform.local.github.tokens import INSTALLATION_TOKEN_SECONDS, add_person_token
 from ray_platform.local.github.webhooks import Webhooks
 from ray_platform.local.github.world import ORGANIZATION, PEOPLE, TEAM, furnish
 
@@ -222,6 +222,16 @@ class LocalGitHub:
         number = installation or self.installation.id
         self.do(lambda hub: hub.state.installations.pop(number))
 
+    def expire_tokens(self) -> None:
+        """End the tokens of all installations now: what a client meets in the middle of long work."""
+
+        def change(hub: Hub) -> None:
+            for token in hub.state.tokens.values():
+                if token.installation_id:
+                    token.expires_at = hub.clock.now()
+
+        self.do(change)
+
     def send_webhooks_to(self, url: str, secret: str) -> None:
         """Send the App's events to an address, signed with a secret."""
 
@@ -329,7 +339,7 @@ class LocalGitHub:
 def reset(hub: Hub) -> None:
     """Clock, limits, faults and permissions as at the start; what stands in the repositories stays."""
     hub.clock.reset()
-    hub.limits = Limits()
+    hub.limits, hub.token_seconds = Limits(), INSTALLATION_TOKEN_SECONDS
     hub.webhooks.clear_faults()
     hub.calls.reset()
     for installation in hub.state.installations.values():

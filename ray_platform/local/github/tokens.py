@@ -108,6 +108,7 @@ def issue_installation_token(
     now: int,
     permissions: Mapping[str, str] | None,
     repository_ids: list[int] | None,
+    seconds: int = INSTALLATION_TOKEN_SECONDS,
 ) -> tuple[str, Token]:
     """A new token of an installation, with all of its permissions or some of them."""
     app = state.apps[installation.app_id]
@@ -118,7 +119,7 @@ def issue_installation_token(
         installation_id=installation.id,
         permissions=dict(installation.permissions if permissions is None else permissions),
         repository_ids=repository_ids,
-        expires_at=now + INSTALLATION_TOKEN_SECONDS,
+        expires_at=now + seconds,
     )
     for key in [k for k, t in state.tokens.items() if t.expires_at and t.expires_at <= now]:
         del state.tokens[key]

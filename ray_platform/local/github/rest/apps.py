@@ -45,6 +45,7 @@ def create_token(call: Call) -> Answer:
         hub.clock.now(),
         _asked_permissions(call, installation),
         _asked_repositories(call, installation),
+        hub.token_seconds,
     )
     assert token.expires_at is not None  # noqa: S101  (an installation's token ends)
     body: dict[str, Any] = {
