@@ -34,6 +34,7 @@ Those of the GitHub App (docs/github-app/auth-flow.md); without its id there is 
 
 import copy
 import functools
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -321,7 +322,23 @@ class Settings:
         Raises:
             SettingsError: it is set up by half.
         """
-        return _read_github(self._variables)
+        if "RAY_PLATFORM_GITHUB_APP_ID" in self._variables:
+            return _read_github(self._variables)
+        try:
+            return _read_github(json.loads(self.github_file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise SettingsError(
+                "the file of the local GitHub's App is malformed",
+                where=str(self.github_file),
+                fix="remove it, then `make up GITHUB=local`",
+            ) from error
+
+    @property
+    def github_file(self) -> Path:
+        """The variables of the local GitHub's App, where one was set up in this home."""
+        return self.home / "github-app.json"
 
     @property
     def dagster_storage(self) -> Literal["sqlite", "postgres"]:

@@ -62,6 +62,7 @@ def lineage(run_id: str | None, rebuild_index: bool, as_json: bool) -> None:
             ("environment", run.environment),
             ("infra version", run.infra_version),
             ("commit", f"{answer['commit']}{dirty}"),
+            *((("pull request", answer["pull_request"]),) if answer["pull_request"] else ()),
             ("plan digest", answer["plan_digest"]),
             ("state", f"{answer['state_lineage']} serial {answer['state_serial']}"),
             *((f"module {name}", digest) for name, digest in answer["modules"].items()),

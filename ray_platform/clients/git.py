@@ -48,6 +48,14 @@ class Git:
     def is_ancestor(self, older: str, newer: str) -> bool:
         return self._run("merge-base", "--is-ancestor", older, newer, check=False).returncode == 0
 
+    def text(self, commit: str, path: str) -> str:
+        """The content of a file in a commit.
+
+        Raises:
+            GitError: it is not there.
+        """
+        return self._run("cat-file", "blob", f"{commit}:{path}").stdout
+
     def merge_base(self, one: str, other: str) -> str:
         """The commit that two commits last had in common; ``one`` where they never had any."""
         found = self._run("merge-base", one, other, check=False)

@@ -15,6 +15,8 @@ from ray_platform.partitions import (
     REPOSITORY_TAG,
 )
 
+#: The jobs that a decision asks about; others may bear the tags too, as a burst run on what was applied.
+KINDS = ("plan", "apply")
 _PARTITION_TAG = "dagster/partition"
 
 
@@ -53,6 +55,8 @@ def runs_since(
     )
     for record in records:
         run = record.dagster_run
+        if run.job_name not in KINDS:
+            continue
         yield PullRequestRun(
             pull=PullRef.parse(run.tags[PULL_TAG]),
             environment=run.tags.get(_PARTITION_TAG, ""),

@@ -107,6 +107,11 @@ class Records:
             )
         return PlanRecord(**record)
 
+    def pull_request_of(self, plan_digest: str) -> str:
+        """The pull request (``OWNER/NAME#7``) that a plan was made for; empty for none."""
+        record = self.artifacts.read(f"{self._plan(plan_digest)}/record.json") or {}
+        return str(record.get("pull_request", ""))
+
     def latest_plan(self) -> PlanRecord | None:
         """The plan that was made last, or None."""
         planned = self.artifacts.read(f"environments/{self.environment}/planned.json")

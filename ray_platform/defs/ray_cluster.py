@@ -7,7 +7,9 @@ import dagster as dg
 from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import environments
 from ray_platform.run_context import stage
+from ray_platform.stages.pull_requests.reports import note_verified
 from ray_platform.stages.ray_cluster import data_version, deploy
+from ray_platform.stages.verify import verify
 
 
 @dg.asset(
@@ -26,6 +28,8 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     ):
         ready = deploy(site, progress=context.log.info)
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
+        if site.pull is not None:
+            note_verified(site, ready.infra_version, verify(site, ready))
         rows = "\n".join(
             f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
             for group in ready.groups

@@ -144,6 +144,8 @@ def _approved(site: Site, record: PlanRecord) -> tuple[str, ...]:
     if record.pull_request:
         pull = PullRef.parse(record.pull_request)
         decided = require_decided(site, record, connect(site.today, pull.repository))
+        for person in decided:
+            gates.give_approval(site, record, by=person, source=f"review of {pull}")
         return decided or (approval.AUTOMATIC,)
     approvals = gates.require_approved(site, record)
     return tuple(item.by for item in approvals) or (approval.AUTOMATIC,)

@@ -25,15 +25,18 @@ def describe(records: Records, run: BurstRun) -> dict[str, Any]:
     """What a run ran on.
 
     Returns:
-        ``run_id``, ``status``, ``environment``, ``infra_version``, the run's own ``facts``, and all of
+        ``run_id``, ``status``, ``environment``, ``infra_version``, ``pull_request`` (empty for none),
+        the run's own ``facts``, and all of
         the manifest: ``commit``, ``plan_digest``, ``state_lineage``, ``state_serial``, ``modules`` by
         asset name, ``ray`` ...
     """
+    manifest = records.manifest(run.infra_version)
     return {
         "run_id": run.run_id,
         "status": run.status,
         "infra_version": run.infra_version,
-        **records.manifest(run.infra_version),
+        "pull_request": records.pull_request_of(manifest["plan_digest"]),
+        **manifest,
         "facts": dict(run.facts),
     }
 

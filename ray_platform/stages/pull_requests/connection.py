@@ -125,7 +125,7 @@ def tell_of_approval(site: Site, record: PlanRecord) -> None:
 
 def git_with(settings: Settings, pull: PullRef, commits: Iterable[str]) -> Git:
     """The mirror of a pull request's repository, fetched if it lacks one of the commits."""
-    known = Git(settings.home / "github" / f"{pull.repository}.git")
+    known = Git(settings.home / "mirrors" / f"{pull.repository}.git")
     if known.repository.is_dir() and all(known.has(commit) for commit in commits):
         return known
     return connect(settings, pull.repository).fetch([pull.number])

@@ -212,6 +212,7 @@ def _approvals(
     )
     people = {name.casefold(): name for name in reviewers}
     for item in by_command:
-        if item.by != approval.AUTOMATIC and not may_approve(item.by, pull.author, now.approvers):
+        # Reviews are stored once they let an apply through; whether they still hold, the forge says.
+        if item.source.startswith("cli") and not may_approve(item.by, pull.author, now.approvers):
             people.setdefault(item.by.casefold(), item.by)
     return tuple(people.values())
