@@ -195,6 +195,21 @@ class Lineage(_Section):
     mlflow: str = Field("", pattern=r"^(https?://[^@\s]+)?$")
 
 
+class GitOps(_Section):
+    """How Argo CD finds the export of `ray-platform gitops export`, and who starts a sync.
+
+    ``repository`` is a Git address, empty for the checkout's own; ``path`` the export's folder in it,
+    empty for ``gitops/NAME``. ``manual``: a person syncs; ``automatic``: Argo CD does by itself.
+    """
+
+    repository: str = Field(
+        "", pattern=r"^((https|ssh)://[^@\s]+|ssh://git@[^\s]+|git@[^\s]+:[^\s]+)?$"
+    )
+    revision: str = Field("main", min_length=1)
+    path: str = Field("", pattern=r"^([A-Za-z0-9][\w./-]*)?$")
+    sync: Literal["automatic", "manual"] = "automatic"
+
+
 class EnvironmentFile(_Section):
     """The shape of ``environments/NAME.toml``."""
 
@@ -211,6 +226,7 @@ class EnvironmentFile(_Section):
     drift: Drift = Field(default_factory=Drift)
     watch: Watch
     lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
+    gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
 
     @model_validator(mode="after")
     def _forks_see_no_secrets(self) -> "EnvironmentFile":
@@ -241,6 +257,7 @@ class Environment:
         self.drift = file.drift
         self.watch = file.watch
         self.lineage = file.lineage
+        self.gitops = file.gitops
 
     @property
     def variables_file(self) -> Path:

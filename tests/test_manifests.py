@@ -1,21 +1,30 @@
-"""What goes into Kubernetes for each environment: it passes the gate, and what should not is stopped."""
+"""What goes into Kubernetes for each environment: it passes the gate, and what should not is stopped.
+
+After a change that is meant: ``python -m tests.test_manifests`` writes the golden files again.
+"""
 
 import copy
 import shutil
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 
 from ray_platform.clients.helm import RenderedChart
-from ray_platform.core.errors import PolicyDenied
+from ray_platform.clients.terraform import Terraform
+from ray_platform.core.errors import PolicyDenied, SettingsError
+from ray_platform.core.gitops import manifest_files
 from ray_platform.core.policy import Verdict
+from ray_platform.core.ray_spec import POOL_LABEL
 from ray_platform.settings import Settings
 from ray_platform.stages.ray_cluster import deploy, judge, render
 from ray_platform.stages.site import Site
-from tests.charts import ROOT, pod_templates
+from tests.charts import ROOT, kuberay_errors, pod_templates
 
 ENVIRONMENTS = Settings(ROOT, ROOT, {}).environment_names
+GOLDEN = ROOT / "tests" / "golden" / "helm"
+AGAIN = "if that is meant: python -m tests.test_manifests"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +48,19 @@ def test_what_is_rendered_for_an_environment_passes_the_gate(
         for g in d["spec"]["workerGroupSpecs"]
     ]
     assert groups
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_every_object_of_an_environment_is_valid_for_its_kubernetes(
+    rendered: dict[str, tuple[Site, RenderedChart]], name: str
+) -> None:
+    site, chart = rendered[name]
+    for document in chart.documents:
+        if document["apiVersion"].startswith("ray.io/"):
+            assert kuberay_errors(document) == []
+        else:
+            version = str(site.environment.variables["kubernetes_version"])
+            kubernetes_validate.validate(document, version, strict=True)
 
 
 def verdict_on(site: Site, chart: RenderedChart, documents: list[dict[str, Any]]) -> Verdict:
@@ -90,3 +112,104 @@ def test_more_workers_than_the_pool_has_nodes_are_refused_before_anything_is_dep
         "maxReplicas ask for 11 nodes of node pool cpu, whose max_size is 10" in refused.value.what
     )
     assert "max_size" in refused.value.fix
+
+
+# One source --------------------------------------------------------------------------------------
+
+
+def test_a_changed_pool_is_found_in_terraform_helm_and_policy_alike(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    for part in ("environments", "terraform", "policies", "helm"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns(".terraform"))
+    (root / "workspace.yaml").touch()
+    file = root / "terraform" / "environments" / "dev.tfvars"
+    pool = """  burst = {
+    instance_types = ["c6i.2xlarge"]
+    capacity_type  = "SPOT"
+    min_size       = 2
+    max_size       = 7
+    taints         = [{ key = "burst", value = "yes", effect = "NO_EXECUTE" }]
+  }
+"""
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("node_pools = {\n", f"node_pools = {{\n{pool}"), encoding="utf-8")
+    site = Site(Settings(root, tmp_path / "home", {}), "dev")
+
+    # Terraform is handed this very file.
+    terraform = Terraform(site.settings, site.environment, env={}, commit="c", repository="r")
+    assert terraform.variables_file == file
+    assert site.environment.variables["node_pools"]["burst"]["max_size"] == 7
+
+    _, chart = render(site, outputs={})
+    (cluster,) = (d for d in chart.documents if d["kind"] == "RayCluster")
+    groups = {group["groupName"]: group for group in cluster["spec"]["workerGroupSpecs"]}
+    burst, pod = groups["burst"], groups["burst"]["template"]["spec"]
+    assert (burst["minReplicas"], burst["maxReplicas"]) == (2, 7)
+    assert burst["labels"]["node.kubernetes.io/instance-type"] == "c6i.2xlarge"
+    assert burst["labels"]["ray-platform/capacity"] == "spot"
+    assert pod["nodeSelector"] == {"ray-platform/pool": "burst"}
+    assert pod["tolerations"] == [
+        {"key": "burst", "operator": "Equal", "value": "yes", "effect": "NoExecute"}
+    ]
+    assert pod["containers"][0]["resources"]["limits"] == {"cpu": "7", "memory": "13Gi"}
+    (budget,) = (d for d in chart.documents if d["metadata"]["name"] == "ray-workers-burst")
+    assert budget["spec"]["minAvailable"] == 1
+
+    assert judge(site, chart).violations == ()
+    documents = copy.deepcopy(list(chart.documents))
+    (cluster,) = (d for d in documents if d["kind"] == "RayCluster")
+    (burst,) = (g for g in cluster["spec"]["workerGroupSpecs"] if g["groupName"] == "burst")
+    burst["maxReplicas"] = 8
+    (violation,) = verdict_on(site, chart, documents).violations
+    assert (violation.id, "whose max_size is 7" in violation.message) == ("ray-pool-size", True)
+
+
+def test_the_pool_s_label_is_the_one_that_terraform_gives_its_nodes() -> None:
+    text = (ROOT / "terraform" / "modules" / "node_pools" / "main.tf").read_text(encoding="utf-8")
+    assert f'{{ "{POOL_LABEL}" = name }}' in text
+
+
+def test_an_invalid_namespace_in_the_variables_is_told_with_its_file(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    for part in ("environments", "terraform/environments", "helm"):
+        shutil.copytree(ROOT / part, root / part)
+    (root / "workspace.yaml").touch()
+    file = root / "terraform" / "environments" / "local.tfvars"
+    with file.open("a") as variables:
+        variables.write('ray_namespace = "Team_A"\n')
+    with pytest.raises(SettingsError, match="'Team_A'") as refused:
+        render(Site(Settings(root, tmp_path / "home", {}), "local"), outputs={})
+    assert refused.value.where == str(file)
+
+
+# Golden files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_golden_files_are_what_is_rendered(
+    rendered: dict[str, tuple[Site, RenderedChart]], name: str
+) -> None:
+    """For review: what a change does to the manifests of each environment is seen in its diff."""
+    made = manifest_files({"ray": rendered[name][1].documents})
+    folder = GOLDEN / name
+    found = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*.yaml")
+    }
+    assert sorted(found) == sorted(made), AGAIN
+    assert found == made, AGAIN
+
+
+def write_golden_files() -> None:
+    settings = Settings(ROOT, ROOT / "none", {})
+    shutil.rmtree(GOLDEN, ignore_errors=True)
+    for name in ENVIRONMENTS:
+        _, chart = render(Site(settings, name), outputs={})
+        for path, text in manifest_files({"ray": chart.documents}).items():
+            file = GOLDEN / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_golden_files()

@@ -30,6 +30,7 @@ _COMMANDS = {
     "diff": "lineage",
     "bisect": "lineage",
     "audit": "audit",
+    "gitops": "gitops",
     "status": "answers",
     "doctor": "machine",
     "down": "machine",
