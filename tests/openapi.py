@@ -172,3 +172,12 @@ def _translated(node: Any) -> Any:
     if node.get("nullable") is True:
         return {"anyOf": [made, {"type": "null"}]}
     return made
+
+
+def check_webhook(event: str, action: str | None, payload: Any) -> None:
+    """Raise AssertionError unless the description allows the payload of an event."""
+    name = "-".join([event.replace("_", "-"), *([action.replace("_", "-")] if action else [])])
+    if name not in _description()["x-webhooks"]:
+        raise Undescribed(f"the event {name} is not in GitHub's description")
+    pointer = f"{_ROOT}x-webhooks/{name}/post/requestBody/content/application~1json/schema"
+    _check(pointer, payload, name)

@@ -1,248 +1,227 @@
-"""Webhooks that a GitHub server sends to the receiver, over HTTP."""
+"""The webhooks of the local GitHub server: signed, in GitHub's form, faulty when a test asks for it."""
 
 import hashlib
 import hmac
-import http.client
 import json
-import secrets
-import socket
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from ray_platform.clients import github_receiver, github_webhooks
-from ray_platform.clients.github_app import AppClient
-from ray_platform.clients.github_deliveries import reconcile_deliveries
-from ray_platform.clients.github_receiver import Receiver
-from ray_platform.clients.github_webhooks import DirtyMarks, Inbox, read_webhook_secret
-from ray_platform.core.errors import ForgeError
-from ray_platform.core.pull_request.webhooks import MAX_BODY_BYTES
-from ray_platform.settings import GitHubApp
-from tests.real.github_site import GitHubSite, Sites, running_github
+from ray_platform.local.github.testing import LocalGitHub
+from tests import openapi, webhook_examples
+from tests.real.github_callers import as_app, as_installation, as_person
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def sites() -> Iterator[Sites]:
-    with running_github() as server:
-        yield Sites(server)
+SECRET = "of the test alone"
 
 
 @dataclass
-class Hooked:
-    """A repository whose webhooks go to a receiver of its own."""
-
-    site: GitHubSite
-    home: Path
-    app: GitHubApp
-    secret: str
-    receiver: Receiver
-    said: list[str]
+class Received:
+    event: str
+    guid: str
+    signature: str
+    body: bytes
 
     @property
-    def marks(self) -> DirtyMarks:
-        return DirtyMarks(self.home)
+    def payload(self) -> Any:
+        return json.loads(self.body)
 
-    def dirty(self) -> bool:
-        """Whether the repository is marked once all webhooks were sent; the mark is taken away."""
-        self.site.server.wait_until_delivered()
-        return self.marks.take(self.site.repository)
+    @property
+    def name(self) -> tuple[str, str | None]:
+        return self.event, self.payload.get("action")
 
-    def post(self, body: bytes, **headers: str) -> int:
-        """Post a body signed with the secret, and say the status."""
-        signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
-        given = {
-            "X-GitHub-Delivery": secrets.token_hex(8),
-            "X-GitHub-Event": "push",
-            "X-Hub-Signature-256": f"sha256={signature}",
-        } | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.receiver.server_port, timeout=10)
-        connection.request("POST", "/", body, given)
-        status = connection.getresponse().status
-        connection.close()
-        return status
 
-    def body(self) -> bytes:
-        return json.dumps(
-            {"repository": {"full_name": self.site.name}, "after": secrets.token_hex(20)}
-        ).encode()
+@dataclass
+class Receiver:
+    """What came in, and the status that it is answered with."""
+
+    github: LocalGitHub
+    url: str = ""
+    status: int = 202
+    received: list[Received] = field(default_factory=list)
+
+    def names(self) -> list[tuple[str, str | None]]:
+        """(event, action) of all that came, once everything was sent."""
+        self.github.wait_until_delivered()
+        return [one.name for one in self.received]
 
 
 @pytest.fixture
-def hooked(sites: Sites, tmp_path: Path) -> Iterator[Hooked]:
-    site = sites.new()
-    secret = secrets.token_hex(32)
-    (tmp_path / "secret").write_text(secret + "\n")
-    app = replace(
-        sites.app, repositories=(site.repository,), webhook_secret_file=tmp_path / "secret"
-    )
-    said: list[str] = []
-    receiver = Receiver(Inbox(tmp_path, app), "127.0.0.1", 0, said.append)
-    thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
+def receiver(github: LocalGitHub) -> Iterator[Receiver]:
+    held = Receiver(github)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            held.received.append(
+                Received(
+                    self.headers["X-GitHub-Event"],
+                    self.headers["X-GitHub-Delivery"],
+                    self.headers["X-Hub-Signature-256"],
+                    body,
+                )
+            )
+            self.send_response(held.status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    sites.server.send_webhooks_to(f"http://127.0.0.1:{receiver.server_port}/", secret)
-    yield Hooked(site, tmp_path, app, secret, receiver, said)
-    sites.server.wait_until_delivered()
-    receiver.shutdown()
+    held.url = f"http://127.0.0.1:{server.server_port}/webhooks"
+    github.send_webhooks_to(held.url, SECRET)
+    yield held
+    github.wait_until_delivered()
+    server.shutdown()
     thread.join()
-    receiver.server_close()
+    server.server_close()
 
 
-def test_a_push_a_pull_request_and_a_review_each_mark_the_repository(hooked: Hooked) -> None:
-    number = hooked.site.pull_request()
-    assert hooked.dirty() and not hooked.dirty()
-    hooked.site.server.review(hooked.site.name, number)
-    assert hooked.dirty()
-    hooked.site.server.push(hooked.site.name, "main", {"b.tf": "2"})
-    assert hooked.dirty()
-    assert any(line.startswith("202 pull_request.opened of acme/infra-") for line in hooked.said)
-
-
-def test_a_webhook_that_came_twice_counts_once_also_after_a_restart(hooked: Hooked) -> None:
-    hooked.site.server.webhooks.double_next = 100
-    hooked.site.server.push(hooked.site.name, "main", {"b.tf": "2"})
-    assert hooked.dirty()
-    hooked.site.server.webhooks.double_next = 0
-    assert [line[:3] for line in hooked.said if " push of " in line] == ["202", "200"]
-    body, one = hooked.body(), "0a1b2c3d"
-    assert hooked.post(body, X_GitHub_Delivery=one) == 202
-    hooked.receiver.inbox = Inbox(hooked.home, hooked.app)
-    assert hooked.post(body, X_GitHub_Delivery=one) == 200
-    assert "came before" in hooked.said[-1]
-
-
-def test_a_recorded_body_under_another_delivery_id_is_refused(hooked: Hooked) -> None:
-    body = hooked.body()
-    assert hooked.post(body) == 202
-    hooked.marks.take(hooked.site.repository)
-    assert hooked.post(body) == 409
-    assert not hooked.marks.take(hooked.site.repository)
-
-
-def test_a_wrong_signature_marks_nothing_and_shows_nothing_of_the_sender(hooked: Hooked) -> None:
-    for signature in ("sha256=" + "0" * 64, "sha1=00", ""):
-        assert hooked.post(hooked.body(), X_Hub_Signature_256=signature) == 401
-    assert not hooked.marks.take(hooked.site.repository)
-    assert hooked.said == ["401 the signature is wrong or missing"] * 3
-
-
-def test_a_repository_that_is_not_watched_is_left_alone(sites: Sites, hooked: Hooked) -> None:
-    other = sites.new()
-    sites.server.push(other.name, "main", {"b.tf": "2"})
-    assert not hooked.dirty() and not hooked.marks.take(other.repository)
-
-
-def test_only_so_many_deliveries_are_remembered(
-    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+def test_every_event_has_githubs_form_and_signature(
+    github: LocalGitHub, receiver: Receiver
 ) -> None:
-    monkeypatch.setattr(github_webhooks, "MAX_REMEMBERED", 3)
-    bodies = [hooked.body() for _ in range(5)]
-    assert [hooked.post(body, X_GitHub_Delivery=f"d{n}") for n, body in enumerate(bodies)] == (
-        [202] * 5
+    repository = github.create_repository("acme", "told")
+    bot, at = as_installation(github), f"/repos/{repository}"
+    alice, bob = github.person("alice"), as_person(github, "bob")
+    number = github.open_pull_request(repository, {"a.txt": "a"}, branch="change")
+    head = github.push(repository, "change", {"b.txt": "b", "a.txt": None})
+    review = github.review(repository, number, by="bob", body="good")
+    alice.dismiss(repository, number, review, "no")
+    bob("PATCH", f"{at}/pulls/{number}", {"title": "Another"})
+    bob("POST", f"{at}/issues/{number}/labels", {"labels": ["ready"]})
+    bob("DELETE", f"{at}/issues/{number}/labels/ready")
+    output = {"title": "t", "summary": "s"}
+    run = bot("POST", f"{at}/check-runs", {"name": "plan", "head_sha": head, "output": output})
+    bot("PATCH", f"{at}/check-runs/{run.json()['id']}", {"conclusion": "success"})
+    alice.close(repository, number)
+    bob("PATCH", f"{at}/pulls/{number}", {"state": "open"})
+    alice.merge(repository, number)
+    issue = alice.open_issue(repository, "destroy dev", labels=("destroy",))
+    comment = alice.comment(repository, issue, "please")
+    bob("PATCH", f"{at}/issues/comments/{comment}", {"body": "do not"})
+    bob("DELETE", f"{at}/issues/comments/{comment}")
+    bob("PATCH", f"{at}/issues/{issue}", {"title": "destroy nothing"})
+    bob("DELETE", f"{at}/issues/{issue}/labels/destroy")
+    alice.close(repository, issue)
+    bob("PATCH", f"{at}/issues/{issue}", {"state": "open"})
+    bob("DELETE", f"{at}/git/refs/heads/change")
+    names = receiver.names()
+    wrong = []
+    for one in receiver.received:
+        signed = hmac.new(SECRET.encode(), one.body, hashlib.sha256).hexdigest()
+        assert one.signature == f"sha256={signed}"
+        event, action = one.name
+        wrong += [f"{one.name}: {line}" for line in webhook_examples.misses(*one.name, one.payload)]
+        try:
+            openapi.check_webhook(event, action, one.payload)
+        except AssertionError as error:
+            wrong.append(f"{one.name}: {error}")
+        assert one.payload["installation"]["id"] == github.installation.id
+    assert not wrong, "\n".join(wrong)
+    assert set(names) == {
+        ("push", None),
+        *(("pull_request", a) for a in ("opened", "synchronize", "edited", "labeled")),
+        *(("pull_request", a) for a in ("unlabeled", "closed", "reopened")),
+        *(("pull_request_review", a) for a in ("submitted", "dismissed")),
+        *(("check_run", a) for a in ("created", "completed")),
+        *(("check_suite", a) for a in ("requested", "completed")),
+        *(("issues", a) for a in ("opened", "labeled", "unlabeled", "edited", "closed")),
+        ("issues", "reopened"),
+        *(("issue_comment", a) for a in ("created", "edited", "deleted")),
+    }
+    assert len({one.guid for one in receiver.received}) == len(names)
+
+
+def test_the_comparisons_find_what_a_payload_lacks(github: LocalGitHub, receiver: Receiver) -> None:
+    github.open_pull_request(github.create_repository("acme", "lacking"), {"a.txt": "a"})
+    assert receiver.names()[-1] == ("pull_request", "opened")
+    whole = receiver.received[-1].payload
+    for key in ("number", "pull_request", "sender"):
+        short = {name: value for name, value in whole.items() if name != key}
+        assert webhook_examples.misses("pull_request", "opened", short) == [f"{key} is missing"]
+        with pytest.raises(AssertionError, match=f"'{key}' is a required property"):
+            openapi.check_webhook("pull_request", "opened", short)
+    wrong = {**whole, "number": "7"}
+    assert webhook_examples.misses("pull_request", "opened", wrong) == [
+        "number is string, in the examples ['number']"
+    ]
+
+
+def test_a_dropped_webhook_stands_in_the_log_and_can_be_sent_again(
+    github: LocalGitHub, receiver: Receiver
+) -> None:
+    repository = github.create_repository("acme", "dropped")
+    github.webhooks.drop_next = 1
+    github.person("alice").open_issue(repository, "one")
+    assert receiver.names() == []
+    app = as_app(github)
+    failed = app.get("/app/hook/deliveries?status=failure&per_page=1").json()[0]
+    assert (failed["status_code"], failed["event"], failed["redelivery"]) == (0, "issues", False)
+    whole = app.get(f"/app/hook/deliveries/{failed['id']}").json()
+    assert whole["request"]["payload"]["issue"]["title"] == "one"
+    again = app("POST", f"/app/hook/deliveries/{failed['id']}/attempts")
+    assert again.status_code == 202
+    assert receiver.names() == [("issues", "opened")]
+    newest = app.get("/app/hook/deliveries").json()[0]
+    assert (newest["guid"], newest["redelivery"], newest["status_code"]) == (
+        failed["guid"],
+        True,
+        202,
     )
-    # The last three are known, and what is older than them no more.
-    again = [hooked.post(bodies[number], X_GitHub_Delivery=f"d{number}") for number in (4, 3, 2, 0)]
-    assert again == [200, 200, 200, 202]
+    assert receiver.received[0].guid == failed["guid"]
 
 
-@pytest.mark.parametrize(
-    ("request_line", "headers", "status"),
-    [
-        ("POST /", {"Content-Length": str(MAX_BODY_BYTES + 1)}, 413),
-        ("POST /", {"Content-Length": "9" * 30}, 413),
-        ("POST /", {"Content-Length": "-5"}, 411),
-        ("POST /", {"Transfer-Encoding": "chunked"}, 411),
-        ("POST /other", {"Content-Length": "0"}, 404),
-        ("GET /", {}, 501),
-    ],
-)
-def test_what_is_no_webhook_is_refused_before_its_body_is_read(
-    hooked: Hooked, request_line: str, headers: dict[str, str], status: int
+def test_a_doubled_webhook_comes_twice_with_one_id(github: LocalGitHub, receiver: Receiver) -> None:
+    repository = github.create_repository("acme", "doubled")
+    github.webhooks.double_next = 1
+    github.person("alice").open_issue(repository, "one")
+    assert receiver.names() == [("issues", "opened")] * 2
+    first, second = receiver.received
+    assert (first.guid, first.body) == (second.guid, second.body)
+
+
+def test_a_lost_webhook_leaves_no_trace(github: LocalGitHub, receiver: Receiver) -> None:
+    repository = github.create_repository("acme", "lost")
+    before = len(github.webhooks.log)
+    github.webhooks.lose_next = 1
+    github.person("alice").open_issue(repository, "one")
+    assert receiver.names() == []
+    assert len(github.webhooks.log) == before
+
+
+def test_the_log_is_read_by_cursor_and_holds_what_was_answered(
+    github: LocalGitHub, receiver: Receiver
 ) -> None:
-    lines = [f"{request_line} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items())]
-    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 10) as client:
-        client.sendall("\r\n".join([*lines, "", ""]).encode())
-        assert client.recv(100).split()[1] == str(status).encode()
+    repository = github.create_repository("acme", "logged")
+    receiver.status = 500
+    for at in range(3):
+        github.person("alice").open_issue(repository, str(at))
+    receiver.names()
+    app = as_app(github)
+    page = app.get("/app/hook/deliveries?per_page=2")
+    assert [one["status_code"] for one in page.json()] == [500, 500]
+    rest = app.get(page.links["next"]["url"].removeprefix(github.api_url.rstrip("/")))
+    older = rest.json()[0]
+    assert older["id"] < page.json()[1]["id"]
+    assert app.get("/app/hook/deliveries?cursor=x").status_code == 400
 
 
-def test_who_gives_a_byte_now_and_then_is_cut_off(
-    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+def test_the_address_and_secret_are_set_by_the_app_itself(
+    github: LocalGitHub, receiver: Receiver
 ) -> None:
-    monkeypatch.setattr(github_receiver, "SECONDS", 0.2)
-    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 10) as client:
-        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx")
-        assert client.recv(100) == b""
-    assert hooked.post(hooked.body()) == 202
-
-
-def test_one_connection_too_many_is_closed_and_the_others_go_on(hooked: Hooked) -> None:
-    address = ("127.0.0.1", hooked.receiver.server_port)
-    idle = [socket.create_connection(address, 10) for _ in range(github_receiver.CONNECTIONS)]
-    try:
-        with socket.create_connection(address, 10) as one_more:
-            assert one_more.recv(1) == b""
-    finally:
-        for client in idle:
-            client.close()
-    deadline = time.monotonic() + 10
-    while hooked.receiver.open_connections and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert hooked.post(hooked.body()) == 202
-
-
-def test_a_delivery_that_failed_is_found_in_githubs_log_and_sent_again_once(
-    hooked: Hooked,
-) -> None:
-    server = hooked.site.server
-    inbox = Inbox(hooked.home, hooked.app)
-    client = AppClient(hooked.app)
-    hooked.site.pull_request()
-    hooked.dirty()
-    reconcile_deliveries(client, inbox)
-    server.webhooks.drop_next = 1
-    server.push(hooked.site.name, "main", {"b.tf": "2"})
-    assert not hooked.dirty()
-    found = reconcile_deliveries(client, inbox)
-    assert len(found.failed) == 1 and found.redelivered == found.failed
-    assert hooked.dirty()
-    assert any(found.failed[0] in line and line.startswith("202 push") for line in hooked.said)
-    server.calls.reset()
-    again = reconcile_deliveries(client, Inbox(hooked.home, hooked.app))
-    assert (again.failed, again.redelivered) == ((), ())
-    assert server.calls.total == 1
-
-
-def test_a_receiver_that_stays_down_is_not_sent_the_same_again_and_again(hooked: Hooked) -> None:
-    server, inbox, client = (
-        hooked.site.server,
-        Inbox(hooked.home, hooked.app),
-        AppClient(hooked.app),
-    )
-    reconcile_deliveries(client, inbox)
-    server.webhooks.drop_next = 100
-    server.push(hooked.site.name, "main", {"b.tf": "2"})
-    server.wait_until_delivered()
-    first = reconcile_deliveries(client, inbox)
-    server.wait_until_delivered()
-    second = reconcile_deliveries(client, inbox)
-    server.webhooks.drop_next = 0
-    assert first.failed and first.redelivered == first.failed
-    assert (set(second.failed), second.redelivered) == (set(first.failed), ())
-    assert hooked.marks.take(hooked.site.repository)
-
-
-def test_webhooks_without_a_good_secret_are_not_received(sites: Sites, tmp_path: Path) -> None:
-    with pytest.raises(ForgeError, match="no secret"):
-        read_webhook_secret(sites.app)
-    path = tmp_path / "secret"
-    with pytest.raises(ForgeError, match="cannot be read"):
-        read_webhook_secret(replace(sites.app, webhook_secret_file=path))
-    path.write_text("short")
-    with pytest.raises(ForgeError, match="shorter") as refused:
-        read_webhook_secret(replace(sites.app, webhook_secret_file=path))
-    assert "short\n" not in str(refused.value) and "openssl" in refused.value.fix
+    app = as_app(github)
+    config = app.get("/app/hook/config").json()
+    assert (config["url"], config["secret"]) == (receiver.url, "********")
+    app("PATCH", "/app/hook/config", {"secret": "another"})
+    repository = github.create_repository("acme", "configured")
+    github.person("alice").open_issue(repository, "one")
+    receiver.names()
+    (one,) = receiver.received
+    signed = hmac.new(b"another", one.body, hashlib.sha256).hexdigest()
+    assert one.signature == f"sha256={signed}"

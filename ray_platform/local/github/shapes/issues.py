@@ -65,10 +65,10 @@ def issue(hub: Hub, repository: Repository, found: Issue) -> dict[str, Any]:
         "timeline_url": f"{at}/timeline",
         "performed_via_github_app": integration_or_none(hub, found.app_id),
         "state_reason": found.state_reason,
+        "draft": found.pull is not None and found.pull.draft,
     }
     if found.pull:
         pull = f"{repo}/pulls/{found.number}"
-        shown["draft"] = found.pull.draft
         shown["pull_request"] = {
             "url": pull,
             "html_url": page,

@@ -96,6 +96,7 @@ def repository_shape(hub: Hub, found: Repository) -> dict[str, Any]:
         "is_template": False,
         "web_commit_signoff_required": False,
         "topics": [],
+        "custom_properties": {},
         "visibility": "private" if found.private else "public",
         "forks": forks,
         "open_issues": open_issues,
