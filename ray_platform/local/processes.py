@@ -153,6 +153,22 @@ def stop(
         return was_alive
 
 
+def kill_marked(service: Service, mark: str) -> int:
+    """Kill those processes of a service that carry a mark in their environment; how many (Linux).
+
+    Args:
+        service: Only its processes are looked at.
+        mark: As in ``NAME=VALUE``.
+    """
+    killed = 0
+    for pid in _members(service.instance):
+        with contextlib.suppress(OSError):
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
 def log_file(home: Path, name: str) -> Path:
     """Where the service's output goes; it starts afresh with each start."""
     return _file(home, name, "log")

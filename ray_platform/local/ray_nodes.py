@@ -1,8 +1,8 @@
-"""The local Ray cluster: a real head and a real autoscaler whose worker nodes are processes here.
+"""Local Ray clusters: a real head and a real autoscaler whose worker nodes are processes here.
 
-It is the same cluster for every process of one home: found again, started afresh when it died, and
-replaced when the worker groups, the Ray version or the idle timeout changed. It listens on
-127.0.0.1 alone and asks for a token, which lies in ``HOME/ray/token`` and nowhere else.
+A cluster is the same for every process of one home: found again, started afresh when it died,
+replaced when what its nodes are made of changed, and told new bounds while it runs. It listens on
+127.0.0.1 alone and asks for a token, which lies in its folder.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,12 @@ from ray_platform.core.ray_spec import WorkerGroup, local_autoscaling, spec_dige
 from ray_platform.local import processes
 from ray_platform.settings import Environment, Settings, child_environment
 
-SERVICE = "ray"
-GCS_PORT, DASHBOARD_PORT = 1, 2
 HEAD_NODE_ID = "f" * 51 + "00000"
 PROVIDER = "ray_platform.local.ray_head.LoopbackNodeProvider"
 AUTOSCALER_SECONDS = 1
 POLL_SECONDS = 0.2
+#: Clusters that may run at a time: one, and during a blue/green upgrade another.
+MOST_CLUSTERS = 3
 #: How long the cluster may finish jobs of its old shape before a changed shape is refused.
 DRAIN_SECONDS = 10.0
 RELEASE_SECONDS = 5.0
@@ -55,6 +55,39 @@ class RayCluster:
     spec_digest: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a cluster lives: ``name`` is that of its service and of its folder below the home."""
+
+    home: Path
+    name: str
+    gcs_port: int
+    dashboard_port: int
+
+    @property
+    def folder(self) -> Path:
+        return self.home / self.name
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"gcs": self.gcs_port, "dashboard": self.dashboard_port}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a cluster is to be; ``frame`` names what cannot change while it runs."""
+
+    groups: tuple[WorkerGroup, ...]
+    idle_timeout_seconds: float
+    frame: str
+
+
+def place(settings: Settings, number: int = 0) -> Place:
+    """The place of the first cluster of this home, or of one more beside it (0 to `MOST_CLUSTERS` - 1)."""
+    first = settings.port_base + (1 if number == 0 else 8 + 2 * number)
+    return Place(settings.home, "ray" if number == 0 else f"ray-{number + 1}", first, first + 1)
+
+
 def ensure_ray(settings: Settings, environment: Environment) -> RayCluster:
     """The local cluster of the environment's worker groups, started unless it runs.
 
@@ -66,97 +99,153 @@ def ensure_ray(settings: Settings, environment: Environment) -> RayCluster:
     groups = worker_groups(environment.node_pools)
     version = importlib.metadata.version("ray")
     idle_seconds = environment.ray.idle_timeout_seconds
-    cluster = RayCluster(
-        address=f"http://{processes.LOOPBACK}:{settings.port_base + DASHBOARD_PORT}",
-        gcs_address=f"{processes.LOOPBACK}:{settings.port_base + GCS_PORT}",
-        token_path=settings.home / "ray" / "token",
-        version=version,
-        spec_digest=spec_digest(groups, ray_version=version, idle_timeout_seconds=idle_seconds),
+    frame = spec_digest(groups, ray_version=version, idle_timeout_seconds=idle_seconds)
+    at = place(settings)
+    with _locked(at, environment.ray.ready_timeout_seconds):
+        running = processes.find(at.home, at.name)
+        if running and running.ports == at.ports and recorded(at).get("frame") != frame:
+            _require_no_jobs(_cluster(at))
+    cluster = _cluster(at)
+    return ensure_nodes(
+        at,
+        Shape(groups, idle_seconds, frame),
+        ready=lambda: has_its_workers(cluster, groups),
+        timeout_seconds=environment.ray.ready_timeout_seconds,
     )
-    timeout_seconds = environment.ray.ready_timeout_seconds
-    with _locked(settings.home, timeout_seconds):
-        if (service := processes.find(settings.home, SERVICE)) and service.ports != _ports(
-            settings
-        ):
+
+
+def ensure_nodes(
+    at: Place,
+    shape: Shape,
+    *,
+    ready: Callable[[], bool],
+    timeout_seconds: float,
+    token: str = "",
+) -> RayCluster:
+    """The cluster of a place, started unless it runs; one with another frame is ended first.
+
+    Args:
+        at: Its place.
+        shape: What it is to be. New bounds and a new idle timeout reach a running autoscaler.
+        ready: Asked until it says yes.
+        timeout_seconds: How long to wait for that.
+        token: What it asks of its clients; empty: the one that its folder holds, or a new one.
+
+    Raises:
+        LocalServiceError: it does not start, or a port is in use.
+    """
+    with _locked(at, timeout_seconds):
+        if (service := processes.find(at.home, at.name)) and service.ports != at.ports:
             raise LocalServiceError(
                 f"Ray runs already, on other ports: {dict(service.ports)}",
-                where=str(settings.home),
+                where=str(at.home),
                 fix="run `ray-platform down`, or give RAY_PLATFORM_PORT_BASE its old value",
             )
-        if service and _recorded_digest(settings.home) != cluster.spec_digest:
-            _require_no_jobs(cluster)
-            _stop(settings)
+        if service and recorded(at).get("frame") != shape.frame:
+            _stop(at)
             service = None
         if service is None:
             # What a crash left over would hold ports, memory and the folder.
-            _stop(settings)
-            config = local_autoscaling(
-                groups,
-                provider=PROVIDER,
-                head_node_id=HEAD_NODE_ID,
-                gcs_address=cluster.gcs_address,
-                idle_timeout_seconds=idle_seconds,
-            )
-            _prepare(settings, config, cluster)
+            _stop(at)
+            _prepare(at, shape, token)
+        _write_changed(at.folder / "autoscaling.json", _autoscaling(at, shape))
         processes.start(
-            settings.home,
-            SERVICE,
+            at.home,
+            at.name,
             [
                 sys.executable,
                 "-m",
                 "ray_platform.local.ray_head",
-                str(_file(settings, "head.json")),
+                str(at.folder / "head.json"),
             ],
-            env=_environment(cluster),
-            ports=_ports(settings),
-            ready=lambda: _has_its_workers(cluster, groups),
+            env=_environment(_cluster(at)),
+            ports=at.ports,
+            ready=ready,
             timeout_seconds=timeout_seconds,
-            cwd=settings.home / "ray",
+            cwd=at.folder,
         )
-    return cluster
+    return _cluster(at)
+
+
+def find_nodes(at: Place) -> RayCluster | None:
+    """The running cluster of a place, or None."""
+    return _cluster(at) if processes.find(at.home, at.name) else None
 
 
 def find_ray(settings: Settings) -> RayCluster | None:
-    """The running local cluster, or None."""
-    service = processes.find(settings.home, SERVICE)
-    if service is None:
-        return None
-    return RayCluster(
-        address=f"http://{processes.LOOPBACK}:{service.ports['dashboard']}",
-        gcs_address=f"{processes.LOOPBACK}:{service.ports['gcs']}",
-        token_path=settings.home / "ray" / "token",
-        version=importlib.metadata.version("ray"),
-        spec_digest=_recorded_digest(settings.home),
-    )
+    """The running first cluster of this home, or None."""
+    return find_nodes(place(settings))
 
 
-def stop_ray(settings: Settings) -> bool:
-    """End the head, the autoscaler, all workers and their jobs; whether the head was running.
+def stop_nodes(at: Place) -> bool:
+    """End a cluster: head, autoscaler, all workers and their jobs; whether the head was running.
 
     Raises:
         LocalServiceError: another process is starting it for longer than the timeout.
     """
-    with _locked(settings.home, 60):
-        return _stop(settings)
+    with _locked(at, 60):
+        return _stop(at)
 
 
-def _stop(settings: Settings) -> bool:
-    service = processes.find(settings.home, SERVICE)
-    held = service.ports if service else _ports(settings)
-    ours = _file(settings, "cluster.json").exists()
-    was_running = processes.stop(settings.home, SERVICE)
+def stop_ray(settings: Settings) -> bool:
+    """End every cluster of this home; whether one was running.
+
+    Raises:
+        LocalServiceError: as `stop_nodes`.
+    """
+    places = [place(settings, number) for number in range(MOST_CLUSTERS)]
+    return any([stop_nodes(at) for at in places if at.folder.exists()])
+
+
+def kill_node(at: Place, node_id: str) -> bool:
+    """End the processes of one worker node at once, as the end of its machine does; whether it had any.
+
+    Args:
+        at: The cluster's place.
+        node_id: Ray's id of the node.
+    """
+    service = processes.find(at.home, at.name)
+    if service is None or node_id == HEAD_NODE_ID:
+        return False
+    return processes.kill_marked(service, f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={node_id}") > 0
+
+
+def recorded(at: Place) -> dict[str, str]:
+    """What a place was prepared for, by an earlier start: ``frame``; empty: nothing."""
+    try:
+        record = json.loads((at.folder / "cluster.json").read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in record.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _cluster(at: Place) -> RayCluster:
+    return RayCluster(
+        address=f"http://{processes.LOOPBACK}:{at.dashboard_port}",
+        gcs_address=f"{processes.LOOPBACK}:{at.gcs_port}",
+        token_path=at.folder / "token",
+        version=importlib.metadata.version("ray"),
+        spec_digest=recorded(at).get("frame", ""),
+    )
+
+
+def _stop(at: Place) -> bool:
+    service = processes.find(at.home, at.name)
+    held = service.ports if service else at.ports
+    ours = (at.folder / "cluster.json").exists()
+    was_running = processes.stop(at.home, at.name)
     # Killed processes hold their ports until the kernel has cleared them away.
     deadline = time.monotonic() + (RELEASE_SECONDS if ours else 0)
     while time.monotonic() < deadline and not all(map(processes.port_is_free, held.values())):
         time.sleep(POLL_SECONDS)
-    _file(settings, "cluster.json").unlink(missing_ok=True)
-    folder = _session_folder(settings.home)
+    (at.folder / "cluster.json").unlink(missing_ok=True)
+    folder = _session_folder(at)
     if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
         shutil.rmtree(folder, ignore_errors=True)
     return was_running
 
 
-def _has_its_workers(cluster: RayCluster, groups: Sequence[WorkerGroup]) -> bool:
+def has_its_workers(cluster: RayCluster, groups: Sequence[WorkerGroup]) -> bool:
     """Whether the head takes jobs and each group has at least its least number of workers."""
     if not is_ready(cluster.address, cluster.token_path):
         return False
@@ -187,8 +276,8 @@ def _require_no_jobs(cluster: RayCluster) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _prepare(settings: Settings, config: Mapping[str, object], cluster: RayCluster) -> None:
-    session = _session_folder(settings.home)
+def _prepare(at: Place, shape: Shape, token: str) -> None:
+    session = _session_folder(at)
     try:
         session.mkdir(mode=0o700, exist_ok=True)
         held = session.lstat()
@@ -205,18 +294,31 @@ def _prepare(settings: Settings, config: Mapping[str, object], cluster: RayClust
             where=str(session),
             fix="remove it",
         )
-    if not cluster.token_path.exists():
-        _write(cluster.token_path, secrets.token_hex(32))
-    _write(_file(settings, "autoscaling.json"), json.dumps(config, indent=2))
+    token_path = at.folder / "token"
+    if token:
+        _write_changed(token_path, token)
+    elif not token_path.exists():
+        _write(token_path, secrets.token_hex(32))
     spec = {
-        "gcs_port": settings.port_base + GCS_PORT,
-        "dashboard_port": settings.port_base + DASHBOARD_PORT,
+        "gcs_port": at.gcs_port,
+        "dashboard_port": at.dashboard_port,
         "temp_dir": str(session / "r"),
-        "autoscaling_config": str(_file(settings, "autoscaling.json")),
+        "autoscaling_config": str(at.folder / "autoscaling.json"),
         "head_node_id": HEAD_NODE_ID,
     }
-    _write(_file(settings, "head.json"), json.dumps(spec, indent=2))
-    _write(_file(settings, "cluster.json"), json.dumps({"spec_digest": cluster.spec_digest}))
+    _write(at.folder / "head.json", json.dumps(spec, indent=2))
+    _write(at.folder / "cluster.json", json.dumps({"frame": shape.frame}))
+
+
+def _autoscaling(at: Place, shape: Shape) -> str:
+    config = local_autoscaling(
+        shape.groups,
+        provider=PROVIDER,
+        head_node_id=HEAD_NODE_ID,
+        gcs_address=f"{processes.LOOPBACK}:{at.gcs_port}",
+        idle_timeout_seconds=shape.idle_timeout_seconds,
+    )
+    return json.dumps(config, indent=2)
 
 
 def _environment(cluster: RayCluster) -> dict[str, str]:
@@ -246,30 +348,17 @@ def _environment(cluster: RayCluster) -> dict[str, str]:
     }
 
 
-def _session_folder(home: Path) -> Path:
+def _session_folder(at: Place) -> Path:
     # Unix sockets lie in it, whose paths may have 107 characters: below the home would be too long.
-    name = hashlib.sha256(str(home).encode()).hexdigest()[:10]
+    name = hashlib.sha256(str(at.folder).encode()).hexdigest()[:10]
     short = Path("/tmp")  # noqa: S108  (made with 0700, and checked to be ours)
     return (short if short.is_dir() else Path(tempfile.gettempdir())) / f"ray-platform-{name}"
 
 
-def _ports(settings: Settings) -> dict[str, int]:
-    return {
-        "gcs": settings.port_base + GCS_PORT,
-        "dashboard": settings.port_base + DASHBOARD_PORT,
-    }
-
-
-def _file(settings: Settings, name: str) -> Path:
-    return settings.home / "ray" / name
-
-
-def _recorded_digest(home: Path) -> str:
-    try:
-        record = json.loads((home / "ray" / "cluster.json").read_text(encoding="utf-8"))
-        return str(record["spec_digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+def _write_changed(path: Path, content: str) -> None:
+    # Ray's autoscaler reads its file again at each of its steps: it must never be half of one.
+    if not path.exists() or path.read_text(encoding="utf-8") != content:
+        _write(path, content)
 
 
 def _write(path: Path, content: str) -> None:
@@ -281,8 +370,8 @@ def _write(path: Path, content: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(home: Path, timeout_seconds: float) -> Iterator[None]:
-    folder = home / "ray"
+def _locked(at: Place, timeout_seconds: float) -> Iterator[None]:
+    folder = at.folder
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = (folder / "lock").open("ab")
