@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_platform.core.errors import LocalServiceError
+from ray_platform.clients.kubernetes_api import ClusterAccess
+from ray_platform.core.errors import KubernetesError, LocalServiceError
 from ray_platform.local import processes
 from ray_platform.local.kubernetes.certificates import Certificates, ensure_certificates
 from ray_platform.settings import Settings, child_environment
@@ -97,6 +98,24 @@ def find_kubernetes(settings: Settings) -> Kubernetes | None:
     """The running Kubernetes API of this home, or None."""
     service = processes.find(settings.home, NAME)
     return _kubernetes(settings, service) if service else None
+
+
+def kubernetes_access(settings: Settings) -> ClusterAccess:
+    """How a process of this home reaches its API, with the API's own token."""
+    authority = kubernetes_certificates(settings).authority.read_text(encoding="ascii")
+    token_path = _folder(settings) / "token"
+
+    def token(_was_refused: bool) -> str:
+        try:
+            return token_path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError as error:
+            raise KubernetesError(
+                "no Kubernetes API runs on this machine",
+                where=str(token_path),
+                fix="run `ray-platform up`",
+            ) from error
+
+    return ClusterAccess(kubernetes_url(settings), authority, token)
 
 
 def stop_kubernetes(settings: Settings) -> bool:

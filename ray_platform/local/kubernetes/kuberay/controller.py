@@ -1,0 +1,136 @@
+"""The stand-in's process: ``python -m ray_platform.local.kubernetes.kuberay.controller``.
+
+It lists and watches RayCluster objects, as KubeRay's operator does, and gives each a keeper. It knows
+its home and ports by the platform's own variables.
+"""
+
+import datetime
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray_platform.clients.kubernetes_api import EVENTS, RAY_CLUSTERS, KubernetesApi
+from ray_platform.core.errors import KubernetesError, PlatformError
+from ray_platform.local import processes
+from ray_platform.local.kubernetes.kuberay.keeper import Keeper
+from ray_platform.local.kubernetes.service import (
+    find_kubernetes,
+    kubernetes_access,
+    objects_folder,
+)
+from ray_platform.local.ray_nodes import MOST_CLUSTERS, Place, place, recorded, stop_nodes
+from ray_platform.settings import Settings, load_settings
+
+MANAGER = "kuberay-operator"
+#: How long a watch lasts before it is opened anew, and how soon a broken one is.
+WATCH_SECONDS = 240.0
+RETRY_SECONDS = 0.5
+#: Kubernetes' own default.
+EVENT_LIFETIME = datetime.timedelta(hours=1)
+Key = tuple[str, str]
+
+
+class Controller:
+    """The keepers of a home's RayClusters, by namespace and name."""
+
+    def __init__(self, settings: Settings, api: KubernetesApi) -> None:
+        self._settings = settings
+        self._api = api
+        self._keepers: dict[Key, Keeper] = {}
+
+    def run(self) -> None:
+        """Follow the objects until ended; the API may go and come back meanwhile."""
+        while True:
+            try:
+                listed = self._api.list(RAY_CLUSTERS)
+                self._see_all(listed["items"])
+                self._forget_old_events()
+                version = listed["metadata"]["resourceVersion"]
+                for kind, content in self._api.watch(RAY_CLUSTERS, version, seconds=WATCH_SECONDS):
+                    self._see(content, is_gone=kind == "DELETED")
+            except KubernetesError as error:
+                logging.info("the API: %s", error.what)
+                time.sleep(RETRY_SECONDS)
+
+    def _see_all(self, items: list[dict[str, Any]]) -> None:
+        there = {_key(content): content["metadata"]["uid"] for content in items}
+        self._end_orphans(there)
+        for content in items:
+            self._see(content, is_gone=False)
+        for key, keeper in self._keepers.items():
+            if key not in there:
+                keeper.hear(None)
+
+    def _forget_old_events(self) -> None:
+        oldest = datetime.datetime.now(datetime.UTC) - EVENT_LIFETIME
+        for event in self._api.list(EVENTS)["items"]:
+            metadata = event["metadata"]
+            if datetime.datetime.fromisoformat(metadata["creationTimestamp"]) < oldest:
+                self._api.delete(EVENTS, metadata["name"], metadata["namespace"])
+
+    def _end_orphans(self, there: Mapping[Key, str]) -> None:
+        """End what runs for objects that went while nobody watched."""
+        for number in range(MOST_CLUSTERS):
+            at = place(self._settings, number)
+            of, _, rest = recorded(at).get("frame", "").partition(" ")
+            key = _split(of)
+            if key is None or not rest or there.get(key) == rest.split(" ")[0]:
+                continue
+            if key not in self._keepers:
+                logging.info("%s is gone: its processes are ended", of)
+                stop_nodes(at)
+
+    def _see(self, content: dict[str, Any], *, is_gone: bool) -> None:
+        key = _key(content)
+        keeper = self._keepers.get(key)
+        if keeper is None or not keeper.is_alive():
+            if is_gone:
+                return
+            at = self._place(key)
+            if at is None:
+                logging.warning("%s: this machine runs %s clusters at most", key, MOST_CLUSTERS)
+                return
+            logs = objects_folder(self._settings) / "logs"
+            head_log = processes.log_file(self._settings.home, at.name)
+            keeper = self._keepers[key] = Keeper(key, at, self._api, logs, head_log)
+            keeper.hear(content)
+            keeper.start()
+            return
+        keeper.hear(None if is_gone else content)
+
+    def _place(self, key: Key) -> Place | None:
+        """Where the cluster runs already, or else the first free place."""
+        places = [place(self._settings, number) for number in range(MOST_CLUSTERS)]
+        held = {k.at.name for other, k in self._keepers.items() if other != key and k.is_alive()}
+        free = [at for at in places if at.name not in held]
+        for at in free:
+            if _split(recorded(at).get("frame", "").partition(" ")[0]) == key:
+                return at
+        return next((at for at in free if not recorded(at)), None)
+
+
+def _key(content: Mapping[str, Any]) -> Key:
+    return content["metadata"]["namespace"], content["metadata"]["name"]
+
+
+def _split(text: str) -> Key | None:
+    namespace, slash, name = text.partition("/")
+    return (namespace, name) if slash else None
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = load_settings()
+    if find_kubernetes(settings) is None:
+        logging.warning("no Kubernetes API runs yet; waiting for it")
+    try:
+        Controller(settings, KubernetesApi(kubernetes_access(settings), MANAGER)).run()
+    except PlatformError as error:
+        logging.error("%s", error)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
