@@ -135,9 +135,12 @@ def decide(facts: Facts) -> Decision:
 
 def _applied(facts: Facts, report: PlanReport) -> Decision:
     run = facts.run
-    if run is not None and run.kind == "apply" and run.is_active:
+    # Another run that tried to apply it again was refused, which says nothing of this one.
+    if run is not None and (report.outcome is None or run.run_id != report.outcome.run_id):
+        run = None
+    if run is not None and run.is_active:
         return Decision(Next.RUNNING, "applied; what runs on it is being looked at")
-    if run is not None and run.kind == "apply" and run.failed:
+    if run is not None and run.failed:
         return Decision(Next.FAILED, f"it was applied, but then: {run.said}")
     return Decision(
         Next.APPLIED, f"infra version {report.outcome.infra_version[:12]}" if report.outcome else ""

@@ -43,6 +43,8 @@ from ray_platform.stages.pull_requests.facts import (
 from ray_platform.stages.pull_requests.memory import LastRun, Memory, Watched
 from ray_platform.stages.pull_requests.telling import UNDER_WAY, Told, tell
 
+#: A blocking check leaves no failure of its own, nor does a process that was killed.
+_UNTOLD = "a check of run {} said no, or its process ended"
 _OVER = frozenset({Next.APPLIED, Next.NOTHING, Next.IGNORED})
 #: How many pull requests of one environment are planned again at once when its state moves.
 PLANS_AT_ONCE = 3
@@ -357,7 +359,7 @@ def _run(last: LastRun | None, standing: Standing) -> Run | None:
         kind=last.kind,
         is_active=last.status == "active",
         failed=last.status == "failed",
-        said=failure.said if failure and known else f"run {last.run_id} ended without a word",
+        said=failure.said if failure and known else _UNTOLD.format(last.run_id),
         refused=bool(failure and known and failure.refused),
         run_id=last.run_id,
         plan_digest=last.plan_digest,
