@@ -26,7 +26,7 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 NAME = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(
-    r"(?:ray_platform|terraform|helm|policies|workloads|environments|tests|docs|bench)/[\w./*-]*"
+    r"(?:ray_platform|terraform|helm|policies|workloads|environments|tests|docs|bench|kubernetes)/[\w./*-]*"
 )
 PLACEHOLDER = re.compile(r"\b(NAME|ENV|DIGEST|DAY|RUN_ID|VERSION)\b")
 RUN_TAGS = {value for value in vars(partitions).values() if str(value).startswith("ray_platform/")}
