@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ray_platform.local.github.dispatch import Dispatch
 from ray_platform.local.github.git_http import READS, WRITES, GitHttp
 from ray_platform.local.github.hub import API_ROOT, Hub
+from ray_platform.local.github.pages.pages import Pages
 from ray_platform.local.github.problems import not_found
 from ray_platform.local.github.rest import routes
 from ray_platform.local.github.webhooks import TIMEOUT_SECONDS
@@ -35,6 +36,7 @@ def application(hub: Hub) -> "web.Application":
     git = GitHttp(hub)
     made.router.add_get("/{owner}/{repo}/info/refs", git.advertise)
     made.router.add_post(f"/{{owner}}/{{repo}}/{{service:{READS}|{WRITES}}}", git.exchange)
+    Pages(hub).add_to(made)
     made.cleanup_ctx.append(functools.partial(_sending, hub=hub))
     return made
 

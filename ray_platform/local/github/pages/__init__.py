@@ -1,0 +1,1 @@
+"""Pages for people: repositories, pull requests, issues, check runs, commits; they renew themselves."""
