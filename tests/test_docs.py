@@ -18,7 +18,7 @@ from ray_platform.settings import EnvironmentFile, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "terraform" / "README.md")
+DOCUMENTS = (README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "terraform" / "README.md")
 ENVIRONMENTS = ROOT / "docs" / "environments.md"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -20,6 +20,7 @@ FLOORS = {
     "run_resources": 2,
     "local": 3,
     "doctor": 4,
+    "doctor_github": 4,
     "stages": 4,
     "run_context": 5,
     "defs": 6,

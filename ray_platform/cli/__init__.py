@@ -31,6 +31,7 @@ _COMMANDS = {
     "bisect": "lineage",
     "audit": "audit",
     "gitops": "gitops",
+    "github": "github",
     "status": "answers",
     "doctor": "machine",
     "down": "machine",

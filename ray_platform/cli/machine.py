@@ -6,6 +6,7 @@ import click
 
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.doctor import examine
+from ray_platform.doctor_github import examine_github
 from ray_platform.settings import load_settings
 
 
@@ -14,17 +15,19 @@ from ray_platform.settings import load_settings
 @click.option(
     "--env", "env", default="local", show_default=True, metavar="E", help="The environment."
 )
-def doctor(as_json: bool, env: str) -> None:
+@click.option("--github", is_flag=True, help="Check the GitHub App instead.")
+def doctor(as_json: bool, env: str, github: bool) -> None:
     """Check this machine before anything is changed: tools, provider, ports, memory, disk.
 
     \b
     Examples:
       ray-platform doctor
+      ray-platform doctor --github
       ray-platform doctor --json | jq '.findings[] | select(.good | not)'
     """
     settings = load_settings()
     settings.environment(env)
-    findings = examine(settings, env)
+    findings = examine_github(settings) if github else examine(settings, env)
     good = all(finding.good for finding in findings)
     if as_json:
         print_json({"good": good, "findings": [finding.to_json() for finding in findings]})

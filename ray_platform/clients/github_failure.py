@@ -24,7 +24,8 @@ class Failure:
 
     ``status`` is 0 where there was no answer. ``as_app``: it was made with the App's JWT, not with an
     installation's token; ``for_token``: it was the call that asks for such a token. ``skew_seconds``:
-    this machine's clock minus GitHub's. ``unsent``: GitHub never got it.
+    this machine's clock minus GitHub's. ``unsent``: GitHub never got it. ``unreadable``: it answered
+    with something else than it should.
     """
 
     status: int
@@ -34,6 +35,7 @@ class Failure:
     as_app: bool = False
     for_token: bool = False
     unsent: bool = False
+    unreadable: bool = False
     skew_seconds: float = 0.0
     wait_seconds: float | None = None
     accepted_permissions: str = ""
@@ -41,7 +43,7 @@ class Failure:
     @property
     def passing(self) -> bool:
         """Another try may go well: no answer, or a fault on GitHub's side."""
-        return self.status == 0 or self.status >= 500
+        return (self.status == 0 and not self.unreadable) or self.status >= 500
 
     @property
     def token_refused(self) -> bool:
@@ -68,6 +70,11 @@ class Failure:
             return (
                 f"GitHub asks to wait {self.wait_seconds:.0f} s before it lets us {doing}",
                 "nothing: it is tried again after that time",
+            )
+        if self.unreadable:
+            return (
+                f"GitHub's answer cannot be read ({self.message}): could not {doing}",
+                "see that RAY_PLATFORM_GITHUB_API_URL is GitHub's API and no web page",
             )
         if self.status == 0:
             return (
@@ -178,7 +185,7 @@ def _unanswered(cause: Exception) -> Failure:
 
     if not isinstance(cause, httpx.TransportError):
         # Not the network: a fault in signing or reading. Its words might quote what it worked on.
-        return Failure(status=0, message=type(cause).__name__, unsent=False)
+        return Failure(status=0, message=type(cause).__name__, unreadable=True)
     try:
         request = cause.request
     except RuntimeError:

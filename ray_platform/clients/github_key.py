@@ -88,10 +88,7 @@ def _check(text: str, where: str) -> None:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        # Whether its numbers fit together is checked when it signs; that takes 70 ms.
-        key = load_pem_private_key(
-            text.encode(), password=None, unsafe_skip_rsa_key_validation=True
-        )
+        key = load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Malformed, encrypted, or of a kind that the library does not know; its words may quote it.
         raise ForgeError(

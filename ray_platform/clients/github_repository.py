@@ -30,10 +30,7 @@ class RepositoryCalls:
         return self._client.repository(self.repository)
 
     def _web(self) -> str:
-        """Where people and Git find GitHub: ``api.github.com`` is ``github.com`` there, an Enterprise
-        Server's ``/api/v3`` its root."""
-        scheme, host, path, *_ = urlsplit(self._client.app.api_url)
-        return f"{scheme}://{host.removeprefix('api.')}{path.removesuffix('/api/v3')}"
+        return web_address(self._client.app.api_url)
 
     def _unless_gone(self, work: Callable[[], Any]) -> Any:
         """What the work gives; None where GitHub no longer has what it is about."""
@@ -53,3 +50,10 @@ class RepositoryCalls:
                 where=self._where,
                 fix="see that RAY_PLATFORM_GITHUB_API_URL is GitHub's API",
             ) from error
+
+
+def web_address(api_url: str) -> str:
+    """Where people and Git find GitHub: for ``api.github.com`` it is ``github.com``, for an Enterprise
+    Server's ``/api/v3`` its root."""
+    scheme, host, path, *_ = urlsplit(api_url)
+    return f"{scheme}://{host.removeprefix('api.')}{path.removesuffix('/api/v3')}"
