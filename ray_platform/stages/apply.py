@@ -16,12 +16,17 @@ from ray_platform.core.errors import NotFoundError, Refused, StalePlan
 from ray_platform.core.infra_version import MODULES, Applied, same_infrastructure, stable
 from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
-from ray_platform.core.pull_request.model import PullRef
+from ray_platform.core.pull_request.model import PullRef, Repository
 from ray_platform.core.redaction import redact
+from ray_platform.settings import Settings
 from ray_platform.stages import audit, gates
 from ray_platform.stages.cost import remember_estimate
 from ray_platform.stages.pull_requests.connection import connect
-from ray_platform.stages.pull_requests.gate import require_decided, take_the_environment
+from ray_platform.stages.pull_requests.gate import (
+    Connection,
+    require_decided,
+    take_the_environment,
+)
 from ray_platform.stages.pull_requests.reports import note_applied
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
@@ -45,8 +50,16 @@ class AppliedPlan:
     approved_by: tuple[str, ...]
 
 
+#: How the pull requests of a repository are reached.
+Reach = Callable[[Settings, Repository], Connection]
+
+
 def apply_plan(
-    site: Site, plan_digest: str | None, *, progress: Callable[[str], None]
+    site: Site,
+    plan_digest: str | None,
+    *,
+    progress: Callable[[str], None],
+    reach: Reach = connect,
 ) -> AppliedPlan:
     """Apply a saved plan once all gates let it through.
 
@@ -56,6 +69,7 @@ def apply_plan(
         site: The environment.
         plan_digest: The plan's digest or a unique beginning of it; None for the plan made last.
         progress: Is told each resource as it is done.
+        reach: Connects to the pull requests of a repository.
 
     Raises:
         NotFoundError: no such plan.
@@ -72,17 +86,19 @@ def apply_plan(
             fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
         )
     with audit.failures_noted(site, "apply", record):
-        return _apply(site, record, progress)
+        return _apply(site, record, progress, reach)
 
 
-def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> AppliedPlan:
+def _apply(
+    site: Site, record: PlanRecord, progress: Callable[[str], None], reach: Reach
+) -> AppliedPlan:
     terraform = site.terraform(progress)
     terraform.init()
     state = terraform.state()
     gates.require_fresh(record, state)
     allowed = gates.require_allowed(site, record)
     gates.require_within_budget(site, record)
-    people = _approved(site, record)
+    people = _approved(site, record, reach)
     gates.require_no_harm(site, record)  # last: a run may start at any time
     if record.empty:
         progress("The plan is empty: nothing to apply")
@@ -139,11 +155,11 @@ def _apply(site: Site, record: PlanRecord, progress: Callable[[str], None]) -> A
     )
 
 
-def _approved(site: Site, record: PlanRecord) -> tuple[str, ...]:
+def _approved(site: Site, record: PlanRecord, reach: Reach) -> tuple[str, ...]:
     """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
     if record.pull_request:
         pull = PullRef.parse(record.pull_request)
-        decided = require_decided(site, record, connect(site.today, pull.repository))
+        decided = require_decided(site, record, reach(site.today, pull.repository))
         for person in decided:
             gates.give_approval(site, record, by=person, source=f"review of {pull}")
         return decided or (approval.AUTOMATIC,)

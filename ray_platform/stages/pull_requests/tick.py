@@ -5,18 +5,18 @@ what it tells is looked for before it is written; what it remembers can all be f
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from dagster import DagsterInstance
 
 from ray_platform.clients.git import Git
 from ray_platform.clients.pull_request_records import Standing
-from ray_platform.clients.pull_request_runs import runs_since
+from ray_platform.clients.pull_request_runs import PullRequestRun, runs_since
 from ray_platform.core.canonical import digest
 from ray_platform.core.pull_request.decide import Decision, Facts, Next, Run, decide
 from ray_platform.core.pull_request.forge import Forge
-from ray_platform.core.pull_request.model import PullRef, PullRequest
+from ray_platform.core.pull_request.model import PullRef, PullRequest, Repository
 from ray_platform.core.pull_request.queue import Queue
 from ray_platform.partitions import (
     ASKED_BY_TAG,
@@ -91,6 +91,7 @@ class Watch:
     run_url: Callable[[str], str] = lambda run_id: ""
     make: SiteMaker = make_site
     clock: Callable[[], float] = time.time
+    runs: Callable[[DagsterInstance, Repository, float], Iterator[PullRequestRun]] = runs_since
 
 
 @dataclass
@@ -217,7 +218,7 @@ def _signature(look: _Look, watched: Watched) -> str:
 def _note_runs(look: _Look) -> None:
     memory = look.memory
     since = max(0.0, memory.looked_at - _SLACK_SECONDS)
-    for run in runs_since(look.watch.instance, look.watch.forge.repository, since):
+    for run in look.watch.runs(look.watch.instance, look.watch.forge.repository, since):
         watched = memory.pulls.get(run.pull.number)
         if watched is None:
             continue
