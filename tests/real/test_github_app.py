@@ -1,5 +1,6 @@
 """Who the platform is to GitHub: key, clock, installation, token; and that none of it is ever shown."""
 
+import base64
 import json
 import logging
 import threading
@@ -82,17 +83,34 @@ def pem(key: Any, passphrase: bytes = b"") -> str:
     ).decode()
 
 
+def altered(key: str) -> str:
+    """A key whose form is good and whose numbers do not fit together."""
+    lines = key.strip().splitlines()
+    content = bytearray(base64.b64decode("".join(lines[1:-1])))
+    content[len(content) // 2] ^= 1
+    return "\n".join([lines[0], base64.b64encode(content).decode(), lines[-1]])
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda key: "not a key", "malformed"),
         (lambda key: key[: len(key) // 2], "malformed"),
         (lambda key: key.replace("M", "!", 3), "malformed"),
+        (lambda key: altered(key), "malformed"),
         (lambda key: pem(ec.generate_private_key(ec.SECP256R1())), "no RSA key"),
         (lambda key: pem(rsa.generate_private_key(65537, 1024)), "2048 bits"),  # noqa: S505
         (lambda key: pem(ec.generate_private_key(ec.SECP256R1()), b"a passphrase"), "malformed"),
     ],
-    ids=["text", "half of it", "damaged", "elliptic", "short", "with a passphrase"],
+    ids=[
+        "text",
+        "half of it",
+        "damaged",
+        "other numbers",
+        "elliptic",
+        "short",
+        "with a passphrase",
+    ],
 )
 def test_a_key_that_is_none_is_one_error_that_shows_nothing_of_it(
     sites: Sites, make: Callable[[str], str], said: str
@@ -211,28 +229,23 @@ def test_a_token_that_ends_in_the_middle_of_work_is_renewed_once_and_the_work_go
 ) -> None:
     number = site.pull_request()
     made = site.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None)
-    site.server.do(_end_installation_tokens)
+    site.server.expire_tokens()
     site.server.calls.reset()
     again = site.forge.write_comment(number, "<!-- m -->", "<!-- m --> more", made.id)
     assert again.id == made.id and again.body.endswith("more")
     assert site.server.calls.by_call()[TOKENS] == 1
 
 
-def _end_installation_tokens(hub: Any) -> None:
-    ended = [key for key, token in hub.state.tokens.items() if token.installation_id]
-    for key in ended:
-        del hub.state.tokens[key]
-
-
-def test_a_token_is_renewed_before_it_ends_so_that_no_call_is_refused(
-    site: GitHubSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_renewed_before_it_ends_so_that_no_call_is_refused(site: GitHubSite) -> None:
     # GitHub's live an hour; these end within the minute before which the next one is asked for.
-    monkeypatch.setattr(server_tokens, "INSTALLATION_TOKEN_SECONDS", 55)
+    site.server.hub.token_seconds = 55
     site.server.calls.reset()
-    for _ in range(3):
-        site.forge.changed(Watermark())
-        assert site.forge.git_token()
+    try:
+        for _ in range(3):
+            site.forge.changed(Watermark())
+            assert site.forge.git_token()
+    finally:
+        site.server.hub.token_seconds = 3600
     assert not [status for (_, status) in site.server.calls.counts if status == 401]
     assert site.server.calls.by_call()[TOKENS] == 6
 
