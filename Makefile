@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Dagster's storage: sqlite or postgres; empty: what the home has.
 STORAGE ?= $(RAY_PLATFORM_STORAGE)
+# "local" for a GitHub on this machine, and a pull request played through on it.
+GITHUB ?=
 UV_VERSION := 0.13.9
 TOOLS := .venv-tools
 UV := $(TOOLS)/bin/uv
@@ -23,15 +25,22 @@ test test-fast bench: RAY_PLATFORM_STORAGE :=
 help:
 	@echo "make up      set up, then the whole walk in the local environment"
 	@echo "             STORAGE=postgres keeps Dagster's history in a PostgreSQL that is started here"
+	@echo "             GITHUB=local plays a pull request through on a GitHub of this machine"
 	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
-	@echo "make down    end the emulator, Ray nodes and PostgreSQL that were started here"
+	@echo "make down    end the emulator, Ray nodes, GitHub and PostgreSQL that were started here"
 	@echo "make doctor  what this machine lacks, before anything is changed"
 	@echo "make test    set up, then every test"
 	@echo "make bench   the benchmarks of bench/"
 
 up: $(SETUP)
 	@$(BIN)/ray-platform doctor
+ifeq ($(GITHUB),local)
+	@$(BIN)/ray-platform github local --set-up
+endif
 	@$(BIN)/ray-platform up
+ifeq ($(GITHUB),local)
+	@$(BIN)/ray-platform github local
+endif
 
 dev: $(SETUP)
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000

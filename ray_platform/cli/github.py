@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ray_platform.cli.github_local import local
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.core.errors import PlatformError, SettingsError
 from ray_platform.settings import GitHubApp, Settings, load_settings
@@ -19,14 +20,18 @@ _RECONCILE_SECONDS = 900.0
 
 @click.group()
 def github() -> None:
-    """The GitHub App: make it, hear its webhooks.
+    """The GitHub App: make it, hear its webhooks; or a GitHub of this machine.
 
     \b
     Examples:
+      ray-platform github local
       ray-platform github manifest --org acme
       ray-platform github serve --port 8443
       ray-platform doctor --github
     """
+
+
+github.add_command(local)
 
 
 @github.command()

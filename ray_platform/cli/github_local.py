@@ -232,15 +232,20 @@ def _why(outcome: Outcome) -> str:
 
 
 def _with_rules(text: str) -> str:
-    """The environment file with three approvers, of whom two must approve, and an apply once they did."""
+    """The environment file with three approvers, of whom two must approve, an apply once they did, and a
+    burst run that is over soon."""
     people = ", ".join(f'"{name}"' for name in (AUTHOR, *REVIEWERS))
     kept, section = [], ""
     for line in text.splitlines():
         if line.startswith("["):
             section = line.split("]")[0].strip("[")
-        if section not in ("approval", "pull_requests"):
+        if section not in ("approval", "burst", "pull_requests"):
             kept.append(line)
     rules = [
+        "[burst]",
+        "phases       = [2, 4, 2]",
+        "task_seconds = 3",
+        "",
         "[approval]",
         "required = 2",
         f"people   = [{people}]",

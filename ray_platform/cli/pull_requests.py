@@ -7,6 +7,7 @@ import click
 
 from ray_platform.cli.jobs import open_instance, run_job
 from ray_platform.cli.output import DENIED, json_option, print_json, say, table
+from ray_platform.clients.pull_request_records import PullRequestRecords
 from ray_platform.clients.tick_memory import TickMemory
 from ray_platform.core.errors import NotFoundError, PlatformError, SettingsError
 from ray_platform.core.pull_request.decide import Next
@@ -15,6 +16,8 @@ from ray_platform.partitions import PULL_TAG
 from ray_platform.settings import Settings, load_settings
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.tick import Request
+from ray_platform.stages.pull_requests.watching import environments_of, look_at_all
+from ray_platform.stages.site import Site
 
 #: A look may lead to a plan, that to another look, and that to an apply; more rounds mean a fault.
 _MOST_LOOKS = 12
@@ -76,36 +79,24 @@ def show(number: int, repository: str | None, as_json: bool) -> None:
       ray-platform pull-requests show 7
       ray-platform pull-requests show 7 --repository acme/ml --json
     """
-    from ray_platform.stages.site import Site
-
     settings = _require_app()
-    found = [
-        row
-        for row in _rows(settings)
-        if row["number"] == number and repository in (None, row["repository"])
-    ]
-    if len(found) != 1:
-        raise NotFoundError(
-            f"{len(found)} watched pull requests have the number {number}",
-            fix="ray-platform pull-requests list, and --repository where several are watched",
-        )
-    from ray_platform.clients.pull_request_records import PullRequestRecords
-
-    ref = PullRef.parse(found[0]["pull_request"])
-    reports = {}
-    for name in found[0]["environments"]:
+    ref = _named(settings, number, repository)
+    reports: dict[str, dict[str, Any]] = {}
+    for name in environments_of(settings, ref.repository):
         site = Site(settings, name)
-        standing = PullRequestRecords(site.artifacts, name).standing(ref)
-        reports[name] = standing.report.to_json() if standing.report else None
+        if planned := PullRequestRecords(site.artifacts, name).standing(ref).report:
+            reports[name] = planned.to_json()
+    row = next((row for row in _rows_of(ref.repository) if row["number"] == number), None)
+    if row is None and not reports:
+        raise NotFoundError(
+            f"{ref} is not watched, and nothing was planned for it",
+            fix="ray-platform pull-requests list, or sync to look for it",
+        )
     if as_json:
-        print_json({**found[0], "reports": reports})
+        print_json({"pull_request": str(ref), **(row or {}), "reports": reports})
         return
-    row = found[0]
-    say(f"{row['pull_request']}: {row['title']}, by {row['author']}\n{row['url']}")
+    say(f"{ref}: {row['title']}, by {row['author']}\n{row['url']}" if row else f"{ref}: it is over")
     for name, report in reports.items():
-        if report is None:
-            say(f"\n{name}: not planned yet")
-            continue
         counts = ", ".join(f"{n} to {what}" for what, n in report["counts"].items())
         say(f"\n{name}: plan {report['plan_digest'][:12]}: {counts}")
         for item in report["violations"]:
@@ -128,8 +119,6 @@ def sync(as_json: bool) -> None:
       ray-platform pull-requests sync
       ray-platform pull-requests sync --json
     """
-    from ray_platform.stages.pull_requests.watching import look_at_all
-
     settings = _require_app()
     started: list[dict[str, Any]] = []
     decisions: dict[str, dict[str, str]] = {}
@@ -165,6 +154,18 @@ def sync(as_json: bool) -> None:
         sys.exit(PlatformError.exit_code)
     if Next.DENIED.value in said:
         sys.exit(DENIED)
+
+
+def _named(settings: Settings, number: int, repository: str | None) -> PullRef:
+    watched = settings.github.repositories if settings.github else ()
+    found = [item for item in watched if repository in (None, str(item))]
+    if len(found) != 1:
+        raise SettingsError(
+            f"{len(found)} watched repositories fit",
+            where="--repository",
+            fix=f"name one of: {', '.join(map(str, watched))}",
+        )
+    return PullRef(found[0], number)
 
 
 def _require_app() -> Settings:

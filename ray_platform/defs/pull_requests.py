@@ -12,7 +12,7 @@ from ray_platform.stages.pull_requests.watching import look_at_all
 
 @dg.sensor(
     jobs=[plan_stage.plan, walk.apply],
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=5,
     description="Watches pull requests on GitHub: plans them, tells them, applies what was approved.",
 )
 def pull_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -21,7 +21,7 @@ def pull_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return dg.SensorResult(skip_reason=dg.SkipReason("no GitHub App is set up"))
     requests: list[dg.RunRequest] = []
     try:
-        for _, done in look_at_all(settings, context.instance, settings.run_url):
+        for _, done in look_at_all(settings, context.instance, settings.run_url, due_only=True):
             requests += [_request(item) for item in done.requests]
     except RateLimited as waiting:
         # What was decided for the repositories before is started; the others are looked at again.

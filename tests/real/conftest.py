@@ -99,6 +99,9 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     """`ray-platform up` in a fresh checkout, as a newcomer runs it."""
     checkout = Checkout(tmp_path_factory.mktemp("walk"), PORT_BASE)
     try:
+        # As `make up GITHUB=local` does: the App is known before anything stands.
+        prepared = checkout.run("github", "local", "--set-up", "--json")
+        assert prepared.code == 0, prepared.err
         done = checkout.run("up", "--json")
         assert done.code == 0, done.err
         yield Walked(checkout, checkout.head(), done.json)

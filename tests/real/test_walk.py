@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ray_platform.local.github.person import Person
 from tests.openlineage_schema import OURS, check_run_event
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
@@ -235,6 +236,8 @@ def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked
     checkout = walked.checkout
     before = checkout.run("status", "--json").json
     (checkout.folder / "README.md").write_text("another commit, the same content", encoding="utf-8")
+    # How a burst run is made is no part of what it ran on.
+    checkout.replace("environments/local.toml", "[2, 5, 10, 8, 4, 2]", "[2, 3]")
     checkout.commit("A document")
     again = checkout.run("up", "--json")
     assert again.code == 0, again.err
@@ -317,6 +320,48 @@ def test_a_rollback_waits_for_todays_approval_and_is_applied_once(walked: Walked
     verified = checkout.run("audit", "verify", "--json")
     assert (verified.code, verified.json["faults"]) == (0, [])
     checkout.replace("environments/local.toml", "required = 1", "required = 0")
+
+
+def test_a_pull_request_is_applied_as_approved_and_the_run_names_it(walked: Walked) -> None:
+    checkout = walked.checkout
+    played = checkout.run("github", "local", "--json")
+    assert played.code == 0, played.err
+    told = played.json
+    assert told["refused"] == "0 of 2 approvals"
+    assert "the plan was made from state serial" in told["refused_again"]
+    lineage = checkout.run("lineage", told["burst_run"], "--json").json
+    assert lineage["pull_request"] == told["pull_request"] == "acme/ml-platform#1"
+    assert lineage["plan_digest"] == told["plan_digest"]
+
+    report = checkout.run("pull-requests", "show", "1", "--json").json["reports"]["local"]
+    assert report["outcome"]["infra_version"] == told["infra_version"]
+    assert "node group spot is ACTIVE" in report["outcome"]["verified"]
+    person = Person(prepared_url(told["url"]), alices_token(checkout))
+    comments = person.call("GET", "/repos/acme/ml-platform/issues/1/comments")
+    (comment,) = [item for item in comments if item["user"]["type"] == "Bot"]
+    assert f"infra version {told['infra_version'][:12]}" in comment["body"]
+    assert "Approved by `bob`, `carol`" in comment["body"]
+    checks = person.call("GET", f"/repos/acme/ml-platform/commits/{report['commit']}/check-runs")
+    assert [item["conclusion"] for item in checks["check_runs"]] == ["success"]
+
+    approvals = checkout.run("audit", "show", "--limit", "60", "--json").json["records"]
+    said = [
+        r
+        for r in approvals
+        if r["action"] == "approve" and r["plan_digest"] == report["plan_digest"]
+    ]
+    assert sorted(r["asked_by"] for r in said) == ["bob", "carol"]
+    assert {r["rule"] for r in said} == {"review of acme/ml-platform#1"}
+
+
+def prepared_url(page: str) -> str:
+    """The REST root of the local GitHub, from the address of one of its pages."""
+    return page.split("/acme/")[0] + "/api/v3"
+
+
+def alices_token(checkout: Checkout) -> str:
+    people = json.loads((checkout.home / "github" / "people.json").read_text(encoding="utf-8"))
+    return str(people["alice"])
 
 
 def emulator_client(service: str) -> Any:

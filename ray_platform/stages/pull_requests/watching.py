@@ -1,9 +1,11 @@
 """The repositories that this deployment watches, each with its environments, and one look at all of them."""
 
+import time
 from collections.abc import Callable, Iterator
 
 from dagster import DagsterInstance
 
+from ray_platform.clients.github_webhooks import DirtyMarks
 from ray_platform.clients.tick_memory import TickMemory
 from ray_platform.core.pull_request.model import Repository
 from ray_platform.settings import Settings
@@ -23,16 +25,43 @@ def environments_of(settings: Settings, repository: Repository) -> tuple[str, ..
     )
 
 
+#: How often GitHub is asked while nothing says that there is news; what is under way is asked about sooner.
+POLL_SECONDS = 30.0
+_UNDER_WAY_SECONDS = 10.0
+
+
+def is_due(memory: Memory, *, marked: bool, now: float) -> bool:
+    """Whether a repository is to be looked at: a webhook has marked it, or the last look is long ago."""
+    waited = now - memory.looked_at
+    moving = any(not pull.settled and not pull.finished for pull in memory.pulls.values())
+    return marked or waited >= POLL_SECONDS or (moving and waited >= _UNDER_WAY_SECONDS)
+
+
 def look_at_all(
-    settings: Settings, instance: DagsterInstance, run_url: Callable[[str], str]
+    settings: Settings,
+    instance: DagsterInstance,
+    run_url: Callable[[str], str],
+    *,
+    due_only: bool = False,
 ) -> Iterator[tuple[Repository, Tick]]:
     """Look once at each watched repository; what a look remembers is kept before its work is handed on.
+
+    Args:
+        settings: Of this deployment.
+        instance: Dagster's storage.
+        run_url: The address of a run in the Dagster UI.
+        due_only: Leave out those that were looked at a moment ago, unless a webhook marked them since.
 
     Raises:
         PlatformError: GitHub does not answer, or an environment cannot be read.
     """
+    marks = DirtyMarks(settings.home)
     for repository in settings.github.repositories if settings.github else ():
         memory = TickMemory(instance, f"pull_requests/{repository}")
+        before = Memory.from_json(memory.read())
+        marked = marks.take(repository)
+        if due_only and not is_due(before, marked=marked, now=time.time()):
+            continue
         connection = connect(settings, repository)
         watch = Watch(
             settings=settings,
@@ -43,6 +72,6 @@ def look_at_all(
             environments=environments_of(settings, repository),
             run_url=run_url,
         )
-        done = tick(watch, Memory.from_json(memory.read()))
+        done = tick(watch, before)
         memory.write(done.memory.to_json())
         yield repository, done
