@@ -163,8 +163,9 @@ class Calls:
             self._entered.set(True)
         try:
             return call(self._github.rest)
-        except GitHubException as raised:
-            # Returned and not raised from: the original holds the request with its token.
+        except (GitHubException, ValueError) as raised:
+            # Returned and not raised from: the original holds the request with its token. A ValueError
+            # is githubkit's, of a header that is no number.
             return read_failure(raised)
 
     def _json(self, response: "Response[Any, Any]", doing: str, where: str) -> Any:

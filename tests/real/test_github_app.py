@@ -431,6 +431,12 @@ def test_a_limit_is_read_by_githubs_clock_and_not_by_ours(script: Script) -> Non
     assert refused.value.wait_seconds == pytest.approx(300, abs=2) and slept == []
 
 
+def test_a_limit_with_a_header_that_is_no_number_is_still_one_error(script: Script) -> None:
+    script.answers = [(403, {"retry-after": "Sun, 01 Mar 2026 10:00:00 GMT"}, {"message": "wait"})]
+    with pytest.raises(ForgeError, match="cannot be read"):
+        read(calls_to(script.url, []))
+
+
 def test_a_repository_name_cannot_lead_to_another_path(sites: Sites) -> None:
     site = sites.connected(sites.new())
     strange = GitHubSite(site.server, Repository("acme", "../../app?x"), site.client, site.slept)
