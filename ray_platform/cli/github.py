@@ -94,7 +94,7 @@ def manifest(
     from ray_platform.clients.github_manifest import SetUp, refuse_to_overwrite
 
     settings = load_settings()
-    folder = settings.home / "github" / "app"
+    folder = settings.home / "github-app"
     refuse_to_overwrite(folder)
     with SetUp(
         api_url.rstrip("/"), org, folder, root=settings.root, webhook_url=webhook_url, port=port

@@ -2,8 +2,8 @@
 
 ::
 
-    github/OWNER/NAME.git         the mirror: branches, and the pull requests' heads that were asked for
-    github/OWNER/NAME.git.lock    held by who writes to it; the kernel frees it with its process
+    mirrors/OWNER/NAME.git        the mirror: branches, and the pull requests' heads that were asked for
+    mirrors/OWNER/NAME.git.lock   held by who writes to it; the kernel frees it with its process
 
 A process killed in a fetch leaves a good mirror: objects come before the names that point to them, and
 what it left half-written is removed by the next one.

@@ -2,8 +2,8 @@
 
 ::
 
-    github/dirty/OWNER/NAME     a repository to look at with the next tick; the tick takes it away
-    github/deliveries.sqlite    the deliveries that came, the newest ten thousand
+    github-app/dirty/OWNER/NAME     a repository to look at with the next tick; the tick takes it away
+    github-app/deliveries.sqlite    the deliveries that came, the newest ten thousand
 
 A delivery is noted after its mark is written: a process killed in between marks once more when GitHub
 sends it again, and never forgets.
@@ -43,7 +43,7 @@ class DirtyMarks:
     """Which repositories a webhook told of since the last look at them."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "github" / "dirty"
+        self._folder = home / "github-app" / "dirty"
 
     def mark(self, repository: Repository) -> None:
         path = self._path(repository)
@@ -69,7 +69,7 @@ class Inbox:
     def __init__(self, home: Path, app: GitHubApp) -> None:
         self.marks = DirtyMarks(home)
         self._app = app
-        self._file = home / "github" / "deliveries.sqlite"
+        self._file = home / "github-app" / "deliveries.sqlite"
         self._secret = read_webhook_secret(app)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Verdict, Delivery | None]:

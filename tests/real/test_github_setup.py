@@ -87,7 +87,7 @@ def test_an_app_is_made_from_its_manifest_and_works(sites: Sites, tmp_path: Path
     server = sites.server
     server.create_organization("newcomer", {"alice": "admin"})
     server.create_repository("newcomer", "infra")
-    folder = tmp_path / "github" / "app"
+    folder = tmp_path / "github-app"
     with SetUp(sites.app.api_url, "newcomer", folder, root=ROOT) as page:
         made: list[Any] = []
         waiting = threading.Thread(target=lambda: made.append(page.wait(20)))
