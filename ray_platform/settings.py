@@ -394,6 +394,10 @@ class Settings:
         return self.root / "helm" / "ray"
 
     @property
+    def platform_chart(self) -> Path:
+        return self.root / "helm" / "platform"
+
+    @property
     def workload(self) -> Path:
         return self.root / "workloads" / "bursty_training.py"
 

@@ -14,13 +14,14 @@ import pytest
 from ray_platform.clients.helm import RenderedChart
 from ray_platform.clients.terraform import Terraform
 from ray_platform.core.errors import PolicyDenied, SettingsError
-from ray_platform.core.gitops import manifest_files
+from ray_platform.core.gitops import manifest_files, to_yaml
 from ray_platform.core.policy import Verdict
 from ray_platform.core.ray_spec import POOL_LABEL
 from ray_platform.settings import Settings
+from ray_platform.stages.gitops import platform_charts
 from ray_platform.stages.ray_cluster import deploy, judge, render
 from ray_platform.stages.site import Site
-from tests.charts import ROOT, kuberay_errors, pod_templates
+from tests.charts import ROOT, in_helm, kuberay_errors, pod_templates
 
 ENVIRONMENTS = Settings(ROOT, ROOT, {}).environment_names
 GOLDEN = ROOT / "tests" / "golden" / "helm"
@@ -185,12 +186,32 @@ def test_an_invalid_namespace_in_the_variables_is_told_with_its_file(tmp_path: P
 # Golden files ------------------------------------------------------------------------------------
 
 
+def reviewed(site: Site, chart: RenderedChart, platform: list[dict[str, Any]]) -> dict[str, str]:
+    """What the golden files of an environment hold: both charts' objects, and third-party charts' values."""
+    charts = {
+        f"charts/{pinned.name}-{pinned.version}.values.yaml": to_yaml(values)
+        for pinned, values in platform_charts(site, outputs={})
+    }
+    return {**manifest_files({"ray": chart.documents, "platform": platform}), **charts}
+
+
+def platforms() -> dict[str, Any]:
+    """The objects of helm/platform in each environment."""
+    answers, _ = in_helm([(ROOT / "helm" / "platform", {"environment": n}) for n in ENVIRONMENTS])
+    return dict(zip(ENVIRONMENTS, answers, strict=True))
+
+
+@pytest.fixture(scope="module")
+def platform() -> dict[str, Any]:
+    return platforms()
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_golden_files_are_what_is_rendered(
-    rendered: dict[str, tuple[Site, RenderedChart]], name: str
+    rendered: dict[str, tuple[Site, RenderedChart]], platform: dict[str, Any], name: str
 ) -> None:
     """For review: what a change does to the manifests of each environment is seen in its diff."""
-    made = manifest_files({"ray": rendered[name][1].documents})
+    made = reviewed(*rendered[name], platform[name])
     folder = GOLDEN / name
     found = {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
@@ -203,9 +224,9 @@ def test_the_golden_files_are_what_is_rendered(
 def write_golden_files() -> None:
     settings = Settings(ROOT, ROOT / "none", {})
     shutil.rmtree(GOLDEN, ignore_errors=True)
-    for name in ENVIRONMENTS:
-        _, chart = render(Site(settings, name), outputs={})
-        for path, text in manifest_files({"ray": chart.documents}).items():
+    for name, platform in platforms().items():
+        site = Site(settings, name)
+        for path, text in reviewed(site, render(site, outputs={})[1], platform).items():
             file = GOLDEN / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")

@@ -4,6 +4,8 @@
 
     kustomization.yaml              all of them, for `kubectl kustomize` and Argo CD
     PART/NAMESPACE/KIND-NAME.yaml   one object a file; PART is the chart that it comes from
+    charts/NAME.values.yaml         the values of a third-party chart
+    argocd/charts/NAME.yaml         its Application
     argocd/application.yaml         this environment's Application
     argocd/applicationset.yaml      the same for all environments: apply one or the other
     export.json                     which files these are, by digest
@@ -21,6 +23,7 @@ import yaml
 
 from ray_platform.core.canonical import digest_bytes, digest_files
 from ray_platform.core.errors import SettingsError
+from ray_platform.core.platform_charts import PinnedChart
 
 MARKER = "export.json"
 FORMAT = 1
@@ -103,12 +106,14 @@ def export_files(
     delivery: Delivery,
     everywhere: Sequence[Delivery],
     *,
+    charts: Sequence[tuple[PinnedChart, Mapping[str, Any]]],
     sources: Mapping[str, str],
 ) -> dict[str, str]:
     """All files of an export, by path.
 
     Args:
         parts: Name of the part (a chart) -> its objects.
+        charts: Third-party charts, each with its values.
         delivery: This environment's.
         everywhere: All environments' that Argo CD can reach, for the ApplicationSet.
         sources: What the manifests were made from, by digest: it stands in ``export.json``.
@@ -126,6 +131,11 @@ def export_files(
                 "resources": list(manifests),
             }
         ),
+        **{f"charts/{chart.name}.values.yaml": to_yaml(values) for chart, values in charts},
+        **{
+            f"argocd/charts/{chart.name}.yaml": to_yaml(chart_application(chart, values, delivery))
+            for chart, values in charts
+        },
         "argocd/application.yaml": to_yaml(application(delivery)),
         "argocd/applicationset.yaml": to_yaml(application_set(everywhere)),
     }
@@ -162,12 +172,39 @@ def application(delivery: Delivery) -> dict[str, Any]:
                 cluster=delivery.cluster,
                 namespace=delivery.namespace,
             ),
-            "syncPolicy": {
-                **({"automated": _AUTOMATED} if delivery.sync == "automatic" else {}),
-                **_SYNC,
-            },
+            "syncPolicy": _policy(delivery),
         },
     }
+
+
+def chart_application(
+    chart: PinnedChart, values: Mapping[str, Any], delivery: Delivery
+) -> dict[str, Any]:
+    """The Argo CD Application of a third-party chart in one environment, pinned to its version."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {
+            "name": f"{delivery.environment}-{chart.name}",
+            "namespace": ARGOCD_NAMESPACE,
+            "labels": {"ray-platform/environment": delivery.environment},
+        },
+        "spec": {
+            "project": "default",
+            "source": {
+                "repoURL": chart.repository,
+                "chart": chart.chart,
+                "targetRevision": chart.version,
+                "helm": {"releaseName": chart.name, "valuesObject": dict(values)},
+            },
+            "destination": {"name": delivery.cluster, "namespace": chart.namespace},
+            "syncPolicy": _policy(delivery),
+        },
+    }
+
+
+def _policy(delivery: Delivery) -> dict[str, Any]:
+    return {**({"automated": _AUTOMATED} if delivery.sync == "automatic" else {}), **_SYNC}
 
 
 def application_set(everywhere: Sequence[Delivery]) -> dict[str, Any]:
@@ -211,8 +248,13 @@ def application_set(everywhere: Sequence[Delivery]) -> dict[str, Any]:
 
 _AUTOMATED = {"prune": True, "selfHeal": True}
 _SYNC: Mapping[str, Any] = {
-    # Fields that another manager owns stay its own, as with Helm's install.
-    "syncOptions": ["ServerSideApply=true", "RespectIgnoreDifferences=true"],
+    "syncOptions": [
+        # Fields that another manager owns stay its own, as with Helm's install.
+        "ServerSideApply=true",
+        "RespectIgnoreDifferences=true",
+        # KubeRay's kinds are not known before its operator is there.
+        "SkipDryRunOnMissingResource=true",
+    ],
     "retry": {"limit": 3, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}},
 }
 

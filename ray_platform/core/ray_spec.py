@@ -148,7 +148,7 @@ def helm_values(
     groups = worker_groups(pools)
     head: dict[str, Any] = {
         "resources": {"cpu": head_cpus, "memory": f"{head_memory_gib}Gi"},
-        **_head_place(pools),
+        **head_place(pools),
     }
     if head_volume_gib:
         head["persistence"] = {"enabled": True, "size": f"{head_volume_gib}Gi"}
@@ -180,7 +180,7 @@ def helm_values(
     }
 
 
-def _head_place(pools: Sequence[NodePool]) -> dict[str, Any]:
+def head_place(pools: Sequence[NodePool]) -> dict[str, Any]:
     """Where the head goes: the first pool without Ray workers, GPUs and spot nodes; else anywhere."""
     for pool in sorted(pools, key=lambda p: p.name):
         if not (pool.ray_workers or pool.gpu or pool.spot):

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.export_folder import held, read_folder, replace_folder
-from ray_platform.clients.helm import chart_digest
+from ray_platform.clients.helm import chart_digest, render_chart
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import PolicyDenied, Refused, SettingsError
 from ray_platform.core.gitops import Delivery, export_files, files_digest, foreign_files
+from ray_platform.core.platform_charts import (
+    Cluster,
+    PinnedChart,
+    needed,
+    read_charts,
+    values_for,
+)
+from ray_platform.core.policy import both
 from ray_platform.core.ray_spec import ray_namespace
 from ray_platform.settings import Environment
 from ray_platform.stages.ray_cluster import judge, recorded_outputs, render
@@ -93,26 +101,62 @@ def _outputs(site: Site) -> Mapping[str, Any]:
 
 
 def _files(site: Site, outputs: Mapping[str, Any]) -> dict[str, str]:
-    values, rendered = render(site, outputs)
-    if (verdict := judge(site, rendered)).denied:
+    settings, environment = site.settings, site.environment
+    values, ray = render(site, outputs)
+    platform = render_chart(
+        settings.platform_chart,
+        {"environment": site.name},
+        release="platform",
+        namespace="kube-system",
+    )
+    verdict = both(judge(site, ray), site.policies.check_manifests(platform.documents, site.name))
+    if verdict.denied:
         raise PolicyDenied(
             "policy denies the manifests: "
             + "; ".join(f"[{v.id}] {v.resource}: {v.message}" for v in verdict.violations),
-            where=f"helm/ray for {site.name}",
+            where=f"helm for {site.name}",
             fix="; ".join(sorted({v.fix for v in verdict.violations})),
         )
-    settings = site.settings
     others = [settings.environment(name) for name in settings.environment_names]
     return export_files(
-        {"ray": rendered.documents},
-        _delivery(site, site.environment),
+        {"platform": platform.documents, "ray": ray.documents},
+        _delivery(site, environment),
         [_delivery(site, each) for each in others if not each.cloud.emulator],
+        charts=platform_charts(site, outputs),
         sources={
             "chart": chart_digest(settings.ray_chart),
+            "platform": chart_digest(settings.platform_chart),
             "values": digest(values),
             "policies": verdict.bundle_digest,
         },
     )
+
+
+def platform_charts(
+    site: Site, outputs: Mapping[str, Any]
+) -> list[tuple[PinnedChart, dict[str, Any]]]:
+    """The third-party charts that an environment needs, each with its values there.
+
+    Raises:
+        SettingsError: helm/platform/charts.yaml is missing or wrong.
+    """
+    path = site.settings.platform_chart / "charts.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"the list of charts cannot be read: {error}", where=str(path), fix="restore it"
+        ) from error
+    environment = site.environment
+    cluster = Cluster(
+        name=f"ray-platform-{site.name}",
+        region=environment.region,
+        kubernetes_version=str(environment.variables.get("kubernetes_version", "")),
+        autoscaler_role=str((outputs.get("role_arns") or {}).get("cluster_autoscaler") or ""),
+    )
+    pools = environment.node_pools
+    charts = needed(read_charts(text, where=str(path)), pools)
+    return [(chart, values_for(chart, cluster, pools)) for chart in charts]
 
 
 def _delivery(site: Site, environment: Environment) -> Delivery:

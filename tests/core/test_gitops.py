@@ -16,12 +16,14 @@ from ray_platform.core.gitops import (
     Delivery,
     application,
     application_set,
+    chart_application,
     export_files,
     foreign_files,
     manifest_files,
     object_path,
     to_yaml,
 )
+from ray_platform.core.platform_charts import PinnedChart
 
 DEV = Delivery(
     environment="dev",
@@ -32,6 +34,16 @@ DEV = Delivery(
     namespace="ray",
     sync="automatic",
 )
+METRICS = PinnedChart(
+    name="metrics",
+    repository="https://example.com/charts",
+    chart="metrics-server",
+    version="3.13.0",
+    digest="",
+    namespace="kube-system",
+    values={},
+)
+VALUES = {"replicas": 2}
 PROD = replace(
     DEV, environment="prod", path="gitops/prod", cluster="ray-platform-prod", sync="manual"
 )
@@ -54,7 +66,9 @@ THINGS = [
 
 
 def files(things: list[dict[str, Any]]) -> dict[str, str]:
-    return export_files({"ray": things}, DEV, [DEV, PROD], sources={"chart": "c"})
+    return export_files(
+        {"ray": things}, DEV, [DEV, PROD], charts=[(METRICS, VALUES)], sources={"chart": "c"}
+    )
 
 
 def test_each_object_is_a_file_named_by_what_it_is() -> None:
@@ -108,13 +122,28 @@ def test_what_is_written_reads_back_as_it_was(document: dict[str, Any]) -> None:
 def test_the_kustomization_names_every_object_and_nothing_else() -> None:
     made = files(THINGS)
     resources = yaml.safe_load(made["kustomization.yaml"])["resources"]
-    others = {"kustomization.yaml", MARKER, "argocd/application.yaml", "argocd/applicationset.yaml"}
-    assert resources == sorted(set(made) - others)
+    others = {path for path in made if path.startswith(("argocd/", "charts/"))}
+    assert resources == sorted(set(made) - others - {"kustomization.yaml", MARKER})
 
 
 def test_production_syncs_by_hand_the_others_by_themselves() -> None:
     assert application(DEV)["spec"]["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True}
     assert "automated" not in application(PROD)["spec"]["syncPolicy"]
+
+
+def test_a_third_party_chart_is_pinned_and_goes_where_it_belongs() -> None:
+    spec = chart_application(METRICS, VALUES, PROD)["spec"]
+    assert spec["source"] == {
+        "repoURL": "https://example.com/charts",
+        "chart": "metrics-server",
+        "targetRevision": "3.13.0",
+        "helm": {"releaseName": "metrics", "valuesObject": {"replicas": 2}},
+    }
+    assert spec["destination"] == {"name": "ray-platform-prod", "namespace": "kube-system"}
+    assert "automated" not in spec["syncPolicy"]
+    made = files(THINGS)
+    assert yaml.safe_load(made["charts/metrics.values.yaml"]) == VALUES
+    assert "argocd/charts/metrics.yaml" in made
 
 
 def test_the_application_set_says_the_same_as_each_application() -> None:
