@@ -13,7 +13,7 @@ from pathlib import Path
 from ray_platform.core.errors import PlatformError
 from ray_platform.local.github import setup, world
 from ray_platform.local.github.clock import Clock
-from ray_platform.local.github.git_store import require_git
+from ray_platform.local.github.git_program import require_git
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.secret_files import Secrets
 from ray_platform.local.github.server import start

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from ray_platform.local.github import access
 from ray_platform.local.github.call import Answer, Call, Caller, Route, Sent
-from ray_platform.local.github.git_store import GitStoreError
+from ray_platform.local.github.git_program import GitStoreError
 from ray_platform.local.github.hub import API_ROOT, Hub
 from ray_platform.local.github.problems import Problem, not_found
 from ray_platform.local.github.tokens import ANONYMOUS, caller_of

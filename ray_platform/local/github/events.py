@@ -1,8 +1,9 @@
 """Events: what the server tells Apps, in the form of GitHub's webhook payloads."""
 
+from collections.abc import Callable
 from typing import Any
 
-from ray_platform.local.github.git_store import Commit
+from ray_platform.local.github.git_history import Commit
 from ray_platform.local.github.hub import Hub, node_id
 from ray_platform.local.github.shapes.accounts import event_organization, simple_user
 from ray_platform.local.github.shapes.checks import check_run, check_suite
@@ -20,89 +21,117 @@ from ray_platform.local.github.state import (
 )
 
 
+def listeners(
+    hub: Hub, event: str, repository: Repository, only_app: int = 0
+) -> list[Installation]:
+    """The installations that hear of an event: of Apps with an address, at the repository.
+
+    ``only_app``: the one App that may hear of it; 0: all.
+    """
+    return [
+        one
+        for one in hub.state.installations.values()
+        if hub.state.apps[one.app_id].webhook.url
+        and (not only_app or one.app_id == only_app)
+        and event in one.events
+        and _covers(one, repository)
+    ]
+
+
 def emit(
     hub: Hub,
     event: str,
     action: str | None,
     repository: Repository,
     sender: str,
-    payload: dict[str, Any],
+    payload: Callable[[], dict[str, Any]],
     *,
     only_app: int = 0,
 ) -> None:
-    """Queue an event for every App that is installed at the repository and listens to it.
+    """Queue an event for those who listen.
 
     Args:
-        payload: What the event has beside repository, organization, sender and installation; fields
-            under ``repository`` are laid over the repository's own.
-        only_app: The one App that may hear of it; 0: all.
+        payload: Makes what the event has beside repository, organization, sender and installation; it
+            is not asked where nobody listens. Fields under ``repository`` are laid over the repository's.
+        only_app: As in `listeners`.
     """
-    for installation in hub.state.installations.values():
-        app = hub.state.apps[installation.app_id]
-        if not app.webhook.url or (only_app and app.id != only_app):
-            continue
-        if event not in installation.events or not _covers(installation, repository):
-            continue
-        body: dict[str, Any] = {} if action is None else {"action": action}
-        shown = repository_shape(hub, repository)
-        body |= {**payload, "repository": {**shown, **payload.get("repository", {})}}
-        owner = hub.account(repository.owner)
-        if owner.kind == "Organization":
-            body["organization"] = event_organization(hub, owner)
-        body["sender"] = simple_user(hub, sender)
-        body["installation"] = {"id": installation.id, "node_id": node_id("I", installation.id)}
-        hub.webhooks.enqueue(app, installation.id, repository.id, event, action, body)
+    hearing = listeners(hub, event, repository, only_app)
+    if not hearing:
+        return
+    made = payload()
+    body: dict[str, Any] = {} if action is None else {"action": action}
+    shown = repository_shape(hub, repository)
+    body |= {**made, "repository": {**shown, **made.get("repository", {})}}
+    owner = hub.account(repository.owner)
+    if owner.kind == "Organization":
+        body["organization"] = event_organization(hub, owner)
+    body["sender"] = simple_user(hub, sender)
+    for one in hearing:
+        whose = {"id": one.id, "node_id": node_id("I", one.id)}
+        app = hub.state.apps[one.app_id]
+        told = {**body, "installation": whose}
+        hub.webhooks.enqueue(app, one.id, repository.id, event, action, told)
 
 
 def pull_request(
     hub: Hub, action: str, repository: Repository, found: Issue, sender: str, **more: Any
 ) -> None:
-    payload = {"number": found.number, "pull_request": pull(hub, repository, found), **more}
+    def payload() -> dict[str, Any]:
+        shown = pull(hub, repository, found)
+        return {"number": found.number, "pull_request": shown, **more}
+
     emit(hub, "pull_request", action, repository, sender, payload)
 
 
 def pull_request_review(
     hub: Hub, action: str, repository: Repository, found: Issue, held: Review, sender: str
 ) -> None:
-    shown = review(hub, repository, found, held)
-    # Events spell the state in small letters, and an empty body as null.
-    shown |= {"state": held.state.lower(), "body": held.body or None}
-    payload = {"review": shown, "pull_request": pull_simple(hub, repository, found)}
+    def payload() -> dict[str, Any]:
+        shown = review(hub, repository, found, held)
+        # Events spell the state in small letters, and an empty body as null.
+        shown |= {"state": held.state.lower(), "body": held.body or None}
+        return {"review": shown, "pull_request": pull_simple(hub, repository, found)}
+
     emit(hub, "pull_request_review", action, repository, sender, payload)
 
 
 def issues(
     hub: Hub, action: str, repository: Repository, found: Issue, sender: str, **more: Any
 ) -> None:
-    payload = {"issue": issue(hub, repository, found), **more}
+    def payload() -> dict[str, Any]:
+        return {"issue": issue(hub, repository, found), **more}
+
     emit(hub, "issues", action, repository, sender, payload)
 
 
 def issue_comment(
     hub: Hub, action: str, repository: Repository, held: Comment, sender: str, **more: Any
 ) -> None:
-    found = repository.issues[held.issue]
-    payload = {
-        "issue": issue(hub, repository, found),
-        "comment": comment(hub, repository, held),
-        **more,
-    }
+    def payload() -> dict[str, Any]:
+        found = repository.issues[held.issue]
+        shown = comment(hub, repository, held)
+        return {"issue": issue(hub, repository, found), "comment": shown, **more}
+
     emit(hub, "issue_comment", action, repository, sender, payload)
 
 
 def check_run_event(
     hub: Hub, action: str, repository: Repository, run: CheckRun, sender: str
 ) -> None:
-    shown = check_run(hub, repository, run)
-    suite = repository.check_suites[run.suite_id]
-    shown["check_suite"] = check_suite_shape(hub, repository, suite)
-    emit(hub, "check_run", action, repository, sender, {"check_run": shown})
+    def payload() -> dict[str, Any]:
+        suite = repository.check_suites[run.suite_id]
+        whole = check_suite_shape(hub, repository, suite)
+        return {"check_run": {**check_run(hub, repository, run), "check_suite": whole}}
+
+    emit(hub, "check_run", action, repository, sender, payload)
 
 
 def check_suite_event(
     hub: Hub, action: str, repository: Repository, suite: CheckSuite, sender: str
 ) -> None:
-    payload = {"check_suite": check_suite_shape(hub, repository, suite)}
+    def payload() -> dict[str, Any]:
+        return {"check_suite": check_suite_shape(hub, repository, suite)}
+
     # A suite that is asked for concerns the App alone whose it is.
     only = suite.app_id if action == "requested" else 0
     emit(hub, "check_suite", action, repository, sender, payload, only_app=only)
@@ -114,6 +143,16 @@ def check_suite_shape(hub: Hub, repository: Repository, suite: CheckSuite) -> di
 
 def push(hub: Hub, repository: Repository, ref: str, before: str, after: str, sender: str) -> None:
     """A branch or tag that came, moved or went; ``before`` or ``after`` of zeros says which."""
+
+    def payload() -> dict[str, Any]:
+        return _pushed(hub, repository, ref, before, after, sender)
+
+    emit(hub, "push", None, repository, sender, payload)
+
+
+def _pushed(
+    hub: Hub, repository: Repository, ref: str, before: str, after: str, sender: str
+) -> dict[str, Any]:
     store = hub.store(repository)
     created, deleted = not before.strip("0"), not after.strip("0")
     moved = not created and not deleted
@@ -125,7 +164,7 @@ def push(hub: Hub, repository: Repository, ref: str, before: str, after: str, se
     account = hub.account(sender)
     owner = hub.account(repository.owner)
     shape = repository_shape(hub, repository)
-    payload = {
+    return {
         "ref": ref,
         "before": before,
         "after": after,
@@ -148,7 +187,6 @@ def push(hub: Hub, repository: Repository, ref: str, before: str, after: str, se
             "owner": {**shape["owner"], "name": owner.login, "email": owner.email},
         },
     }
-    emit(hub, "push", None, repository, sender, payload)
 
 
 def _pushed_commit(hub: Hub, repository: Repository, found: Commit) -> dict[str, Any]:

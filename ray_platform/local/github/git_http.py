@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray_platform.local.github import access, merges, pushes
 from ray_platform.local.github.call import Caller
-from ray_platform.local.github.git_store import git_environment
+from ray_platform.local.github.git_program import git_environment
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.problems import Problem
 from ray_platform.local.github.state import Repository

@@ -1,64 +1,21 @@
-"""One bare repository, through the git program: commits, refs, differences and merges, without a work tree.
+"""One bare repository: its refs, objects and merges, without a work tree.
 
-What depends on commit ids alone never changes and is remembered. Commits that the server makes carry
-the time that they are given, so that the same calls make the same commits.
+Commits that the server makes carry the time that they are given, so that the same calls make the same
+commits.
 """
 
-import functools
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from ray_platform.core.errors import LocalServiceError
-from ray_platform.settings import child_environment
+from ray_platform.local.github import git_history
+from ray_platform.local.github.git_history import Commit, FileChange, Person
+from ray_platform.local.github.git_program import GitStoreError, call_git, run_git
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 NOTHING = "0" * 40
-#: `git merge-tree --write-tree` came with 2.38.
-OLDEST_GIT = (2, 38)
-_TIMEOUT_SECONDS = 120
 _SHA = re.compile(r"[0-9a-f]{40}")
-_FIELDS = "%H%x00%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
-_STATUSES = {"A": "added", "D": "removed", "M": "modified", "R": "renamed", "C": "copied"}
-
-
-@dataclass(frozen=True)
-class Person:
-    name: str
-    email: str
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit; dates in ISO 8601 as Git holds them."""
-
-    sha: str
-    tree: str
-    parents: tuple[str, ...]
-    author: Person
-    authored: str
-    committer: Person
-    committed: str
-    message: str
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """A file that differs between two trees; ``patch`` None: binary, or only renamed."""
-
-    path: str
-    previous: str
-    status: str
-    additions: int
-    deletions: int
-    blob: str
-    patch: str | None
-
-
-class GitStoreError(Exception):
-    """A git call failed; what it said."""
 
 
 class GitStore:
@@ -107,21 +64,21 @@ class GitStore:
         return self._ask("cat-file", "-e", f"{sha}^{{commit}}").returncode == 0
 
     def commit(self, sha: str) -> Commit:
-        return _commits(str(self.path), ("-1", sha))[0]
+        return git_history.commits(str(self.path), ("-1", sha))[0]
 
     def commits(self, base: str, head: str) -> tuple[Commit, ...]:
         """What ``head`` has and ``base`` has not, oldest first."""
-        return _commits(str(self.path), ("--reverse", "--topo-order", head, f"^{base}"))
+        return git_history.commits(str(self.path), ("--reverse", "--topo-order", head, f"^{base}"))
 
     def merge_base(self, one: str, other: str) -> str | None:
-        return _merge_base(str(self.path), one, other)
+        return git_history.merge_base(str(self.path), one, other)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         return older == newer or self.merge_base(older, newer) == older
 
     def changes(self, before: str, after: str) -> tuple[FileChange, ...]:
         """The files that differ between two commits or trees."""
-        return _changes(str(self.path), before, after)
+        return git_history.changes(str(self.path), before, after)
 
     def diff(self, before: str, after: str) -> str:
         return self._run("diff", "--no-color", "-M", before, after)
@@ -213,145 +170,4 @@ class GitStore:
         return run_git(self.path, *words, stdin=stdin, env=env)
 
     def _ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return _call(self.path, words, None, None)
-
-
-def run_git(
-    folder: Path | None,
-    *words: str | Path,
-    stdin: str | None = None,
-    env: Mapping[str, str] | None = None,
-) -> str:
-    """What a git call prints.
-
-    Raises:
-        GitStoreError: it failed.
-    """
-    done = _call(folder, words, stdin, env)
-    if done.returncode != 0:
-        raise GitStoreError(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def git_environment() -> dict[str, str]:
-    """Nothing of the user's own Git configuration or credentials reaches the server's git."""
-    ours = child_environment()
-    return {
-        **{name: ours[name] for name in ("PATH", "TMPDIR") if name in ours},
-        "LC_ALL": "C.UTF-8",
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        # Repositories of other owners may be named as a source, and any commit of them.
-        "GIT_CONFIG_COUNT": "2",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "GIT_CONFIG_KEY_1": "uploadpack.allowAnySHA1InWant",
-        "GIT_CONFIG_VALUE_1": "true",
-    }
-
-
-def require_git() -> None:
-    """Raises:
-    LocalServiceError: git is missing or too old.
-    """
-    try:
-        said = run_git(None, "version")
-    except FileNotFoundError as error:
-        raise LocalServiceError("git is not installed", fix="install git") from error
-    found = re.search(r"(\d+)\.(\d+)", said)
-    if not found or (int(found[1]), int(found[2])) < OLDEST_GIT:
-        raise LocalServiceError(
-            f"the local GitHub server merges with {'.'.join(map(str, OLDEST_GIT))} or newer of git; "
-            f"this is {said.strip()}",
-            fix="install a newer git",
-        )
-
-
-def _call(
-    folder: Path | None,
-    words: Sequence[str | Path],
-    stdin: str | None,
-    env: Mapping[str, str] | None,
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["git", *(["--git-dir", str(folder)] if folder else []), *map(str, words)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env={**git_environment(), **(env or {})},
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
-
-
-@functools.lru_cache(maxsize=4096)
-def _commits(path: str, words: tuple[str, ...]) -> tuple[Commit, ...]:
-    out = run_git(Path(path), "log", "-z", f"--format={_FIELDS}", *words, "--")
-    parts = out.split("\0")
-    found = []
-    for at in range(0, len(parts) - 9, 10):
-        sha, tree, parents, name, email, authored, by, by_email, committed, text = parts[
-            at : at + 10
-        ]
-        found.append(
-            Commit(
-                sha,
-                tree,
-                tuple(parents.split()),
-                Person(name, email),
-                authored,
-                Person(by, by_email),
-                committed,
-                text.rstrip("\n"),
-            )
-        )
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=4096)
-def _merge_base(path: str, one: str, other: str) -> str | None:
-    done = _call(Path(path), ("merge-base", one, other), None, None)
-    return done.stdout.strip() or None
-
-
-@functools.lru_cache(maxsize=1024)
-def _changes(path: str, before: str, after: str) -> tuple[FileChange, ...]:
-    shown = run_git(
-        Path(path), "diff", "--raw", "--numstat", "-z", "-M", "--abbrev=40", before, after
-    )
-    patches = _patches(run_git(Path(path), "diff", "--no-color", "-M", before, after))
-    parts = shown.split("\0")
-    raw: list[tuple[str, str, str, str]] = []
-    counts: dict[str, tuple[int, int]] = {}
-    at = 0
-    while at < len(parts) and parts[at]:
-        if parts[at].startswith(":"):
-            _, _, _, blob, letter = parts[at].split(" ")
-            moved = letter[0] in "RC"
-            previous, name = parts[at + 1], parts[at + 2] if moved else parts[at + 1]
-            raw.append((_STATUSES.get(letter[0], "changed"), previous if moved else "", name, blob))
-            at += 3 if moved else 2
-        else:
-            added, removed, name = parts[at].split("\t")
-            if not name:
-                name, at = parts[at + 2], at + 2
-            counts[name] = (0, 0) if added == "-" else (int(added), int(removed))
-            at += 1
-    return tuple(
-        FileChange(name, previous, status, *counts.get(name, (0, 0)), blob, patch)
-        for (status, previous, name, blob), patch in zip(raw, patches, strict=True)
-    )
-
-
-def _patches(text: str) -> list[str | None]:
-    """The hunks of each file of a diff, in its order."""
-    found: list[str | None] = []
-    # A content line begins with a space, a sign or a backslash, so this begins a file alone.
-    for part in re.split(r"^diff --git .*\n", text, flags=re.M)[1:]:
-        start = re.search(r"^@@ ", part, re.M)
-        found.append(part[start.start() :].rstrip("\n") if start else None)
-    return found
+        return call_git(self.path, words)

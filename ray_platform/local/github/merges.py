@@ -1,7 +1,7 @@
 """Merging pull requests: whether it can be done, ``refs/pull/N/merge``, and the three ways to do it."""
 
 from ray_platform.local.github.clock import spell
-from ray_platform.local.github.git_store import Person
+from ray_platform.local.github.git_history import Person
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.problems import Problem, not_found
 from ray_platform.local.github.pushes import BRANCHES, mark_merged, take_in

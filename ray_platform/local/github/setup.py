@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ray_platform.local.github.git_store import EMPTY_TREE, GitStore, Person, run_git
+from ray_platform.local.github.git_history import Person
+from ray_platform.local.github.git_program import run_git
+from ray_platform.local.github.git_store import EMPTY_TREE, GitStore
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.merges import settle
 from ray_platform.local.github.problems import validation_failed

@@ -8,26 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from ray_platform.local.github import setup
+from ray_platform.local.github.administrator import Administrator
 from ray_platform.local.github.calls import Calls
 from ray_platform.local.github.clock import Clock
-from ray_platform.local.github.git_store import require_git
+from ray_platform.local.github.git_program import require_git
 from ray_platform.local.github.hub import API_ROOT, Hub
 from ray_platform.local.github.keys import KeyPair, new_key_pair
 from ray_platform.local.github.limits import Limits
 from ray_platform.local.github.person import Person, Verdict
 from ray_platform.local.github.server import start
-from ray_platform.local.github.state import App, Installation, ManifestCode, Webhook
+from ray_platform.local.github.state import Webhook
 from ray_platform.local.github.tokens import INSTALLATION_TOKEN_SECONDS, add_person_token
 from ray_platform.local.github.webhooks import Webhooks
-from ray_platform.local.github.world import ORGANIZATION, PEOPLE, TEAM, furnish
+from ray_platform.local.github.world import PEOPLE, furnish
 
 T = TypeVar("T")
 
 
-class LocalGitHub:
+class LocalGitHub(Administrator):
     """A running server; use it with ``with``.
 
     It has the organisation ``acme`` (alice its owner, bob and carol members), whose team ``platform`` they
@@ -87,15 +88,6 @@ class LocalGitHub:
         return f"{self.hub.url}{API_ROOT}/"
 
     @property
-    def app(self) -> App:
-        return next(iter(self.hub.state.apps.values()))
-
-    @property
-    def installation(self) -> Installation:
-        """The App's first installation."""
-        return next(iter(self.hub.state.installations.values()))
-
-    @property
     def private_key(self) -> str:
         """The App's private key as PEM text."""
         return self.key.private
@@ -143,112 +135,6 @@ class LocalGitHub:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"webhooks are still under way after {timeout_seconds:.0f} s")
             time.sleep(0.005)
-
-    # What an administrator does ------------------------------------------------------------------
-
-    def create_repository(
-        self,
-        owner: str,
-        name: str,
-        *,
-        from_git: Path | None = None,
-        commit: str = "",
-        private: bool = True,
-    ) -> str:
-        """A repository, from a commit of one on this machine or with an empty first commit; its full name.
-
-        The organisation's team ``platform`` may push to it, other members read.
-        """
-        made = self.do(
-            lambda hub: setup.add_repository(
-                hub, owner, name, from_git=from_git, commit=commit, private=private, team=TEAM
-            )
-        )
-        return made.full_name
-
-    def invite(self, repository: str, login: str, role: str = "read") -> None:
-        """Give a person a role in a repository: read, triage, write, maintain or admin."""
-
-        def change(hub: Hub) -> None:
-            hub.repository(repository).roles[login] = role
-
-        self.token(login)
-        self.do(change)
-
-    def create_organization(self, login: str, members: Mapping[str, str]) -> None:
-        """An organisation with members (login to member or admin)."""
-
-        def change(hub: Hub) -> None:
-            setup.add_account(hub, login, "Organization")
-            for member, role in members.items():
-                setup.add_account(hub, member)
-                setup.add_member(hub, login, member, role)
-
-        self.do(change)
-
-    def install_app(
-        self,
-        account: str,
-        *,
-        selection: Literal["all", "selected"] = "all",
-        repositories: tuple[str, ...] = (),
-    ) -> int:
-        """Install the App in an account, for all or some repositories, and say the installation's id."""
-
-        def change(hub: Hub) -> int:
-            ids = tuple(hub.repository(name).id for name in repositories)
-            return setup.install(hub, self.app, account, selection=selection, repository_ids=ids).id
-
-        return self.do(change)
-
-    def grant(self, permissions: Mapping[str, str], installation: int | None = None) -> None:
-        """Give an installation (default: the first) these permissions and no others."""
-
-        def change(hub: Hub) -> None:
-            held = hub.state.installations[installation or self.installation.id]
-            held.permissions = dict(permissions)
-
-        self.do(change)
-
-    def suspend(self, installation: int | None = None, *, suspended: bool = True) -> None:
-        def change(hub: Hub) -> None:
-            held = hub.state.installations[installation or self.installation.id]
-            held.suspended_at = hub.clock.now() if suspended else None
-
-        self.do(change)
-
-    def uninstall(self, installation: int | None = None) -> None:
-        """Remove an installation: its tokens are worth nothing from now on."""
-        number = installation or self.installation.id
-        self.do(lambda hub: hub.state.installations.pop(number))
-
-    def expire_tokens(self) -> None:
-        """End the tokens of all installations now: what a client meets in the middle of long work."""
-
-        def change(hub: Hub) -> None:
-            for token in hub.state.tokens.values():
-                if token.installation_id:
-                    token.expires_at = hub.clock.now()
-
-        self.do(change)
-
-    def send_webhooks_to(self, url: str, secret: str) -> None:
-        """Send the App's events to an address, signed with a secret."""
-
-        def change(hub: Hub) -> None:
-            self.app.webhook = Webhook(url, secret)
-
-        self.do(change)
-
-    def post_manifest(self, owner: str, manifest: Mapping[str, Any]) -> str:
-        """Create an App from a manifest, as a person does in the browser; the code for its conversion."""
-        code = secrets.token_hex(20)
-        held = ManifestCode(code, owner, dict(manifest), self.clock.now() + 3600)
-        self.do(lambda hub: hub.state.manifests.__setitem__(code, held))
-        return code
-
-    def add_team(self, slug: str, members: Mapping[str, str]) -> None:
-        self.do(lambda hub: setup.add_team(hub, ORGANIZATION, slug, dict(members)))
 
     # What people do --------------------------------------------------------------------------------
 

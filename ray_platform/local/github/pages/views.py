@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray_platform.local.github.clock import read
-from ray_platform.local.github.git_store import Commit, FileChange
+from ray_platform.local.github.git_history import Commit, FileChange
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.state import CheckRun, Issue, Pull, Repository, Review
 

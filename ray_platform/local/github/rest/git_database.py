@@ -5,7 +5,7 @@ from typing import Any
 
 from ray_platform.local.github.call import Answer, Call, Route
 from ray_platform.local.github.clock import read, spell
-from ray_platform.local.github.git_store import Person
+from ray_platform.local.github.git_history import Person
 from ray_platform.local.github.problems import Problem, invalid_request, not_found
 from ray_platform.local.github.pushes import take_in
 from ray_platform.local.github.shapes.repositories import git_commit, reference

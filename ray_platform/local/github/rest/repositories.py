@@ -5,7 +5,8 @@ from typing import Any
 from ray_platform.local.github import setup
 from ray_platform.local.github.access import role_in
 from ray_platform.local.github.call import Answer, Call, Route, require
-from ray_platform.local.github.git_store import EMPTY_TREE, Commit
+from ray_platform.local.github.git_history import Commit
+from ray_platform.local.github.git_store import EMPTY_TREE
 from ray_platform.local.github.problems import (
     Problem,
     invalid_request,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ray_platform.local.github.clock import spell, spell_if
-from ray_platform.local.github.git_store import Commit
+from ray_platform.local.github.git_history import Commit
 from ray_platform.local.github.hub import Hub, node_id
 from ray_platform.local.github.shapes.accounts import integration_or_none, simple_user
 from ray_platform.local.github.shapes.pulls import pull_minimal

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ray_platform.local.github.clock import spell
-from ray_platform.local.github.git_store import Commit, FileChange, Person
+from ray_platform.local.github.git_history import Commit, FileChange, Person
 from ray_platform.local.github.hub import Hub, node_id
 from ray_platform.local.github.shapes.accounts import simple_user
 from ray_platform.local.github.state import Repository
