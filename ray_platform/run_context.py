@@ -9,7 +9,7 @@ import dagster as dg
 from ray_platform.core.errors import PlatformError, ToolError
 from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG, DESPITE_LIVE_RUNS_TAG
 from ray_platform.settings import load_settings
-from ray_platform.stages.pull_requests.connection import site_of
+from ray_platform.stages.pull_requests.connection import site_of, unreadable_noted
 from ray_platform.stages.pull_requests.reports import failure_noted
 from ray_platform.stages.site import Site
 
@@ -50,17 +50,15 @@ def stage(context: RunContext) -> Iterator[Site]:
         dg.Failure: in place of a `PlatformError`, with its message, and its exit code as metadata.
     """
     try:
-        site = site_of(
-            load_settings(),
-            environment_of(context.partition_key),
-            context.run.tags,
-            commit=context.run.tags.get(COMMIT_TAG),
-        )(
-            asked_by=context.run.tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
-            run_id=context.run.run_id,
-            instance=context.instance,
-            despite_live_runs=context.run.tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
-        )
+        settings, tags = load_settings(), context.run.tags
+        name = environment_of(context.partition_key)
+        with unreadable_noted(settings, name, tags, context.run.run_id):
+            site = site_of(settings, name, tags, commit=tags.get(COMMIT_TAG))(
+                asked_by=tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
+                run_id=context.run.run_id,
+                instance=context.instance,
+                despite_live_runs=tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
+            )
         with failure_noted(site):
             yield site
     except PlatformError as error:

@@ -1,6 +1,7 @@
 """How this deployment reaches the pull requests of its repositories: the App, and a mirror of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from ray_platform.clients.git import Git
@@ -10,12 +11,13 @@ from ray_platform.clients.github_app import connect as connect_app
 from ray_platform.clients.pull_request_records import PullRequestRecords
 from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
-from ray_platform.core.errors import NotApproved, SettingsError
+from ray_platform.core.errors import NotApproved, PlatformError, SettingsError
 from ray_platform.core.pull_request.model import PullRef, Repository
 from ray_platform.core.pull_request.reviews import Approvers, may_approve
 from ray_platform.partitions import BASE_TAG, PULL_TAG, REPOSITORY_TAG
 from ray_platform.settings import Settings
 from ray_platform.stages.pull_requests.gate import Connection
+from ray_platform.stages.pull_requests.reports import note_failure
 from ray_platform.stages.site import Site
 
 
@@ -63,6 +65,21 @@ def site_of(
     base = tags.get(BASE_TAG)
     git = git_with(settings, pull, [item for item in (commit, base) if item])
     return partial(Site, settings, name, commit, base=base, git=git, pull=pull)
+
+
+@contextmanager
+def unreadable_noted(
+    settings: Settings, name: str, tags: Mapping[str, str], run_id: str
+) -> Iterator[None]:
+    """Write down that a pull request's own files make no site: where to, the base branch's files say."""
+    try:
+        yield
+    except PlatformError as error:
+        if PULL_TAG in tags and BASE_TAG in tags:
+            pull, base = PullRef.parse(tags[PULL_TAG]), tags[BASE_TAG]
+            git = git_with(settings, pull, [base])
+            note_failure(Site(settings, name, base, base=base, git=git), pull, run_id, error)
+        raise
 
 
 def site_for(settings: Settings, record: PlanRecord, *, asked_by: str) -> Site:

@@ -76,11 +76,18 @@ def failure_noted(site: Site) -> Iterator[None]:
         yield
     except PlatformError as error:
         if site.pull is not None:
-            said = redact_text(error.what)[:_SAID_CHARS]
-            PullRequestRecords(site.artifacts, site.name).failed(
-                site.pull, Failure(site.run_id, said, isinstance(error, Refused))
-            )
+            note_failure(site, site.pull, site.run_id, error)
         raise
+
+
+def note_failure(site: Site, pull: PullRef, run_id: str, error: PlatformError) -> None:
+    """Write down why a run of a pull request failed; of a file, its place in the repository is told."""
+    said = error.what
+    checkouts = f"{site.home}/checkouts/"
+    if error.where.startswith(checkouts):
+        said += f", in {error.where.removeprefix(checkouts).partition('/')[2]}"
+    failure = Failure(run_id, redact_text(said)[:_SAID_CHARS], isinstance(error, Refused))
+    PullRequestRecords(site.artifacts, site.name).failed(pull, failure)
 
 
 def note_applied(
