@@ -295,6 +295,16 @@ def test_redis_carries_the_control_store_only_when_it_is_given(
     assert "ray-redis" not in {d["metadata"]["name"] for d in variants["plain"]}
 
 
+def test_no_two_clusters_share_their_keys_in_redis() -> None:
+    redis = {**EVERYTHING["gcsFaultTolerance"], "storageNamespace": "ray-prod"}
+    (documents,), _ = in_helm([(CHART, {**EVERYTHING, "gcsFaultTolerance": redis})])
+    standing = one(documents, "RayCluster")["spec"]["gcsFaultToleranceOptions"]
+    served = one(documents, "RayService")["spec"]["rayClusterConfig"]["gcsFaultToleranceOptions"]
+    assert standing["externalStorageNamespace"] == "ray-prod"
+    assert served["redisAddress"] == standing["redisAddress"]
+    assert "externalStorageNamespace" not in served
+
+
 def test_nothing_passes_but_what_is_listed(variants: dict[str, list[dict[str, Any]]]) -> None:
     policies = {
         d["metadata"]["name"]: d["spec"]

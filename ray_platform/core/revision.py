@@ -15,7 +15,7 @@ WORK_ORDER: tuple[Work, ...] = ("policy", "change", "ray_cluster", "burst")
 _PATHS: tuple[tuple[str, Work], ...] = (
     ("terraform/", "change"),
     ("environments/", "change"),
-    ("helm/", "ray_cluster"),
+    ("helm/ray/", "ray_cluster"),
     ("workloads/", "burst"),
     ("policies/", "policy"),
 )

@@ -19,6 +19,7 @@ from ray_platform.core.revision import Revision, work_for
         (["terraform/main.tf", "workloads/bursty_training.py"], ("change", "burst")),
         (["README.md", "docs/policies.md", "terraform/README.md", "tests/x.py"], ()),
         (["terraform/environments/prod.tfvars", "environments/prod.toml"], ()),
+        (["helm/platform/values.yaml", "kubernetes/base/quota.yaml"], ()),
     ],
 )
 def test_changed_paths_ask_for_work_in_the_order_of_the_walk(

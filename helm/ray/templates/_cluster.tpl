@@ -1,4 +1,5 @@
-{{- /* The spec of a RayCluster, of: top (the chart's context), groups (name -> worker group), persistent, suspend. */}}
+{{- /* The spec of a RayCluster, of: top (the chart's context), groups (name -> worker group); of the standing one also standing,
+     persistent, suspend. */}}
 {{- define "ray.clusterSpec" -}}
 {{- $top := .top }}
 {{- with .top }}
@@ -29,8 +30,9 @@ autoscalerOptions:
 gcsFaultToleranceOptions:
   backend: redis
   redisAddress: {{ .redisAddress | quote }}
-  {{- with .storageNamespace }}
-  externalStorageNamespace: {{ . | quote }}
+  {{- /* Two clusters in one namespace of Redis would read each other's nodes. */}}
+  {{- if and $.standing .storageNamespace }}
+  externalStorageNamespace: {{ .storageNamespace | quote }}
   {{- end }}
   {{- if .passwordSecretName }}
   redisPassword:
