@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -23,6 +23,7 @@ from ray_platform.clients.github_repository import web_address
 from ray_platform.core.errors import ForgeError
 
 _LOOPBACK = "127.0.0.1"
+_LOOK_SECONDS = 0.1
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Make the GitHub App</title>
@@ -122,7 +123,7 @@ def _write_secret(path: Path, content: str) -> Path:
     return path
 
 
-class SetUp(HTTPServer):
+class SetUp(ThreadingHTTPServer):
     """The page and the way back; `wait` serves until the App is made.
 
     Args:
@@ -131,6 +132,9 @@ class SetUp(HTTPServer):
         folder: Where the credentials go.
         port: 0 takes a free one.
     """
+
+    # A browser opens connections ahead of time, and says nothing on them.
+    daemon_threads = True
 
     def __init__(
         self,
@@ -168,13 +172,13 @@ class SetUp(HTTPServer):
         """
         deadline = time.monotonic() + seconds
         while self.made is None and self.failure is None:
-            self.timeout = deadline - time.monotonic()
-            if self.timeout <= 0:
+            if time.monotonic() > deadline:
                 raise ForgeError(
                     f"nobody made the App within {seconds:.0f} s",
                     where=self.url,
                     fix="run the command again and open the address in a browser of this machine",
                 )
+            self.timeout = _LOOK_SECONDS
             self.handle_request()
         if self.made is None:
             raise self.failure or ForgeError("the App was not made", where=self.url)
@@ -205,11 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             made = convert(self.server.api_url, code, self.server.folder)
         except ForgeError as error:
-            self.server.failure = error
             self._answer(502, html.escape(error.what))
+            self.server.failure = error
             return
-        self.server.made = made
         self._answer(200, _DONE.format(install=html.escape(made.install_url)))
+        # Last: the command ends with it, and this answer must be out by then.
+        self.server.made = made
 
     def _answer(self, status: int, page: str) -> None:
         content = page.encode()
