@@ -17,6 +17,7 @@ from ray_platform.run_context import stage
 from ray_platform.run_resources import LIGHT, REPEATABLE
 from ray_platform.settings import load_settings
 from ray_platform.stages.cost import fire_alerts, report_day
+from ray_platform.stages.issue_board import tell_cost
 
 
 @dg.asset(
@@ -45,6 +46,7 @@ def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult
         store.put(f"{base}/cost.md", text.encode())
         store.put(f"{base}/cost.html", cost_page(report).encode())
         fired = fire_alerts(site, report, context.log.warning)
+        issue = tell_cost(site, report, context.log.warning)
         kinds = report.cents_by_kind()
         plot = base64.b64encode(cost_plot_png(report)).decode()
         context.log.info(f"{day} in {site.name}: {report.currency.text(report.total_cents)}")
@@ -65,6 +67,7 @@ def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult
                 "report": dg.MetadataValue.md(text),
                 "report JSON": dg.MetadataValue.json(content),
                 "page": dg.MetadataValue.path(store.url(f"{base}/cost.html")),
+                **({"issue": dg.MetadataValue.url(issue)} if issue else {}),
             },
         )
 

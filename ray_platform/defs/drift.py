@@ -22,6 +22,7 @@ from ray_platform.run_resources import REPEATABLE
 from ray_platform.settings import load_settings
 from ray_platform.stages.drift import find_drift
 from ray_platform.stages.incidents import Revert, revert_of, update_incidents
+from ray_platform.stages.issue_board import board_of
 from ray_platform.stages.site import Site
 
 
@@ -58,7 +59,9 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         site.artifacts.write(f"drift/{site.name}/{now}.json", report)
         # The one refresh serves the report, the check and the incidents.
-        lasting = update_incidents(site.artifacts, site.name, items)
+        lasting = update_incidents(
+            site.artifacts, site.name, items, board=board_of(site, context.log.warning)
+        )
         for incident in lasting:
             context.log.info(
                 f"Incident {incident.key}, open since {incident.opened_at}: {incident.title}"

@@ -23,15 +23,15 @@ MOST_CHARS = 65_000
 _LINES = (40, 12, 4, 1)
 
 _SIGNS = {
-    Next.PLAN: "⏳",
-    Next.RUNNING: "⏳",
-    Next.APPLY: "⏳",
-    Next.WAIT: "✋",
-    Next.DENIED: "❌",
-    Next.FAILED: "❌",
-    Next.APPLIED: "✅",
-    Next.NOTHING: "⚪",
-    Next.IGNORED: "⚪",
+    Next.PLAN: "…",
+    Next.RUNNING: "…",
+    Next.APPLY: "…",
+    Next.WAIT: "◦",
+    Next.DENIED: "✗",
+    Next.FAILED: "✗",
+    Next.APPLIED: "✓",
+    Next.NOTHING: "–",
+    Next.IGNORED: "–",
 }
 
 
@@ -138,7 +138,7 @@ def _row(row: Row) -> str:
         plan = _counts(report)
         cells = [
             f"[{plan}]({row.plan_url})" if row.plan_url else plan,
-            "❌ " + ", ".join(checks) if checks else "✅",
+            "✗ " + ", ".join(checks) if checks else "✓",
             _dollars(report),
             needed,
         ]
