@@ -29,7 +29,8 @@ from ray_platform.cli.jobs import open_instance
 from ray_platform.definitions import defs
 import dagster as dg
 job = defs().resolve_job_def("change")
-assets = {dg.AssetKey(k) for k in ("terraform_plan", "vpc", "eks_cluster", "node_pools", "storage")}
+names = ("terraform_plan", "vpc", "eks_cluster", "node_pools", "storage", "platform")
+assets = {dg.AssetKey(name) for name in names}
 job = job.get_subset(asset_selection=assets)
 done = job.execute_in_process(instance=open_instance(), partition_key="local")
 assert done.success

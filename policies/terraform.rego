@@ -36,7 +36,7 @@ findings_of_whole := [finding |
 	some found in [
 		cpu_nodes, gpu_nodes, instance_type, node_kind, volume_encryption, bucket_encryption,
 		secret_encryption, log_encryption, public_node, public_endpoint, bucket_public, imdsv2,
-		gpu_taint, gpu_scale_to_zero,
+		gpu_taint, gpu_scale_to_zero, database_public, database_kept, cache_closed,
 	]
 	some finding in found
 ]

@@ -48,3 +48,16 @@ module "storage" {
   node_group_arns    = module.node_pools.node_group_arns
   log_retention_days = var.log_retention_days
 }
+
+module "platform" {
+  source = "./modules/platform"
+
+  name               = local.name
+  vpc_id             = module.vpc.vpc_id
+  vpc_cidr           = var.vpc_cidr
+  subnet_ids         = module.vpc.private_subnet_ids
+  oidc_provider_arn  = module.eks_cluster.oidc_provider_arn
+  log_key_arn        = module.storage.log_key_arn
+  log_retention_days = var.log_retention_days
+  platform           = var.platform
+}

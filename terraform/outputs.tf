@@ -91,3 +91,13 @@ output "log_groups" {
     ray           = module.storage.log_group
   }
 }
+
+output "database" {
+  description = "Dagster's database: host, port, user, name, secret_arn, secrets_role_arn; null where there is none."
+  value       = module.platform.database
+}
+
+output "redis" {
+  description = "Redis of Ray's control store: host, port, user_group_id; null where there is none."
+  value       = module.platform.redis
+}

@@ -150,6 +150,38 @@ variable "ray_namespace" {
   }
 }
 
+variable "platform" {
+  description = "What the platform itself needs here: a PostgreSQL for Dagster, Redis for Ray's control store. Nothing unless it is asked for."
+  type = object({
+    database                = optional(bool, false)
+    redis                   = optional(bool, false)
+    multi_az                = optional(bool, false)
+    deletion_protection     = optional(bool, false)
+    database_instance_class = optional(string, "db.t4g.medium")
+    database_gib            = optional(number, 20)
+    database_max_gib        = optional(number, 100)
+    database_backup_days    = optional(number, 7)
+    redis_node_type         = optional(string, "cache.t4g.small")
+  })
+  default = {}
+
+  validation {
+    condition     = var.platform.database_gib >= 20 && var.platform.database_max_gib >= var.platform.database_gib
+    error_message = "platform.database_gib must be at least 20, and database_max_gib not less than that."
+  }
+
+  # Without a backup the history of what ran on what would be lost with the instance.
+  validation {
+    condition     = var.platform.database_backup_days >= 1 && var.platform.database_backup_days <= 35
+    error_message = "platform.database_backup_days must lie between 1 and 35."
+  }
+
+  validation {
+    condition     = startswith(var.platform.database_instance_class, "db.") && startswith(var.platform.redis_node_type, "cache.")
+    error_message = "platform.database_instance_class must be a class such as db.t4g.medium, redis_node_type one such as cache.t4g.small."
+  }
+}
+
 # Set by the platform for each run, not in the environment's file.
 
 variable "repository" {

@@ -29,7 +29,7 @@ def values_from(outputs: Mapping[str, Any], tag: str) -> dict[str, Any]:
         SystemExit: the environment has no database (``platform`` in its variables file).
     """
     out = {name: item["value"] for name, item in outputs.items()}
-    database = out["database"]
+    database = out.get("database")
     if database is None:
         raise SystemExit(
             f"the environment {out['environment']} has no database: set platform.database = true in "

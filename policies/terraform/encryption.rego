@@ -149,16 +149,28 @@ log_encryption := array.concat(
 		not unknown(r).kms_key_id == true
 		v := violation("log-encryption", r.address, "kms_key_id is not set")
 	],
-	[v |
-		some r in of("aws_eks_cluster")
-		count(r.change.after.enabled_cluster_log_types) > 0
-		name := sprintf("/aws/eks/%s/cluster", [object.get(r.change.after, "name", "?")])
-		not has_log_group(name)
-		v := violation("log-encryption", r.address, sprintf(
-			"the control plane logs to %s, which is not in the plan: EKS makes it without a key",
-			[name],
-		))
-	],
+	array.concat(
+		[v |
+			some r in of("aws_eks_cluster")
+			count(r.change.after.enabled_cluster_log_types) > 0
+			name := sprintf("/aws/eks/%s/cluster", [object.get(r.change.after, "name", "?")])
+			not has_log_group(name)
+			v := violation("log-encryption", r.address, sprintf(
+				"the control plane logs to %s, which is not in the plan: EKS makes it without a key",
+				[name],
+			))
+		],
+		[v |
+			some r in of("aws_db_instance")
+			some log in r.change.after.enabled_cloudwatch_logs_exports
+			name := sprintf("/aws/rds/instance/%s/%s", [object.get(r.change.after, "identifier", "?"), log])
+			not has_log_group(name)
+			v := violation("log-encryption", r.address, sprintf(
+				"the database logs to %s, which is not in the plan: RDS makes it without a key",
+				[name],
+			))
+		],
+	),
 )
 
 log_group_names := {name |

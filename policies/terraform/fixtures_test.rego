@@ -72,6 +72,20 @@ good := {
 	"subnet": resource("aws_subnet", "private", {"id": "subnet-private", "map_public_ip_on_launch": false}, {}),
 	"association": resource("aws_route_table_association", "x", {"route_table_id": "rtb-1", "subnet_id": "subnet-public"}, {}),
 	"table": resource("aws_route_table", "x", {"id": "rtb-1", "route": []}, {}),
+	"database": resource("aws_db_instance", "database", {
+		"identifier": "dagster",
+		"storage_encrypted": true,
+		"publicly_accessible": false,
+		"backup_retention_period": 7,
+		"manage_master_user_password": true,
+		"enabled_cloudwatch_logs_exports": ["postgresql"],
+	}, {}),
+	"database_logs": resource("aws_cloudwatch_log_group", "database", {"name": "/aws/rds/instance/dagster/postgresql"}, {"kms_key_id": true}),
+	"cache": resource("aws_elasticache_replication_group", "redis", {
+		"at_rest_encryption_enabled": "true",
+		"transit_encryption_enabled": true,
+		"transit_encryption_mode": "required",
+	}, {"user_group_ids": true}),
 	"route": resource("aws_route", "x", {"route_table_id": "rtb-1", "gateway_id": "igw-1"}, {}),
 }
 

@@ -25,7 +25,7 @@ rules := {
 		"fix": "make it a pool in node_pools of terraform/environments",
 	},
 	"volume-encryption": {
-		"what": "Every volume is encrypted: launch templates (root volume included), instances, `encryption_switches`.",
+		"what": "Every volume is encrypted: launch templates (root volume included), instances, databases and what else stands in `encryption_switches`.",
 		"why": "Shards and checkpoints lie on node disks, and a snapshot of a disk leaves the cluster.",
 		"fix": "set encrypted = true on the volume, for node groups in a launch template of the same plan",
 	},
@@ -40,9 +40,9 @@ rules := {
 		"fix": "add encryption_config with resources = [\"secrets\"] and provider.key_arn to the cluster",
 	},
 	"log-encryption": {
-		"what": "Every log group has a KMS key, and the control plane's log group is in the plan.",
-		"why": "Logs hold addresses, names and now and then a secret; a group that EKS makes itself has no key.",
-		"fix": "set kms_key_id on the log group; add a group named /aws/eks/CLUSTER/cluster",
+		"what": "Every log group has a KMS key, and those of the control plane and the database are in the plan.",
+		"why": "Logs hold addresses, names and now and then a secret; a group that EKS or RDS makes itself has no key.",
+		"fix": "set kms_key_id on the log group; add a group named /aws/eks/CLUSTER/cluster or /aws/rds/instance/NAME/LOG",
 	},
 	"required-tags": {
 		"what": "Whatever can carry tags carries all of `required_tags`, by itself or by the provider's defaults.",
@@ -64,6 +64,21 @@ rules := {
 		"why": "One wrong policy or ACL is then not enough to publish the artifacts.",
 		"fix": "add aws_s3_bucket_public_access_block with all four switches true, named like its bucket",
 	},
+	"database-public": {
+		"what": "The database has no public address.",
+		"why": "It holds the history of every run, and nothing outside the network needs it.",
+		"fix": "set publicly_accessible = false",
+	},
+	"database-kept": {
+		"what": "The database has backups, and RDS keeps its password.",
+		"why": "A history that is lost cannot be made again; a password in the state is read by whoever reads the state.",
+		"fix": "set backup_retention_period to a day or more and manage_master_user_password = true",
+	},
+	"cache-closed": {
+		"what": "Redis answers by TLS alone, and to users of a user group.",
+		"why": "Whoever may write to Ray's control store runs code on every node.",
+		"fix": "set transit_encryption_enabled = true with mode required, and user_group_ids",
+	},
 	"imdsv2": {
 		"what": "Nodes ask for a session token (IMDSv2), or have no metadata service.",
 		"why": "Without one, any request that a pod is talked into making reads the node's credentials.",
@@ -71,7 +86,7 @@ rules := {
 	},
 	"deletion": {
 		"what": "None of `protected_types` is deleted or replaced outside of `destroy`.",
-		"why": "A bucket takes the artifacts with it, a cluster everything that runs on it.",
+		"why": "A bucket takes the artifacts with it, a cluster everything that runs on it, a database the history.",
 		"fix": "change it without replacement (see replace_paths in the plan), or use `ray-platform destroy`",
 	},
 	"gpu-taint": {

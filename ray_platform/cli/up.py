@@ -20,6 +20,7 @@ from ray_platform.cli.output import (
     table,
 )
 from ray_platform.core.canonical import short
+from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import CHANGE_TAG, day_key, despite
 
 
@@ -72,10 +73,7 @@ def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[s
         "commit": plan["commit"],
         "dirty": plan["dirty"],
         "plan": plan["summary"],
-        "resources": {
-            module: walked.facts[module]["resources"]
-            for module in ("vpc", "eks_cluster", "node_pools", "storage")
-        },
+        "resources": {module: walked.facts[module]["resources"] for module in MODULES},
         "phases": burst["phases"],
         "loss": burst["loss"],
         "node_seconds": burst["node-seconds"],
@@ -106,7 +104,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
     say("")
     phase_table("Burst run: workers of each phase", answer["phases"])
     dirty = " with uncommitted changes" if answer["dirty"] else ""
-    resources = ", ".join(f"{name} {count}" for name, count in answer["resources"].items())
+    resources = ", ".join(f"{name} {count}" for name, count in answer["resources"].items() if count)
     table(
         f"Environment {answer['environment']}",
         ("what", "value"),

@@ -13,7 +13,7 @@ from ray_platform.core.canonical import digest
 SCHEMA = 1
 
 #: The assets that one apply makes, each from the Terraform module of the same name.
-MODULES = ("vpc", "eks_cluster", "node_pools", "storage")
+MODULES = ("vpc", "eks_cluster", "node_pools", "storage", "platform")
 
 #: Attributes that move while the infrastructure stays the same: the autoscaler's node count, and the
 #: commit tag, which says which commit made a resource and is never updated (terraform/README.md).

@@ -1,4 +1,4 @@
-"""Stages `approval` and `apply`: one apply of the approved saved plan makes four assets."""
+"""Stages `approval` and `apply`: one apply of the approved saved plan makes five assets."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +18,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "eks_cluster": "The EKS control plane: private endpoint, encrypted secrets, OIDC and IRSA roles.",
     "node_pools": "The node groups: system, CPU and GPU pools, their launch templates and bounds.",
     "storage": "The artifact bucket, the container registry, the EBS driver and the log groups.",
+    "platform": "What the platform needs: Dagster's database, Redis for Ray; empty where neither is wanted.",
 }
 
 #: The Terraform outputs that belong to a module's asset.
@@ -26,6 +27,7 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "eks_cluster": ("cluster_name", "cluster_endpoint", "cluster_version", "oidc_provider_arn"),
     "node_pools": ("node_pools",),
     "storage": ("artifact_bucket", "registry_url"),
+    "platform": ("database", "redis"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray_platform.local.emulator_calls import add_missing_calls
 from ray_platform.local.emulator_eks import ControlPlane, add_missing_eks_calls
+from ray_platform.local.emulator_elasticache import add_missing_elasticache_calls
 from ray_platform.local.processes import LOOPBACK
 
 
@@ -39,6 +40,7 @@ def mend(control_plane: ControlPlane | None) -> None:
     template_version.__init__ = init
     add_missing_eks_calls(control_plane)
     add_missing_calls()
+    add_missing_elasticache_calls()
 
 
 def serve(port: int, control_plane: ControlPlane | None) -> None:

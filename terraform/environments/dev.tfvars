@@ -30,3 +30,6 @@ node_pools = {
     taints         = [{ key = "nvidia.com/gpu", value = "true", effect = "NO_SCHEDULE" }]
   }
 }
+
+# No database and no Redis of its own: `make dev` keeps Dagster's history.
+platform = {}

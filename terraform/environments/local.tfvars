@@ -29,3 +29,6 @@ node_pools = {
     taints         = [{ key = "nvidia.com/gpu", value = "true", effect = "NO_SCHEDULE" }]
   }
 }
+
+# Dagster's history is on this machine (RAY_PLATFORM_STORAGE), and Ray's control store lives with its head.
+platform = {}

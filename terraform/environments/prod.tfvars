@@ -29,3 +29,16 @@ node_pools = {
     taints         = [{ key = "nvidia.com/gpu", value = "true", effect = "NO_SCHEDULE" }]
   }
 }
+
+# Dagster's database and Redis for Ray's control store, each with a standby in another zone.
+platform = {
+  database                = true
+  redis                   = true
+  multi_az                = true
+  deletion_protection     = true
+  database_instance_class = "db.m6g.large"
+  database_gib            = 100
+  database_max_gib        = 500
+  database_backup_days    = 30
+  redis_node_type         = "cache.t4g.medium"
+}

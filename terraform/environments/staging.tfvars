@@ -29,3 +29,9 @@ node_pools = {
     taints         = [{ key = "nvidia.com/gpu", value = "true", effect = "NO_SCHEDULE" }]
   }
 }
+
+# Dagster's database and Redis for Ray's control store.
+platform = {
+  database = true
+  redis    = true
+}

@@ -265,3 +265,32 @@ def test_a_recorded_refresh_only_plan_of_the_real_provider_reads_as_it_happened(
         ("aws_security_group.api", "tags_all.owner", "none"),
     ]
     assert items[1].after["from_port"] == 22
+
+
+@pytest.mark.parametrize(
+    ("type_", "attribute", "before", "after", "severity"),
+    [
+        ("aws_db_instance", "publicly_accessible", False, True, "major"),
+        ("aws_db_instance", "storage_encrypted", True, False, "major"),
+        ("aws_db_instance", "deletion_protection", True, False, "major"),
+        ("aws_db_instance", "backup_retention_period", 30, 1, "major"),
+        ("aws_db_instance", "multi_az", True, False, "major"),
+        ("aws_db_instance", "instance_class", "db.m6g.large", "db.m6g.xlarge", "major"),
+        (
+            "aws_db_instance",
+            "maintenance_window",
+            "sun:03:30-sun:04:30",
+            "mon:03:30-mon:04:30",
+            "minor",
+        ),
+        ("aws_elasticache_replication_group", "transit_encryption_enabled", True, False, "major"),
+        ("aws_elasticache_replication_group", "user_group_ids", ["redis"], [], "major"),
+        ("aws_elasticache_user", "access_string", "off ~* -@all", "on ~* +@all", "major"),
+        ("aws_elasticache_user_group", "user_ids", ["nobody"], ["nobody", "mallory"], "major"),
+    ],
+)
+def test_what_opens_or_weakens_the_database_or_redis_is_major(
+    type_: str, attribute: str, before: Any, after: Any, severity: str
+) -> None:
+    (item,) = drifted(type_, {attribute: before}, {attribute: after})
+    assert item.severity == severity

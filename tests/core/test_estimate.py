@@ -112,10 +112,10 @@ def test_what_depends_on_use_has_a_unit_price_and_is_not_in_the_totals() -> None
 
 def test_a_resource_that_the_book_does_not_know_is_named() -> None:
     result = run(
-        change("module.m.aws_db_instance.this", None, {"x": 1}),
+        change("module.m.aws_redshift_cluster.this", None, {"x": 1}),
         change("module.m.aws_vpc.this", None, {"x": 1}),
     )
-    assert result.unpriced == ("module.m.aws_db_instance.this",)
+    assert result.unpriced == ("module.m.aws_redshift_cluster.this",)
 
 
 def test_an_unknown_instance_type_is_refused_by_name() -> None:
@@ -155,3 +155,37 @@ def test_every_resource_of_a_real_plan_is_priced_free_or_by_use(recorded: Estima
     assert set(recorded.volume_gb) == {"cpu", "gpu", "system"}
     text = recorded.to_markdown()
     assert all(f"`{line.address}`" in text for line in recorded.lines)
+
+
+def test_the_platforms_database_and_redis_cost_their_hours_and_their_volume() -> None:
+    database = {
+        "instance_class": "db.m6g.large",
+        "allocated_storage": 100,
+        "max_allocated_storage": 500,
+        "multi_az": True,
+        "manage_master_user_password": True,
+    }
+    redis = {"node_type": "cache.t4g.medium", "num_cache_clusters": 2}
+    result = run(
+        change("module.platform.aws_db_instance.database[0]", None, database),
+        change("module.platform.aws_elasticache_replication_group.redis[0]", None, redis),
+        change("module.platform.aws_elasticache_user_group.redis[0]", None, {"engine": "redis"}),
+    )
+    # 0.318 x 730 + 0.23 x 100 + 0.40 and 2 x 0.065 x 730.
+    assert [line.after_min for line in result.lines] == [
+        *(Decimal("232.14"), Decimal("23.00"), Decimal("0.40"), Decimal("94.90")),
+    ]
+    assert result.totals.after_min == result.totals.after_max
+    assert [use.what for use in result.by_use] == ["backups of the database"]
+    assert result.unpriced == ()
+    assert any("larger when it fills" in note for note in result.notes)
+    one_zone = {**database, "multi_az": False, "instance_class": "db.t4g.medium"}
+    cheap = run(change("module.platform.aws_db_instance.database[0]", None, one_zone))
+    assert cheap.totals.after_min == Decimal("47.45") + Decimal("11.50") + Decimal("0.40")
+
+
+def test_a_database_class_without_a_price_is_named() -> None:
+    strange = {"instance_class": "db.x9.huge", "allocated_storage": 20}
+    with pytest.raises(NotFoundError, match=r"db\.x9\.huge") as caught:
+        run(change("module.platform.aws_db_instance.database[0]", None, strange))
+    assert "regions.us-east-1.databases" in caught.value.fix

@@ -29,7 +29,8 @@ def test_every_instance_type_that_a_pool_may_use_has_a_price() -> None:
 def test_prices_are_exact_decimals_with_a_source() -> None:
     book = load_price_book()
     assert book.hourly("m5.xlarge") == Decimal("0.192")
-    for price in (*book.instances.values(), *book.services.values()):
+    every = (book.instances, book.services, book.databases, book.caches)
+    for price in (price for prices in every for price in prices.values()):
         assert isinstance(price.usd, Decimal)
         assert price.source.startswith("https://aws.amazon.com/")
 

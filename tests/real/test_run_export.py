@@ -140,7 +140,7 @@ def make_site(home: Path, target: str) -> Site:
 
 
 def settled(site: Site) -> Ground:
-    modules = dict.fromkeys(("vpc", "eks_cluster", "node_pools", "storage"), D)
+    modules = dict.fromkeys(("vpc", "eks_cluster", "node_pools", "storage", "platform"), D)
     site.records.save_applied(Applied(D[:40], "", D, D, D, D, "lineage-1", 7, modules, D, "book"))
     site.records.save_ray(Ray(D, D, D, "rayproject/ray:2.60.0-py311", "2.60.0"))
     version = site.records.record_infra_version()

@@ -2,14 +2,18 @@
 
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.state_bucket import ensure_state_bucket
 from ray_platform.clients.terraform import Terraform, terraform_version
+from ray_platform.core.cost.estimate import Estimate, estimate
+from ray_platform.core.cost.price_book import load_price_book
 from ray_platform.core.errors import SettingsError, StalePlan, StateError, ToolError
-from ray_platform.core.plan import read_plan
+from ray_platform.core.plan import Plan, read_plan
 from ray_platform.settings import Environment, Settings
 from tests.real.conftest import ROOT, AppliedLocal, make_settings
 
@@ -29,7 +33,9 @@ def test_a_plan_straight_after_an_apply_is_empty_at_any_commit(
     assert made.text.startswith("No changes.")
 
 
-def test_a_first_plan_creates_all_four_modules(applied_local: AppliedLocal) -> None:
+def test_a_first_plan_creates_every_module_that_holds_something(
+    applied_local: AppliedLocal,
+) -> None:
     plan = read_plan(applied_local.first_plan.json)
     assert plan.counts.create == plan.counts.total
     assert {change.top_module for change in plan.touched()} == {
@@ -152,6 +158,28 @@ def test_every_environment_can_be_planned(
     assert plan.counts.total == plan.counts.create > 0
     gateways = [change for change in plan.changes if change.type == "aws_nat_gateway"]
     assert len(gateways) == (3 if name == "prod" else 1)
+    assert PolicyEngine(ROOT / "policies").check_plan(plan, name).violations == ()
+    cost = estimate(plan, load_price_book())
+    assert cost.unpriced == ()
+    _check_platform(name, plan, cost)
+
+
+def _check_platform(name: str, plan: Plan, cost: Estimate) -> None:
+    """The database and Redis: none in dev, one of each in staging, with a standby and protected in prod."""
+    own = {change.type: change.after for change in plan.changes if change.top_module == "platform"}
+    if name == "dev":
+        assert own == {}
+        return
+    prod = name == "prod"
+    database = own["aws_db_instance"]
+    assert (database["multi_az"], database["deletion_protection"]) == (prod, prod)
+    assert database["backup_retention_period"] == (30 if prod else 7)
+    assert database["skip_final_snapshot"] is False
+    assert database.get("password") is None and database["manage_master_user_password"] is True
+    assert own["aws_elasticache_replication_group"]["num_cache_clusters"] == (2 if prod else 1)
+    assert own["aws_elasticache_user"]["access_string"] == "off ~* -@all"
+    usd = sum(line.after_min for line in cost.lines if line.address.startswith("module.platform."))
+    assert usd == Decimal("351.44" if prod else "74.51")
 
 
 def test_a_wrong_value_is_told_with_the_file_and_the_rule(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ray_platform.core.infra_version import MODULES
 from ray_platform.local.github.person import Person
 from tests.openlineage_schema import OURS, check_run_event
 from tests.real.checkout import PORT_BASE, Checkout, Walked
@@ -36,7 +37,7 @@ def test_lineage_leads_from_the_run_to_its_infrastructure_and_back(walked: Walke
     assert len(lineage["plan_digest"]) == 64
     assert lineage["state_lineage"]
     assert lineage["state_serial"] > 0
-    assert set(lineage["modules"]) == {"vpc", "eks_cluster", "node_pools", "storage"}
+    assert set(lineage["modules"]) == set(MODULES)
     assert len(lineage["ray"]["chart_digest"]) == 64
     assert lineage["ray"]["version"] == "2.60.0"
     found = walked.checkout.run("runs", "--infra-version", version[:12], "--json").json
@@ -190,7 +191,7 @@ from ray_platform.cli.jobs import open_instance
 
 instance = open_instance()
 found = {}
-for module in ("vpc", "eks_cluster", "node_pools", "storage"):
+for module in ("vpc", "eks_cluster", "node_pools", "storage", "platform"):
     record = instance.get_latest_data_version_record(dg.AssetKey(module), partition_key="local")
     found[module] = record.asset_materialization.tags["dagster/data_version"]
 print(json.dumps(found))
@@ -198,7 +199,7 @@ print(json.dumps(found))
 
 
 def data_versions(checkout: Checkout) -> dict[str, str]:
-    """The data versions that Dagster shows for the four infrastructure assets."""
+    """The data versions that Dagster shows for the infrastructure assets."""
     done = checkout.python("-c", DATA_VERSIONS)
     assert done.code == 0, done.err
     found: dict[str, str] = json.loads(done.out.splitlines()[-1])

@@ -46,6 +46,8 @@ class PriceBook:
     instances: Mapping[str, UnitPrice]
     services: Mapping[str, UnitPrice]
     standard_support_ends: Mapping[str, dt.date]
+    databases: Mapping[tuple[str, bool], UnitPrice]
+    caches: Mapping[str, UnitPrice]
 
     def hourly(self, instance_type: str, spot: bool = False) -> Decimal:
         """US dollars for one hour of a node; with ``spot`` the list price times the assumed factor.
@@ -90,6 +92,36 @@ class PriceBook:
         extended = end is not None and (on or self.date) > end
         return self.service("eks_control_plane_extended" if extended else "eks_control_plane")
 
+    def database_hourly(self, instance_class: str, two_zones: bool) -> Decimal:
+        """US dollars for one hour of a PostgreSQL of RDS, with its standby where it has one.
+
+        Raises:
+            NotFoundError: the book has no price for the class.
+        """
+        price = self.databases.get((instance_class, two_zones))
+        if price is None:
+            known = sorted({name for name, _ in self.databases})
+            raise self._not_priced("database class", instance_class, "databases", known)
+        return price.usd
+
+    def cache_hourly(self, node_type: str) -> Decimal:
+        """US dollars for one hour of one node of ElastiCache.
+
+        Raises:
+            NotFoundError: the book has no price for the type.
+        """
+        price = self.caches.get(node_type)
+        if price is None:
+            raise self._not_priced("cache node type", node_type, "caches", sorted(self.caches))
+        return price.usd
+
+    def _not_priced(self, kind: str, name: str, section: str, known: list[str]) -> NotFoundError:
+        return NotFoundError(
+            f"the price book has no price for the {kind} {name!r}",
+            where=f"{BOOK_FILE}, region {self.region}",
+            fix=f"add it under regions.{self.region}.{section}; it has: {', '.join(known)}",
+        )
+
     def volume_hourly(self, gigabytes: int) -> Decimal:
         """US dollars for one hour of a gp3 volume of that size."""
         return self.service("gp3_volume").usd * gigabytes / self.hours_per_month
@@ -133,6 +165,11 @@ def read_price_book(data: Mapping[str, Any], region: str, *, where: str = BOOK_F
                 version: dt.date.fromisoformat(day)
                 for version, day in data["kubernetes_standard_support_ends"]["dates"].items()
             },
+            databases=_databases(prices.get("databases", {})),
+            caches={
+                name: UnitPrice(_money(usd), prices["caches"]["unit"], prices["caches"]["source"])
+                for name, usd in prices.get("caches", {}).get("prices", {}).items()
+            },
         )
     except (KeyError, TypeError, AttributeError, ValueError, InvalidOperation) as error:
         raise SettingsError(
@@ -151,6 +188,14 @@ def load_price_book(region: str = "us-east-1") -> PriceBook:
     """
     text = resources.files("ray_platform.core.cost").joinpath("price_book.json").read_text("utf-8")
     return read_price_book(json.loads(text), region)
+
+
+def _databases(section: Mapping[str, Any]) -> dict[tuple[str, bool], UnitPrice]:
+    return {
+        (name, two): UnitPrice(_money(usd), section["unit"], section["source"])
+        for key, two in (("one_zone", False), ("two_zones", True))
+        for name, usd in section.get(key, {}).items()
+    }
 
 
 def _money(text: object) -> Decimal:

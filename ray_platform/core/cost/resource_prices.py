@@ -18,6 +18,7 @@ _BY_USE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "aws_s3_bucket": (("s3_standard", "objects in the bucket"),),
     "aws_ecr_repository": (("ecr_storage", "images in the repository"),),
     "aws_cloudwatch_log_group": (("cloudwatch_logs", "logs written to the group"),),
+    "aws_db_instance": (("rds_backup", "backups of the database"),),
 }
 
 #: Resource types that AWS does not bill by themselves.
@@ -33,6 +34,8 @@ _FREE = frozenset(
     | {"aws_security_group", "aws_security_group_rule", "aws_route_table_association"}
     | {"aws_kms_alias", "aws_kms_key_policy", "aws_launch_template", "aws_eks_addon"}
     | {"aws_autoscaling_group_tag", "terraform_data"}
+    | {"aws_db_subnet_group", "aws_elasticache_subnet_group"}
+    | {"aws_elasticache_user", "aws_elasticache_user_group"}
 )
 _FREE_FAMILIES = (
     *("aws_iam_", "aws_default_", "aws_vpc_security_group_", "aws_s3_bucket_", "aws_ecr_"),
@@ -109,6 +112,13 @@ class ResourcePrices:
                 yield self._always("interface endpoints", usd)
             case "aws_eks_node_group":
                 yield from self._node_group(change, values)
+            case "aws_db_instance":
+                yield from self._database(values)
+            case "aws_elasticache_replication_group":
+                nodes = int(values.get("num_cache_clusters") or 1)
+                kind = str(values.get("node_type") or "")
+                usd = self._book.cache_hourly(kind) * nodes
+                yield self._always(f"{nodes} Redis of {kind}", usd)
 
     def by_use(self, change: ResourceChange) -> Iterator[UsePrice]:
         uses = _BY_USE.get(change.type, ())
@@ -119,6 +129,24 @@ class ResourcePrices:
         for service, what in uses:
             price = self._book.service(service)
             yield UsePrice(change.address, what, price.usd, price.unit)
+
+    def _database(self, values: Mapping[str, Any]) -> Iterator[HourlyPart]:
+        two = bool(values.get("multi_az"))
+        kind, size = (
+            str(values.get("instance_class") or ""),
+            int(values.get("allocated_storage") or 0),
+        )
+        hours = self._book.hours_per_month
+        zones = "in two zones" if two else "in one zone"
+        yield self._always(f"PostgreSQL {kind} {zones}", self._book.database_hourly(kind, two))
+        volume = self._book.service("rds_gp3_volume_two_zones" if two else "rds_gp3_volume").usd
+        yield self._always(f"its volume of {size} GB", volume * size / hours)
+        if values.get("manage_master_user_password"):
+            yield self._always("its password's secret", self._book.service("secret").usd / hours)
+        if values.get("max_allocated_storage"):
+            self._notes.add(
+                "A database's volume is priced at the size it starts with; RDS makes it larger when it fills."
+            )
 
     @staticmethod
     def _always(what: str, hourly: Decimal) -> HourlyPart:
