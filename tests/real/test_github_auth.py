@@ -1,7 +1,12 @@
 """Who may call the local GitHub server, and what it says to those who may not."""
 
+import base64
+import hashlib
+import hmac
+import json
 import time
 
+import httpx
 import pytest
 
 from ray_platform.local.github.keys import new_key_pair
@@ -57,11 +62,6 @@ def test_a_jwt_of_another_key_another_app_or_no_app_is_refused(github: LocalGitH
 def test_a_jwt_signed_with_the_public_key_as_a_shared_secret_is_refused(
     github: LocalGitHub,
 ) -> None:
-    import base64
-    import hashlib
-    import hmac
-    import json
-
     def encoded(part: dict[str, object]) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
 
@@ -175,28 +175,58 @@ def test_people_do_what_their_roles_allow(github: LocalGitHub) -> None:
     github.add_team("platform", {"alice": "maintainer", "bob": "member", "carol": "member"})
 
 
-def test_a_manifest_becomes_an_app_once(github: LocalGitHub) -> None:
+def test_a_manifest_becomes_an_app_once_and_is_installed_on_a_page(github: LocalGitHub) -> None:
     manifest = {
         "name": "Made By Manifest",
         "url": "http://127.0.0.1/",
+        "redirect_url": "http://127.0.0.1:1/made",
         "hook_attributes": {"url": "http://127.0.0.1:1/hook"},
         "default_permissions": {"checks": "write"},
         "default_events": ["pull_request"],
     }
-    code = github.post_manifest("acme", manifest)
-    anybody = Caller(github)
+    form, own = {"manifest": json.dumps(manifest)}, {"Origin": github.url}
+    address = f"{github.url}/organizations/acme/settings/apps/new?state=abc"
+    browser = httpx.Client(trust_env=False)
+    asks = browser.post(address, data=form)
+    assert "Create the GitHub App Made By Manifest?" in asks.text
+    # A page of somebody else cannot confirm in a person's place.
+    foreign = browser.post(
+        address, data={**form, "confirmed": "yes"}, headers={"Origin": "http://x"}
+    )
+    assert foreign.status_code == 200
+    back = browser.post(address, data={**form, "confirmed": "yes"}, headers=own)
+    assert back.status_code == 302
+    answer = httpx.URL(back.headers["Location"])
+    assert (answer.copy_with(query=None), answer.params["state"]) == (
+        manifest["redirect_url"],
+        "abc",
+    )
+    anybody, code = Caller(github), answer.params["code"]
     made = anybody("POST", f"/app-manifests/{code}/conversions")
     assert made.status_code == 201
     app = made.json()
     assert (app["slug"], app["permissions"]["checks"]) == ("made-by-manifest", "write")
-    mine = Caller(github, assertion(github, key=app["pem"], iss=str(app["id"]))).get("/app").json()
-    assert mine["id"] == app["id"]
+    as_it = Caller(github, assertion(github, key=app["pem"], iss=str(app["id"])))
+    assert as_it.get("/app").json()["id"] == app["id"]
     assert anybody("POST", f"/app-manifests/{code}/conversions").status_code == 404
+
+    install = f"{app['html_url']}/installations/new"
+    assert "Install in acme" in browser.get(install).text
+    chosen = {"account": "acme"}
+    assert browser.post(install, data=chosen, headers={"Origin": "http://x"}).status_code == 403
+    assert browser.post(install, data=chosen, headers=own).status_code == 302
+    (installed,) = as_it.get("/app/installations").json()
+    assert installed["account"]["login"] == "acme"
+    github.uninstall(installed["id"])
+
+
+def test_the_server_answers_to_its_own_name_alone(github: LocalGitHub) -> None:
+    foreign = httpx.get(github.url, headers={"Host": "example.invalid"}, trust_env=False)
+    assert foreign.status_code == 421
+    assert httpx.get(github.url, trust_env=False).status_code == 200
 
 
 def test_a_token_may_come_as_gits_password(github: LocalGitHub) -> None:
-    import httpx
-
     answer = httpx.get(
         f"{github.api_url}installation/repositories",
         auth=("x-access-token", token_of(github)),

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ray_platform.local.github.dispatch import Dispatch
 from ray_platform.local.github.git_http import READS, WRITES, GitHttp
 from ray_platform.local.github.hub import API_ROOT, Hub
+from ray_platform.local.github.pages.apps import AppPages
 from ray_platform.local.github.pages.pages import Pages
 from ray_platform.local.github.problems import not_found
 from ray_platform.local.github.rest import routes
@@ -26,7 +27,16 @@ def application(hub: Hub) -> "web.Application":
     """The application that serves a hub."""
     from aiohttp import web
 
-    made = web.Application(client_max_size=_LARGEST_BODY)
+    @web.middleware
+    async def ours_alone(
+        request: "web.Request", handler: Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+    ) -> "web.StreamResponse":
+        # A foreign name that leads to this machine would let its page in a browser read ours.
+        if request.host.rpartition(":")[0] not in (LOOPBACK, "localhost"):
+            return web.Response(status=421, text="This server is 127.0.0.1 and nothing else.\n")
+        return await handler(request)
+
+    made = web.Application(client_max_size=_LARGEST_BODY, middlewares=[ours_alone])
     dispatch = Dispatch(hub)
     for route in routes():
         # HEAD is answered by aiohttp where GET is, without a body.
@@ -36,6 +46,7 @@ def application(hub: Hub) -> "web.Application":
     git = GitHttp(hub)
     made.router.add_get("/{owner}/{repo}/info/refs", git.advertise)
     made.router.add_post(f"/{{owner}}/{{repo}}/{{service:{READS}|{WRITES}}}", git.exchange)
+    AppPages(hub).add_to(made)
     Pages(hub).add_to(made)
     made.cleanup_ctx.append(functools.partial(_sending, hub=hub))
     return made

@@ -36,10 +36,12 @@ def answer(
             **{"repository": None, "here": "", **values},
         )
     )
+    forms = "*" if values.get("forms_lead_anywhere") else "'self'"
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
-        "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        "connect-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; "
+        # A browser judges where a form's answer sends it on by this, too.
+        f"form-action {forms}"
     )
     headers = {
         "Content-Security-Policy": policy,
