@@ -61,7 +61,6 @@ def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
         Refused: the folder holds something else, or nothing was applied yet.
         SettingsError: values, repository or folder are wrong.
     """
-    files = _files(site, {} if before_apply else _outputs(site))
     folder = to.resolve()
     with held(folder):
         found = read_folder(folder)
@@ -73,6 +72,7 @@ def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
                 where=str(folder),
                 fix="name a folder that is new or empty, or take these files away",
             )
+        files = _files(site, {} if before_apply else _outputs(site))
         written = tuple(path for path, text in files.items() if found.get(path) != text.encode())
         removed = tuple(sorted(set(found) - set(files)))
         if written or removed:
