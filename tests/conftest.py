@@ -10,6 +10,7 @@ import pytest
 from dagster._core.instance import InstanceRef
 
 from ray_platform.clients.artifacts import FileStore, S3Store, Store
+from ray_platform.local.emulator_s3 import make_conditional_writes_atomic
 
 MakeInstance = Callable[[], dg.DagsterInstance]
 
@@ -21,6 +22,7 @@ def s3_emulator() -> Iterator[Any]:
     from botocore.config import Config
     from moto.server import ThreadedMotoServer
 
+    make_conditional_writes_atomic()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -5,6 +5,7 @@ small record that is replaced whole.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
@@ -15,6 +16,9 @@ from typing import Any, Protocol
 from ray_platform.core.canonical import canonical_json, digest_bytes
 from ray_platform.core.errors import ArtifactError, NotFoundError
 
+#: S3's answers to a conditional write that lost; the second while another one is under way.
+_LOST = ("PreconditionFailed", "ConditionalRequestConflict")
+
 
 class Store(Protocol):
     """Where bytes lie under keys such as ``plans/dev/0123/record.json``."""
@@ -24,6 +28,10 @@ class Store(Protocol):
     def put(self, key: str, content: bytes) -> None: ...
 
     def add(self, key: str, content: bytes) -> bool: ...
+
+    def get_versioned(self, key: str) -> tuple[bytes, str] | None: ...
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str | None: ...
 
     def keys(self, prefix: str) -> list[str]: ...
 
@@ -58,6 +66,32 @@ class FileStore:
             except FileExistsError:
                 return False
         return True
+
+    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """The content and what names this version of it, for `replace`; None where nothing is stored."""
+        content = self.get(key)
+        return None if content is None else (content, digest_bytes(content))
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str | None:
+        """Store it only in place of that version (None: of nothing); the new version, None if it was not.
+
+        Of two at once one wins. A content must not come again under a key, or its version does too.
+        """
+        if version is None:
+            return digest_bytes(content) if self.add(key, content) else None
+        with self._written(key, content) as (beside, path), self._guarded(path):
+            found = self.get_versioned(key)
+            if found is None or found[1] != version:
+                return None
+            beside.replace(path)
+        return digest_bytes(content)
+
+    @contextlib.contextmanager
+    def _guarded(self, path: Path) -> Iterator[None]:
+        # The kernel frees it with its process, so that a process killed here keeps nobody out.
+        with path.with_name(f".{path.name}.guard").open("ab") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            yield
 
     @contextlib.contextmanager
     def _written(self, key: str, content: bytes) -> Iterator[tuple[Path, Path]]:
@@ -115,10 +149,14 @@ class S3Store:
         self.client = client
 
     def get(self, key: str) -> bytes | None:
+        found = self.get_versioned(key)
+        return None if found is None else found[0]
+
+    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """The content and what names this version of it, for `replace`; None where nothing is stored."""
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
-            content: bytes = answer["Body"].read()
-            return content
+            return answer["Body"].read(), answer["ETag"]
         except self.client.exceptions.NoSuchKey:
             return None
         except Exception as error:
@@ -137,12 +175,27 @@ class S3Store:
                 Bucket=self.bucket, Key=self._key(key), Body=content, IfNoneMatch="*"
             )
         except Exception as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-            # The second is S3's answer while another such write is under way.
-            if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if _code(error) in _LOST:
                 return False
             raise self._unwritable(key, error) from error
         return True
+
+    def replace(self, key: str, content: bytes, version: str | None) -> str | None:
+        """Store it only in place of that version (None: of nothing); the new version, None if it was not.
+
+        Of two at once one wins. None may also be said of a write that was done, when its first answer was
+        lost on the way: read again to know.
+        """
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        try:
+            answer = self.client.put_object(
+                Bucket=self.bucket, Key=self._key(key), Body=content, **condition
+            )
+        except Exception as error:
+            if _code(error) in (*_LOST, "NoSuchKey"):
+                return None
+            raise self._unwritable(key, error) from error
+        return str(answer["ETag"])
 
     def keys(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -177,6 +230,17 @@ class S3Store:
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def open_store(url: str, region: str) -> Store:
+    """The store at ``s3://BUCKET/PREFIX`` or in a folder, as its ``url("")`` names it."""
+    if not url.startswith("s3://"):
+        return FileStore(Path(url))
+    import boto3
+
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    make: Any = boto3.client  # its typed overloads want the service as a literal
+    return S3Store(bucket, prefix, make("s3", region_name=region))
 
 
 class Artifacts:
@@ -236,6 +300,10 @@ class Artifacts:
                 fix="restore the object's first version",
             )
         return json.loads(content)
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def _unreadable(url: str, error: Exception) -> ArtifactError:

@@ -19,7 +19,7 @@ def ensure_state_bucket(s3: Any, bucket: str, region: str) -> bool:
         StateError: S3 refuses, or cannot be reached.
     """
     try:
-        created = not _exists(s3, bucket)
+        created = not has_bucket(s3, bucket)
         if created:
             # us-east-1 is the one region that must not be named.
             place = {} if region == "us-east-1" else {"LocationConstraint": region}
@@ -27,6 +27,8 @@ def ensure_state_bucket(s3: Any, bucket: str, region: str) -> bool:
                 Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {})
             )
         _protect(s3, bucket)
+    except StateError:
+        raise
     except Exception as error:
         raise _told(error, bucket, "") from error
     return created
@@ -47,13 +49,18 @@ def read_state(s3: Any, bucket: str, key: str) -> bytes | None:
     return content
 
 
-def _exists(s3: Any, bucket: str) -> bool:
+def has_bucket(s3: Any, bucket: str) -> bool:
+    """Whether the bucket exists.
+
+    Raises:
+        StateError: S3 refuses, or cannot be reached.
+    """
     try:
         s3.head_bucket(Bucket=bucket)
     except Exception as error:
         if _code(error) in ("404", "NoSuchBucket"):
             return False
-        raise
+        raise _told(error, bucket, "") from error
     return True
 
 

@@ -13,6 +13,7 @@ from ray_platform.clients.state_bucket import read_state
 from ray_platform.clients.terraform_process import (
     Diagnostic,
     Finished,
+    Watch,
     child_variables,
     run,
     told,
@@ -21,6 +22,7 @@ from ray_platform.clients.terraform_process import (
 from ray_platform.clients.terraform_state import TerraformState, read_terraform_state
 from ray_platform.core.canonical import digest, digest_bytes
 from ray_platform.core.errors import ToolError
+from ray_platform.core.state_lock import OPERATIONS
 from ray_platform.settings import Environment, Settings, child_environment
 
 OLDEST_VERSION = (1, 10)
@@ -54,6 +56,7 @@ class Terraform:
         commit: What new resources are tagged with.
         repository: Likewise.
         progress: Is told what happens, resource by resource.
+        watch: Keeps account of the calls that lock the state.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Terraform:
         commit: str = "unknown",
         repository: str = "unknown",
         progress: Callable[[str], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.settings = settings
         self.environment = environment
@@ -73,6 +77,7 @@ class Terraform:
         self._commit = tag_value(commit)
         self._repository = tag_value(repository)
         self._progress = progress or (lambda line: None)
+        self._watch = watch
         self._folder = settings.home / "terraform" / environment.name
         self._cloud = dict(env)
         self._refreshed = 0
@@ -320,6 +325,7 @@ class Terraform:
             env=self._env,
             logs=self._folder / "logs",
             on_line=on_line,
+            watch=self._watch if arguments[0] in OPERATIONS else None,
         )
 
     def _tell(self, line: str) -> None:

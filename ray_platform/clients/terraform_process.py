@@ -4,13 +4,16 @@ The child writes into files, not pipes, and has a session of its own: when we ar
 saves its state; when we are interrupted it is asked once to stop, and waited for.
 """
 
+import contextlib
 import re
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ray_platform.core.errors import (
     PlatformError,
@@ -22,6 +25,22 @@ from ray_platform.core.errors import (
 )
 
 POLL_SECONDS = 0.05
+# The child waits for one line before it becomes terraform: it is written down first, and when we die
+# before that, it reads the end of the file and ends too.
+_WAIT_THEN_EXEC = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+
+
+class Watch(Protocol):
+    """Who keeps account of a terraform that may change something."""
+
+    def started(self, pid: int, call: str) -> None:
+        """It is about to start; it does not if this raises."""
+
+    def check(self) -> None:
+        """Asked while it runs; if this raises, it is interrupted."""
+
+    def ended(self, code: int) -> None:
+        """It has ended, with that exit code; negative: by that signal."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +84,26 @@ def run(
     env: Mapping[str, str],
     logs: Path,
     on_line: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> Finished:
     """Run to the end. ``logs`` is a folder for its output; ``on_line`` is told each line of it.
 
     Raises:
         ToolError: the program does not exist or cannot be run.
+        PlatformError: what ``watch`` raises.
     """
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = next((word for word in command[1:] if not word.startswith("-")), "call")
     out_file, err_file = logs / f"{name}.out", logs / f"{name}.err"
     with out_file.open("wb") as out, err_file.open("wb") as err:
         try:
+            if watch and not shutil.which(command[0]):
+                raise FileNotFoundError(2, "No such file or directory")
             child = subprocess.Popen(
-                command,
+                [*_WAIT_THEN_EXEC, *command] if watch else command,
                 cwd=cwd,
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if watch else subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -92,10 +115,14 @@ def run(
                 fix="install Terraform 1.10 or newer (https://developer.hashicorp.com/terraform/install), "
                 "or set RAY_PLATFORM_TERRAFORM to a Terraform or OpenTofu binary",
             ) from error
+    if watch:
+        _let_go(child, watch, name)
     try:
         with out_file.open(encoding="utf-8", errors="replace") as lines:
             while child.poll() is None:
                 _pass_on(lines.readlines(), on_line)
+                if watch:
+                    watch.check()
                 time.sleep(POLL_SECONDS)
             _pass_on(lines.readlines(), on_line)
     except BaseException:
@@ -104,11 +131,27 @@ def run(
             child.send_signal(signal.SIGINT)
         child.wait()
         raise
+    finally:
+        if watch:
+            watch.ended(child.returncode)
     return Finished(
         child.returncode,
         out_file.read_text(encoding="utf-8", errors="replace"),
         err_file.read_text(encoding="utf-8", errors="replace"),
     )
+
+
+def _let_go(child: subprocess.Popen[bytes], watch: Watch, call: str) -> None:
+    """Have the child written down, then let it become terraform."""
+    assert child.stdin is not None  # noqa: S101  (it was asked for)
+    try:
+        with contextlib.suppress(BrokenPipeError), child.stdin:
+            watch.started(child.pid, call)
+            child.stdin.write(b"go\n")
+    except BaseException:
+        child.send_signal(signal.SIGINT)
+        child.wait()
+        raise
 
 
 def _pass_on(lines: Sequence[str], on_line: Callable[[str], None] | None) -> None:
@@ -186,7 +229,8 @@ def told_diagnostics(
         return StateError(
             f"the state is locked: {_lock_holder(everything)}",
             where=state,
-            fix="wait for the holder; if it is gone for good, `terraform force-unlock LOCK_ID`",
+            fix="wait for the holder: it was started outside the platform, whose own locks free themselves "
+            "(docs/troubleshooting.md, the state is locked)",
         )
     if says("Unsupported Terraform Core version"):
         return ToolError(what, fix="install Terraform 1.10 or newer")

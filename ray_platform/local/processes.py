@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ray_platform.clients.process_table import process_started as process_started
 from ray_platform.core.errors import LocalServiceError
 
 LOOPBACK = "127.0.0.1"
@@ -204,35 +205,6 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def process_started(pid: int) -> str | None:
-    """The start time of a process in the system's own spelling, or None when none runs."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else _process_started_by_ps(pid)
-    # The name in parentheses may itself hold spaces and parentheses.
-    fields = stat[stat.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":
-        return None
-    return f"{_boot_id()}:{fields[19]}"
-
-
-def _process_started_by_ps(pid: int) -> str | None:
-    asked = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    state, _, started = asked.stdout.strip().partition(" ")
-    return None if not state or state.startswith("Z") else started.strip()
-
-
-def _boot_id() -> str:
-    # Start times are counted from the boot, so that they recur after the next one.
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _spawn(

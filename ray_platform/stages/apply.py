@@ -85,7 +85,7 @@ def apply_plan(
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
         )
-    with audit.failures_noted(site, "apply", record):
+    with site.change_lock("apply", tell=progress), audit.failures_noted(site, "apply", record):
         return _apply(site, record, progress, reach)
 
 
@@ -111,6 +111,7 @@ def _apply(
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
             file.write_bytes(site.records.plan_file(record))
+            site.require_held()
             terraform.apply(file)
         state = terraform.state()
     resources = by_module(state)
@@ -134,6 +135,7 @@ def _apply(
     if before is not None and record.empty and same_infrastructure(before, applied):
         applied = before  # nothing changed: what stands is still what the earlier commit made
     keep_sources(site)
+    site.require_held()
     site.records.save_applied(applied)
     if not record.empty:
         remember_estimate(site, record)

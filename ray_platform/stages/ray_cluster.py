@@ -91,6 +91,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
             where=f"helm/ray for {site.name}",
             fix="; ".join(sorted({v.fix for v in verdict.violations})),
         )
+    site.require_held()
     endpoint = site.ray(progress)
     ray = Ray(
         chart_digest=chart_digest(site.settings.ray_chart),
@@ -100,6 +101,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         version=endpoint.info.ray_version,
     )
     keep_sources(site)
+    site.require_held()
     site.records.save_ray(ray)
     return RayClusterReady(
         ray=ray,

@@ -3,15 +3,12 @@
 A stage asks the site for `terraform`, `artifacts` or `ray` and never whether it is on a laptop or on AWS.
 """
 
-import fcntl
 import functools
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterInstance
 
@@ -32,7 +29,9 @@ from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
 from ray_platform.settings import Environment, Settings
 
-LOCK_POLL_SECONDS = 0.5
+if TYPE_CHECKING:
+    from ray_platform.stages.lock import EnvironmentLock
+
 #: Stands in the environment files where only their owner knows the value.
 PLACEHOLDER = "CHANGE-ME"
 
@@ -84,6 +83,7 @@ class Site:
         self.run_id = run_id
         self.instance = instance
         self.despite_live_runs = despite_live_runs
+        self.lock: EnvironmentLock | None = None
         self.commit = commit
         self.base = base
         self.pull = pull
@@ -234,6 +234,7 @@ class Site:
             commit=self.revision.commit,
             repository=self.repository,
             progress=progress,
+            watch=self.lock,
         )
 
     @contextmanager
@@ -244,41 +245,49 @@ class Site:
         tell: Callable[[str], None] | None = None,
         wait_seconds: float = 600,
     ) -> Iterator[None]:
-        """Hold the environment against other changes from this machine; freed when the process ends.
+        """Hold the environment against other changes, from whatever machine; held already, nothing is done.
 
         Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
         stands behind both.
 
+        Args:
+            holder: What for, in words.
+            tell: Is told whom we wait for, and what a dead holder left that was freed.
+            wait_seconds: How long to wait at the most.
+
         Raises:
-            BusyError: another process has held it for all of ``wait_seconds``.
+            BusyError: somebody else has held it for all of ``wait_seconds``.
+            ArtifactError: the artifact store cannot be read or written.
         """
-        path = self.home / "locks" / f"{self.name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        deadline = time.monotonic() + wait_seconds
-        told = False
-        with path.open("a+", encoding="utf-8") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    file.seek(0)
-                    other = file.read().strip() or "another change"
-                    if tell and not told:
-                        tell(f"Waiting for {other}")
-                        told = True
-                    if time.monotonic() >= deadline:
-                        raise BusyError(
-                            f"another change has held the environment for {wait_seconds:.0f} s: {other}",
-                            where=self.name,
-                            fix="wait until it has ended; the lock goes with its process",
-                        ) from error
-                    time.sleep(LOCK_POLL_SECONDS)
-            file.truncate(0)
-            file.write(f"{holder}, process {os.getpid()}")
-            file.flush()
+        if self.lock is not None:
             yield
-            file.truncate(0)
+            return
+        from ray_platform.stages.lock import (
+            hold,  # it notes what it frees, and so needs sites itself
+        )
+
+        with hold(
+            self, holder, tell=tell or (lambda line: None), wait_seconds=wait_seconds
+        ) as self.lock:
+            try:
+                yield
+            finally:
+                self.lock = None
+
+    def require_held(self) -> None:
+        """Make sure, at the store, that the environment is still ours; asked right before a change.
+
+        Raises:
+            BusyError: it is not: nobody asked for it, or somebody took it over.
+            ArtifactError: the store does not say.
+        """
+        if self.lock is None:
+            raise BusyError(
+                "the environment is not held by this change",
+                where=self.name,
+                fix="change it through the stages, which hold it",
+            )
+        self.lock.require()
 
     def _require_filled_in(self) -> None:
         unset = [
