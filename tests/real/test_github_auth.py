@@ -74,6 +74,7 @@ def test_a_jwt_signed_with_the_public_key_as_a_shared_secret_is_refused(
 
 
 def test_an_installation_token_ends_after_an_hour_of_the_servers_clock(github: LocalGitHub) -> None:
+    github.clock.stop()
     bot = as_installation(github)
     github.clock.advance(3599)
     assert bot.get("/installation/repositories").status_code == 200

@@ -94,6 +94,7 @@ def test_issues_are_found_by_label_state_and_time(github: LocalGitHub) -> None:
 @pytest.mark.parametrize("status", [403, 429])
 def test_the_primary_limit_ends_at_its_reset(github: LocalGitHub, status: int) -> None:
     github.limits.limit, github.limits.exceeded_status = 3, status
+    github.clock.stop()
     bot = as_installation(github)
     for left in (2, 1, 0):
         answer = bot.get("/installation/repositories")
