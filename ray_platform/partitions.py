@@ -26,6 +26,8 @@ ASKED_BY_TAG = "ray_platform/asked_by"
 PULL_TAG = "ray_platform/pull_request"
 REPOSITORY_TAG = "ray_platform/repository"
 BASE_TAG = "ray_platform/base"
+#: The issue that asks for the removal of an environment, as ``OWNER/NAME#12``.
+ISSUE_TAG = "ray_platform/issue"
 #: Why a pull request is planned again, and what its plan is of (`Facts.asks_for`).
 WHY_TAG = "ray_platform/why"
 ASKED_FOR_TAG = "ray_platform/asked_for"

@@ -15,7 +15,7 @@ from ray_platform.core.pull_request.model import PullRef, Repository
 from ray_platform.partitions import PULL_TAG
 from ray_platform.settings import Settings, load_settings
 from ray_platform.stages.pull_requests.memory import Memory
-from ray_platform.stages.pull_requests.tick import Request
+from ray_platform.stages.pull_requests.request import Request
 from ray_platform.stages.pull_requests.watching import environments_of, look_at_all
 from ray_platform.stages.site import Site
 
@@ -122,13 +122,17 @@ def sync(as_json: bool) -> None:
     settings = _require_app()
     started: list[dict[str, Any]] = []
     decisions: dict[str, dict[str, str]] = {}
+    keys: list[str] = []
     for _ in range(_MOST_LOOKS):
         requests: list[Request] = []
+        asked = set(keys)
         for repository, done in look_at_all(settings, open_instance(), settings.run_url):
-            requests += done.requests
+            # What was started in this process is not started again, as the daemon would not.
+            requests += [request for request in done.requests if request.key not in asked]
             for (number, name), decision in done.decisions.items():
                 key = f"{PullRef(repository, number)} {name}"
                 decisions[key] = {"next": decision.next.value, "why": decision.why}
+        keys += [request.key for request in requests]
         for request in requests:
             click.echo(f"{request.job} {request.environment}: {request.tags[PULL_TAG]}", err=True)
             outcome = run_job(request.job, partition=request.environment, tags=request.tags)

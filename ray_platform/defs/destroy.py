@@ -2,11 +2,34 @@
 
 import dagster as dg
 
-from ray_platform.core.canonical import digest
+from ray_platform.core.canonical import digest, short
 from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import environments
 from ray_platform.run_context import stage
 from ray_platform.stages.destroy import destroy_environment
+from ray_platform.stages.plan import make_plan
+from ray_platform.stages.pull_requests.removals import outcome_noted, plan_kept
+
+
+@dg.op(description="Plan the removal that an issue asks for; nothing is changed.")
+def plan_everything_away(context: dg.OpExecutionContext) -> None:
+    with (
+        stage(context) as site,
+        site.change_lock(f"plan_removal, run {context.run_id}", tell=context.log.info),
+        outcome_noted(site),
+    ):
+        made = make_plan(site, destroy=True, progress=context.log.info)
+        context.log.info(f"Plan {short(made.record.plan_digest)}: {made.plan.counts}")
+        if site.issue is not None:
+            plan_kept(site, site.issue, made)
+
+
+@dg.job(
+    partitions_def=environments,
+    description="Plan the removal of an environment, which an issue asks for; nothing is changed.",
+)
+def plan_removal() -> None:
+    plan_everything_away()
 
 
 @dg.op(description="Save the state, pass the gates, remove everything.")

@@ -3,15 +3,16 @@
 import dagster as dg
 
 from ray_platform.core.errors import PlatformError, RateLimited
+from ray_platform.defs import destroy as removal
 from ray_platform.defs import plan as plan_stage
 from ray_platform.defs import walk
 from ray_platform.settings import load_settings
-from ray_platform.stages.pull_requests.tick import Request
+from ray_platform.stages.pull_requests.request import Request
 from ray_platform.stages.pull_requests.watching import look_at_all
 
 
 @dg.sensor(
-    jobs=[plan_stage.plan, walk.apply],
+    jobs=[plan_stage.plan, walk.apply, removal.plan_removal, removal.destroy],
     minimum_interval_seconds=5,
     description="Watches pull requests on GitHub: plans them, tells them, applies what was approved.",
 )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ray_platform.clients.records import PlanRecord
 from ray_platform.core.errors import StateError
 from ray_platform.stages import audit, gates
 from ray_platform.stages.plan import MadePlan, make_plan
+from ray_platform.stages.pull_requests.removals import outcome_noted, require_removal_approved
 from ray_platform.stages.site import Site
 
 
@@ -31,22 +33,34 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
         Refused: a gate says no.
         StateError: something is left in the state afterwards.
     """
-    made = make_plan(site, destroy=True, progress=progress)
-    with audit.failures_noted(site, "destroy", made.record):
-        return _destroy(site, made, progress)
+    with outcome_noted(site) as tell:
+        made = make_plan(site, destroy=True, progress=progress)
+        with audit.failures_noted(site, "destroy", made.record):
+            done = _destroy(site, made, progress)
+        tell(f"{done.removed} resources were removed; the state before is saved as {done.backup}")
+        return done
+
+
+def approved_by(site: Site, record: PlanRecord) -> tuple[str, ...]:
+    """Who approves a removal: by command, or where an issue asks for it by comments in that."""
+    if site.issue is None:
+        return tuple(item.by for item in gates.require_approved(site, record))
+    people = require_removal_approved(site, record)
+    for person in people:
+        gates.give_approval(site, record, by=person, source=f"comment in {site.issue}")
+    return people
 
 
 def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Destroyed:
     terraform = site.terraform(progress)
     record = made.record
     gates.require_allowed(site, record)
-    approvals = gates.require_approved(site, record)
+    people = approved_by(site, record)
     gates.require_no_harm(site, record)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     backup = f"backups/{site.name}/{stamp}-serial-{record.state_serial}.tfstate"
     site.artifacts.store.put(backup, terraform.raw_state())
     progress(f"The state is saved in {site.artifacts.store.url(backup)}")
-    people = tuple(item.by for item in approvals)
     audit.note(
         site, "destroy", "admitted", record=record, reason=f"approved by {', '.join(people)}"
     )

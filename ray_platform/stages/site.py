@@ -58,6 +58,7 @@ class Site:
             base branch's. What a pull request says of them holds once it is merged.
         git: The repository that holds the commits; by default the watched one.
         pull: The pull request that this is about, if any.
+        issue: The issue that asks for the environment's removal, if any.
         asked_by: Who or what asks, for the audit log.
         run_id: The Dagster run that asks; likewise.
         instance: Dagster's storage, which knows the runs that are live.
@@ -73,6 +74,7 @@ class Site:
         base: str | None = None,
         git: Git | None = None,
         pull: PullRef | None = None,
+        issue: PullRef | None = None,
         asked_by: str = "",
         run_id: str = "",
         instance: DagsterInstance | None = None,
@@ -87,6 +89,7 @@ class Site:
         self.commit = commit
         self.base = base
         self.pull = pull
+        self.issue = issue
         self.home = settings.home
         self.git = git or Git(Path(settings.repository))
         self.today = settings

@@ -30,8 +30,8 @@ _SIGNS = {
     Next.DENIED: "✗",
     Next.FAILED: "✗",
     Next.APPLIED: "✓",
-    Next.NOTHING: "–",
-    Next.IGNORED: "–",
+    Next.NOTHING: "·",
+    Next.IGNORED: "·",
 }
 
 

@@ -14,7 +14,7 @@ from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotApproved, PlatformError, SettingsError
 from ray_platform.core.pull_request.model import PullRef, Repository
 from ray_platform.core.pull_request.reviews import Approvers, may_approve
-from ray_platform.partitions import BASE_TAG, PULL_TAG, REPOSITORY_TAG
+from ray_platform.partitions import BASE_TAG, ISSUE_TAG, PULL_TAG, REPOSITORY_TAG
 from ray_platform.settings import Settings
 from ray_platform.stages.pull_requests.gate import Connection
 from ray_platform.stages.pull_requests.reports import note_failure
@@ -59,12 +59,15 @@ def site_of(
 
     The commits are fetched where this machine does not have them yet, as in a pod of its own.
     """
-    if PULL_TAG not in tags:
+    pull = PullRef.parse(tags[PULL_TAG]) if PULL_TAG in tags else None
+    issue = PullRef.parse(tags[ISSUE_TAG]) if ISSUE_TAG in tags else None
+    about = pull or issue
+    if about is None:
         return partial(Site, settings, name, commit)
-    pull = PullRef.parse(tags[PULL_TAG])
     base = tags.get(BASE_TAG)
-    git = git_with(settings, pull, [item for item in (commit, base) if item])
-    return partial(Site, settings, name, commit, base=base, git=git, pull=pull)
+    commits = [item for item in (commit, base) if item]
+    git = git_with(settings, about.repository, commits, [pull.number] if pull else [])
+    return partial(Site, settings, name, commit, base=base, git=git, pull=pull, issue=issue)
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def unreadable_noted(
     except PlatformError as error:
         if PULL_TAG in tags and BASE_TAG in tags:
             pull, base = PullRef.parse(tags[PULL_TAG]), tags[BASE_TAG]
-            git = git_with(settings, pull, [base])
+            git = git_with(settings, pull.repository, [base], [])
             note_failure(Site(settings, name, base, base=base, git=git), pull, run_id, error)
         raise
 
@@ -140,9 +143,11 @@ def tell_of_approval(site: Site, record: PlanRecord) -> None:
     records.save_queue(records.queue().approved_by_command())
 
 
-def git_with(settings: Settings, pull: PullRef, commits: Iterable[str]) -> Git:
-    """The mirror of a pull request's repository, fetched if it lacks one of the commits."""
-    known = Git(settings.home / "mirrors" / f"{pull.repository}.git")
+def git_with(
+    settings: Settings, repository: Repository, commits: Iterable[str], pulls: Iterable[int]
+) -> Git:
+    """The mirror of a repository, fetched with the heads of ``pulls`` if it lacks one of the commits."""
+    known = Git(settings.home / "mirrors" / f"{repository}.git")
     if known.repository.is_dir() and all(known.has(commit) for commit in commits):
         return known
-    return connect(settings, pull.repository).fetch([pull.number])
+    return connect(settings, repository).fetch(pulls)

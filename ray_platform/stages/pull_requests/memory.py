@@ -53,13 +53,16 @@ class Watched:
 class Memory:
     """All watched pull requests of a repository; ``looked_at``: when runs were looked at (epoch seconds).
 
-    ``teams`` holds the members of teams, as of ``teams_at``.
+    ``teams`` holds the members of teams, as of ``teams_at``; ``told_issues`` the digest of what was told
+    in the issues that ask for a removal, by number, which were looked for at ``issues_at``.
     """
 
     watermark: Watermark = field(default_factory=Watermark)
     looked_at: float = 0
     teams: dict[str, list[str]] = field(default_factory=dict)
     teams_at: float = 0
+    issues_at: float = 0
+    told_issues: dict[str, str] = field(default_factory=dict)
     pulls: dict[int, Watched] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +71,8 @@ class Memory:
             "looked_at": self.looked_at,
             "teams": self.teams,
             "teams_at": self.teams_at,
+            "issues_at": self.issues_at,
+            "told_issues": self.told_issues,
             "pulls": {str(number): asdict(watched) for number, watched in self.pulls.items()},
         }
 
@@ -83,6 +88,10 @@ class Memory:
                 looked_at=float(data["looked_at"]),
                 teams={name: list(people) for name, people in data["teams"].items()},
                 teams_at=float(data["teams_at"]),
+                issues_at=float(data["issues_at"]),
+                told_issues={
+                    str(number): str(said) for number, said in data["told_issues"].items()
+                },
                 pulls=pulls,
             )
         except (KeyError, TypeError, ValueError):

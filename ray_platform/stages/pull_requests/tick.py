@@ -41,6 +41,8 @@ from ray_platform.stages.pull_requests.facts import (
     touched,
 )
 from ray_platform.stages.pull_requests.memory import LastRun, Memory, Watched
+from ray_platform.stages.pull_requests.removals import look_at_removals
+from ray_platform.stages.pull_requests.request import Request
 from ray_platform.stages.pull_requests.telling import UNDER_WAY, Told, tell
 
 #: A blocking check leaves no failure of its own, nor does a process that was killed.
@@ -52,16 +54,6 @@ PLANS_AT_ONCE = 3
 _SLACK_SECONDS = 60
 #: How long the members of a team are remembered; the apply asks anew.
 _TEAMS_SECONDS = 600
-
-
-@dataclass(frozen=True)
-class Request:
-    """A run to start. ``key`` names it for ever."""
-
-    job: str
-    environment: str
-    key: str
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -169,6 +161,15 @@ def tick(watch: Watch, memory: Memory) -> Tick:
         active,
         {key: (facts[key], decisions[key], look.standings[key]) for key in decisions},
         environments=look.now,
+        run_url=watch.run_url,
+        now=started,
+    )
+    requests += look_at_removals(
+        watch.forge,
+        memory,
+        watch.environments,
+        look.environment,
+        base=base,
         run_url=watch.run_url,
         now=started,
     )

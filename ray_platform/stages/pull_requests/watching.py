@@ -62,6 +62,8 @@ def look_at_all(
         marked = marks.take(repository)
         if due_only and not is_due(before, marked=marked, now=time.time()):
             continue
+        if marked or not due_only:
+            before.issues_at = 0  # the mark may be of an issue
         connection = connect(settings, repository)
         watch = Watch(
             settings=settings,
