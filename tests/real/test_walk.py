@@ -6,13 +6,14 @@ One environment's life, told in order: each test is a step of it, from `up` to `
 import json
 import subprocess
 import sys
-from pathlib import Path
+import time
 from typing import Any
 
 import pytest
 
 from ray_platform.core.infra_version import MODULES
 from ray_platform.local.github.person import Person
+from ray_platform.local.github.service import PORT as GITHUB_PORT
 from tests.openlineage_schema import OURS, check_run_event
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
@@ -337,7 +338,7 @@ def test_a_pull_request_is_applied_as_approved_and_the_run_names_it(walked: Walk
     report = checkout.run("pull-requests", "show", "1", "--json").json["reports"]["local"]
     assert report["outcome"]["infra_version"] == told["infra_version"]
     assert "node group spot is ACTIVE" in report["outcome"]["verified"]
-    person = Person(prepared_url(told["url"]), alices_token(checkout))
+    person = person_of(checkout, "alice")
     comments = person.call("GET", "/repos/acme/ml-platform/issues/1/comments")
     (comment,) = [item for item in comments if item["user"]["type"] == "Bot"]
     assert f"infra version {told['infra_version'][:12]}" in comment["body"]
@@ -355,14 +356,19 @@ def test_a_pull_request_is_applied_as_approved_and_the_run_names_it(walked: Walk
     assert {r["rule"] for r in said} == {"review of acme/ml-platform#1"}
 
 
-def prepared_url(page: str) -> str:
-    """The REST root of the local GitHub, from the address of one of its pages."""
-    return page.split("/acme/")[0] + "/api/v3"
+REPOSITORY = "acme/ml-platform"
 
 
-def alices_token(checkout: Checkout) -> str:
+def person_of(checkout: Checkout, login: str) -> Person:
+    """Somebody who acts at the local GitHub."""
     people = json.loads((checkout.home / "github" / "people.json").read_text(encoding="utf-8"))
-    return str(people["alice"])
+    return Person(f"http://127.0.0.1:{PORT_BASE + GITHUB_PORT}/api/v3", people[login])
+
+
+def wait_for_the_second_after(moment: str) -> None:
+    """GitHub's clock counts seconds: nobody reads a plan in the second in which it is shown."""
+    while time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) <= moment:
+        time.sleep(0.1)
 
 
 def emulator_client(service: str) -> Any:
@@ -377,18 +383,47 @@ def emulator_client(service: str) -> Any:
     )
 
 
-def test_destroy_asks_twice_saves_the_state_and_leaves_nothing(walked: Walked) -> None:
+def test_an_issue_removes_the_environment_once_two_others_approved_its_plan(
+    walked: Walked,
+) -> None:
     checkout = walked.checkout
     refused = checkout.run("destroy", "--env", "local", "--confirm", "dev")
     assert refused.code == 2
     assert "nothing was removed" in refused.err
-    done = checkout.run("destroy", "--env", "local", "--confirm", "local", "--json")
-    assert done.code == 0, done.err
-    assert done.json["removed"] > 30
-    saved = json.loads(Path(done.json["backup"]).read_text(encoding="utf-8"))
-    assert len(saved["resources"]) > 30
-    assert Path(done.json["backup"]).stat().st_mode & 0o077 == 0
+    alice, bob, carol = (person_of(checkout, name) for name in ("alice", "bob", "carol"))
+    body = "environment: local\nconfirm: local\n"
+    number = alice.open_issue(
+        REPOSITORY, "Nobody needs it", body=body, labels=("ray-platform-destroy",)
+    )
+
+    def told() -> dict[str, Any]:
+        done = checkout.run("pull-requests", "sync", "--json")
+        assert done.code == 0, done.err
+        at = f"/repos/{REPOSITORY}/issues/{number}/comments"
+        (ours,) = [item for item in alice.call("GET", at) if item["user"]["type"] == "Bot"]
+        return dict(ours)
+
+    shown = told()
+    digest = shown["body"].split("Plan `")[1].split("`")[0]
+    assert "0 of 2 approvals" in shown["body"]
+    wait_for_the_second_after(shown["updated_at"])
+    alice.comment(REPOSITORY, number, f"approve {digest}")
+    bob.comment(REPOSITORY, number, f"approve {digest}")
+    assert "1 of 2 approvals: `bob`" in told()["body"]
+    assert checkout.run("status", "--json").json["infra_version"]
+
+    carol.comment(REPOSITORY, number, f"approve {digest}")
+    assert "resources were removed; the state before is saved" in told()["body"]
+    (backup,) = (checkout.home / "artifacts" / "backups" / "local").rglob("*.tfstate")
+    assert len(json.loads(backup.read_text(encoding="utf-8"))["resources"]) > 30
+    assert backup.stat().st_mode & 0o077 == 0
     assert checkout.run("status", "--json").json["infra_version"] is None
     after = checkout.run("burst", "--env", "local")
     assert after.code == 1
     assert "nothing is applied in local" in after.err
+
+
+def test_destroy_again_finds_nothing_to_remove(walked: Walked) -> None:
+    done = walked.checkout.run("destroy", "--env", "local", "--confirm", "local", "--json")
+    assert done.code == 0, done.err
+    assert done.json["removed"] == 0
