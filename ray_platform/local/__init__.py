@@ -1,1 +1,1 @@
-"""What stands in for the cloud on one machine: the AWS emulator and the local Ray nodes."""
+"""What stands in for the cloud on one machine: the AWS emulator, local Ray nodes, PostgreSQL, a GitHub."""

@@ -60,6 +60,7 @@ def test_a_push_moves_the_pull_request_and_its_refs(github: LocalGitHub, tmp_pat
     github.clock.advance(5)
     head = mine.commit("a.txt", "two\n")
     mine("push", "--quiet", "origin", "change")
+    assert github.calls.git["POST git-receive-pack"] == 1
     after = as_installation(github).get(f"/repos/{repository}/pulls/{number}").json()
     assert (after["head"]["sha"], after["commits"]) == (head, 2)
     assert after["updated_at"] > before["updated_at"]

@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Calls:
-    """Keys are (``GET /repos/{owner}/{repo}/pulls``, status)."""
+    """Keys of ``counts`` are (``GET /repos/{owner}/{repo}/pulls``, status).
+
+    ``git`` counts Git's own requests (``POST git-upload-pack``), which no rate limit knows.
+    """
 
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    git: Counter[str] = field(default_factory=Counter)
 
     def add(self, method: str, template: str, status: int) -> None:
         self.counts[(f"{method} {template}", status)] += 1
 
     def reset(self) -> None:
         self.counts.clear()
+        self.git.clear()
 
     @property
     def total(self) -> int:

@@ -51,10 +51,14 @@ class GitHttp:
             return refused or _refused(404, "Repository not found.\n")
         if service == READS and path == "/info/refs":
             merges.refresh_all(self.hub, repository)
-        response = await self._run_backend(request, repository, caller, path)
-        if path == f"/{WRITES}":
-            pushes.take_in(self.hub, repository, caller.login)
-            self.hub.save()
+        self.hub.calls.git[f"{request.method} {service}"] += 1
+        try:
+            response = await self._run_backend(request, repository, caller, path)
+        finally:
+            # Also when the client went away: git may have taken the push by then.
+            if path == f"/{WRITES}":
+                pushes.take_in(self.hub, repository, caller.login)
+                self.hub.save()
         await response.write_eof()
         return response
 

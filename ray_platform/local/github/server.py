@@ -39,7 +39,6 @@ def application(hub: Hub) -> "web.Application":
     made = web.Application(client_max_size=_LARGEST_BODY, middlewares=[ours_alone])
     dispatch = Dispatch(hub)
     for route in routes():
-        # HEAD is answered by aiohttp where GET is, without a body.
         handler = functools.partial(dispatch.serve, route=route)
         made.router.add_route(route.method, API_ROOT + route.template, handler)
     made.router.add_route("*", API_ROOT + "/{rest:.*}", functools.partial(_unknown, hub=hub))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from ray_platform.local.github.state import State
-from ray_platform.local.github.webhooks import Delivery
+from ray_platform.local.github.webhooks import KEPT, Delivery
 
 NAME, DELIVERIES = "state.json", "deliveries.jsonl"
 
@@ -30,12 +30,18 @@ def save(folder: Path, state: State) -> None:
 
 
 def load_deliveries(folder: Path) -> list[Delivery]:
-    """The delivery log; a last line that was cut short is dropped."""
+    """The delivery log; a last line that was cut short is dropped, and so are older ones than are kept."""
     file = folder / DELIVERIES
     if not file.exists():
         return []
     found = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if len(lines) > KEPT:
+        lines = lines[-KEPT:]
+        beside = folder / f"{DELIVERIES}.new"
+        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        beside.replace(file)
+    for line in lines:
         try:
             found.append(Delivery(**json.loads(line)))
         except ValueError:
