@@ -74,7 +74,8 @@ class Artifacts(_Section):
 
 class Ray(_Section):
     """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token,
-    ``head_volume_gib`` the volume of the head's sessions, 0 for none.
+    ``head_volume_gib`` the volume of the head's sessions, 0 for none, ``redis_secret`` the Kubernetes
+    secret with the user of Terraform's Redis, empty while Ray does not use it.
     """
 
     runtime: Literal["local", "existing"]
@@ -83,6 +84,7 @@ class Ray(_Section):
     idle_timeout_seconds: float = Field(60, gt=0)
     ready_timeout_seconds: float = Field(900, gt=0)
     head_volume_gib: int = Field(20, ge=0)
+    redis_secret: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
 
 
 class Burst(_Section):

@@ -165,12 +165,11 @@ def test_after_an_apply_the_role_of_the_pods_is_terraform_s(checkout: Path, tmp_
     arn = "arn:aws:iam::000000000000:role/ray-platform-local-ray"
     local.artifacts.write(
         "environments/local/outputs.json",
-        {"role_arns": {"ray": arn}, "redis_address": "rediss://redis.example.com:6379"},
+        {"role_arns": {"ray": arn}, "redis": None},
     )
     export(local, tmp_path / "local")
     account = yaml.safe_load((tmp_path / "local/ray/ray/serviceaccount-ray.yaml").read_text())
     assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == arn
-    assert (tmp_path / "local/ray/ray/networkpolicy-ray-redis.yaml").exists()
 
 
 def test_a_checkout_without_a_remote_needs_the_repository_s_address(tmp_path: Path) -> None:

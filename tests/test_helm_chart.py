@@ -13,7 +13,7 @@ import yaml
 from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
-from ray_platform.core.ray_spec import helm_values
+from ray_platform.core.ray_spec import Redis, helm_values
 from tests.charts import in_helm, kuberay_errors, pod_templates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ EVERYTHING = {
         ray_version="2.60.0",
         head_volume_gib=20,
         role_arn="arn:aws:iam::000000000000:role/ray",
-        redis_address="rediss://redis.example.com:6380",
+        redis=Redis("redis.example.com", 6380, "10.1.0.0/16", "ray-redis"),
     ),
     "labels": {"team": "research"},
     "ingress": {
@@ -167,6 +167,19 @@ def test_gpu_workers_ask_for_a_gpu_and_tolerate_its_taint(cluster: dict[str, Any
     assert "nvidia.com/gpu" not in cpu["template"]["spec"]["containers"][0]["resources"]["limits"]
 
 
+def test_gpu_workers_take_the_image_with_cuda(
+    cluster: dict[str, Any], variants: dict[str, list[dict[str, Any]]]
+) -> None:
+    images = [pod["containers"][0]["image"] for pod in pods(cluster)]
+    ray = "rayproject/ray:2.60.0-py311"
+    assert images == [ray, ray, f"{ray}-gpu"]
+    # By digest, all groups have the one image.
+    job = one(variants["otherwise"], "RayJob")["spec"]["rayClusterSpec"]
+    assert {pod["containers"][0]["image"] for pod in pods({"spec": job})} == {
+        f"r/ray@sha256:{'0' * 64}"
+    }
+
+
 def pods(cluster: dict[str, Any]) -> list[dict[str, Any]]:
     specs = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
     return [spec["template"]["spec"] for spec in specs]
@@ -288,9 +301,15 @@ def test_redis_carries_the_control_store_only_when_it_is_given(
     variants: dict[str, list[dict[str, Any]]],
 ) -> None:
     options = one(variants["everything"], "RayCluster")["spec"]["gcsFaultToleranceOptions"]
-    assert options == {"backend": "redis", "redisAddress": "rediss://redis.example.com:6380"}
+    assert (options["backend"], options["redisAddress"]) == (
+        "redis",
+        "rediss://redis.example.com:6380",
+    )
+    for key, told in (("redisUsername", "username"), ("redisPassword", "password")):
+        assert options[key] == {"valueFrom": {"secretKeyRef": {"name": "ray-redis", "key": told}}}
     (rule,) = one(variants["everything"], "NetworkPolicy", "ray-redis")["spec"]["egress"]
     assert rule["ports"] == [{"port": 6380, "protocol": "TCP"}]
+    assert rule["to"] == [{"ipBlock": {"cidr": "10.1.0.0/16"}}]
     assert "gcsFaultToleranceOptions" not in one(variants["plain"], "RayCluster")["spec"]
     assert "ray-redis" not in {d["metadata"]["name"] for d in variants["plain"]}
 

@@ -5,6 +5,7 @@ After a change that is meant: ``python -m tests.test_manifests`` writes the gold
 
 import copy
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,26 @@ def test_an_invalid_namespace_in_the_variables_is_told_with_its_file(tmp_path: P
     with pytest.raises(SettingsError, match="'Team_A'") as refused:
         render(Site(Settings(root, tmp_path / "home", {}), "local"), outputs={})
     assert refused.value.where == str(file)
+
+
+def test_redis_is_used_once_its_user_stands_in_a_secret(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    for part in ("environments", "terraform/environments", "helm"):
+        shutil.copytree(ROOT / part, root / part)
+    (root / "workspace.yaml").touch()
+    outputs = {"redis": {"host": "redis.example.com", "port": 6379, "user_group_id": "g"}}
+
+    def values(outputs: dict[str, Any]) -> Mapping[str, Any]:
+        return render(Site(Settings(root, tmp_path / "home", {}), "local"), outputs)[0]
+
+    assert "gcsFaultTolerance" not in values(outputs)
+    file = root / "environments" / "local.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("[ray]\n", '[ray]\nredis_secret = "ray-redis"\n'))
+    assert values(outputs)["gcsFaultTolerance"]["secretName"] == "ray-redis"
+    assert values(outputs)["networkPolicy"]["redis"]["cidrs"] == ["10.0.0.0/16"]
+    with pytest.raises(SettingsError, match="no Redis in local"):
+        values({"redis": None})
 
 
 # Golden files ------------------------------------------------------------------------------------

@@ -64,6 +64,18 @@ class WorkerGroup:
     spot: bool = False
 
 
+@dataclass(frozen=True)
+class Redis:
+    """The Redis of Ray's control store: ``cidr`` is where its addresses lie, ``secret`` the Kubernetes secret
+    with ``username`` and ``password``.
+    """
+
+    host: str
+    port: int
+    cidr: str
+    secret: str
+
+
 def worker_groups(pools: Sequence[NodePool]) -> tuple[WorkerGroup, ...]:
     """The worker groups of the node pools that carry Ray workers, by name.
 
@@ -125,7 +137,7 @@ def helm_values(
     head_memory_gib: int = 4,
     head_volume_gib: int = 0,
     role_arn: str = "",
-    redis_address: str = "",
+    redis: Redis | None = None,
 ) -> dict[str, Any]:
     """The values of the chart ``helm/ray``.
 
@@ -140,12 +152,14 @@ def helm_values(
         head_memory_gib: GiB of the head.
         head_volume_gib: GiB of the volume of the head's sessions; 0 for none.
         role_arn: The IAM role of the Ray pods; empty for none.
-        redis_address: Where the control store lies, as in ``rediss://HOST:6379``; empty: in the head.
+        redis: Where the control store lies; None: in the head, and its work ends with it.
 
     Raises:
         SettingsError: as `worker_groups`.
     """
     groups = worker_groups(pools)
+    # Ray's own images hold CUDA under a tag of their own; whoever names an image has it for all.
+    gpu_tag = "" if image_tag else f"{ray_version}-py311-gpu"
     head: dict[str, Any] = {
         "resources": {"cpu": head_cpus, "memory": f"{head_memory_gib}Gi"},
         **head_place(pools),
@@ -171,12 +185,24 @@ def helm_values(
                 "nodeSelector": {POOL_LABEL: group.name},
                 "tolerations": [dict(toleration) for toleration in group.tolerations],
                 "spot": group.spot,
+                "imageTag": gpu_tag if group.gpus else "",
             }
             for group in groups
         },
         "autoscaler": {"idleTimeoutSeconds": int(idle_timeout_seconds)},
-        "gcsFaultTolerance": {"redisAddress": redis_address},
         "quota": {"hard": _quota(groups, head_cpus, head_memory_gib)},
+        **(_fault_tolerance(redis) if redis else {}),
+    }
+
+
+def _fault_tolerance(redis: Redis) -> dict[str, Any]:
+    return {
+        # TLS alone: it answers nothing else.
+        "gcsFaultTolerance": {
+            "redisAddress": f"rediss://{redis.host}:{redis.port}",
+            "secretName": redis.secret,
+        },
+        "networkPolicy": {"redis": {"cidrs": [redis.cidr]}},
     }
 
 

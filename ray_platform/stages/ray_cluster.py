@@ -7,10 +7,10 @@ from typing import Any
 from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.clients.ray_cluster import ClusterInfo
 from ray_platform.core.canonical import digest
-from ray_platform.core.errors import PolicyDenied
+from ray_platform.core.errors import PolicyDenied, SettingsError
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.policy import Verdict, both
-from ray_platform.core.ray_spec import WorkerGroup, helm_values, ray_namespace, worker_groups
+from ray_platform.core.ray_spec import Redis, WorkerGroup, helm_values, ray_namespace, worker_groups
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
 
@@ -58,11 +58,31 @@ def render(
         idle_timeout_seconds=environment.ray.idle_timeout_seconds,
         head_volume_gib=environment.ray.head_volume_gib,
         role_arn=str((made.get("role_arns") or {}).get("ray") or ""),
-        redis_address=str(made.get("redis_address") or ""),
+        redis=_redis(site, made),
     )
     namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
     return values, render_chart(
         site.settings.ray_chart, values, release=RELEASE, namespace=namespace
+    )
+
+
+def _redis(site: Site, outputs: Mapping[str, Any]) -> Redis | None:
+    """Terraform's Redis, once its user stands in a secret; before that a head could not even start."""
+    environment = site.environment
+    secret, made = environment.ray.redis_secret, outputs.get("redis")
+    if not secret or not outputs:
+        return None
+    if not made:
+        raise SettingsError(
+            f"ray.redis_secret is {secret!r}, but there is no Redis in {site.name}",
+            where=str(environment.variables_file),
+            fix="set platform.redis = true there and apply, or leave ray.redis_secret empty",
+        )
+    return Redis(
+        host=str(made["host"]),
+        port=int(made["port"]),
+        cidr=str(environment.variables.get("vpc_cidr", "10.0.0.0/16")),
+        secret=secret,
     )
 
 

@@ -11,6 +11,7 @@ from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
 from ray_platform.core.ray_spec import (
     HEAD_NODE_TYPE,
+    Redis,
     helm_values,
     local_autoscaling,
     ray_namespace,
@@ -85,6 +86,7 @@ def test_helm_gets_bounds_resources_and_tolerations() -> None:
             }
         ],
         "spot": False,
+        "imageTag": "2.60.0-py311-gpu",
     }
     assert values["workerGroups"]["cpu"]["tolerations"] == []
     assert values["autoscaler"] == {"idleTimeoutSeconds": 60}
@@ -184,3 +186,19 @@ def test_an_invalid_namespace_is_refused_with_what_is_valid(name: object) -> Non
 def test_the_namespace_is_ray_unless_the_variables_say_otherwise() -> None:
     assert ray_namespace({}, where="") == "ray"
     assert ray_namespace({"ray_namespace": "research-1"}, where="") == "research-1"
+
+
+def test_whoever_names_an_image_has_it_for_all_groups() -> None:
+    values = helm_values("dev", POOLS, ray_version="2.60.0", image_tag="own-1")
+    assert {group["imageTag"] for group in values["workerGroups"].values()} == {""}
+
+
+def test_redis_is_reached_by_tls_with_its_own_user() -> None:
+    redis = Redis("redis.example.com", 6379, "10.0.0.0/16", "ray-redis")
+    values = helm_values("prod", POOLS, ray_version="2.60.0", redis=redis)
+    assert values["gcsFaultTolerance"] == {
+        "redisAddress": "rediss://redis.example.com:6379",
+        "secretName": "ray-redis",
+    }
+    assert values["networkPolicy"] == {"redis": {"cidrs": ["10.0.0.0/16"]}}
+    assert "gcsFaultTolerance" not in helm_values("prod", POOLS, ray_version="2.60.0")

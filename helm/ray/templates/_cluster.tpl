@@ -34,12 +34,19 @@ gcsFaultToleranceOptions:
   {{- if and $.standing .storageNamespace }}
   externalStorageNamespace: {{ .storageNamespace | quote }}
   {{- end }}
-  {{- if .passwordSecretName }}
+  {{- if .secretName }}
+  {{- if .usernameKey }}
+  redisUsername:
+    valueFrom:
+      secretKeyRef:
+        name: {{ .secretName }}
+        key: {{ .usernameKey }}
+  {{- end }}
   redisPassword:
     valueFrom:
       secretKeyRef:
-        name: {{ .passwordSecretName }}
-        key: {{ .passwordSecretKey }}
+        name: {{ .secretName }}
+        key: {{ .passwordKey }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -18,11 +18,14 @@ ray-platform/environment: {{ .Values.environment | quote }}
 {{- end }}
 
 {{- define "ray.image" -}}
-{{- if hasPrefix "sha256:" .Values.image.tag -}}
-{{ .Values.image.repository }}@{{ .Values.image.tag }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag }}
+{{- include "ray.imageOf" (list .Values.image.repository .Values.image.tag) }}
 {{- end }}
+
+{{- /* Of repository and tag; the tag may be a digest. */}}
+{{- define "ray.imageOf" -}}
+{{- $repository := first . }}
+{{- $tag := last . }}
+{{- $repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end }}
 
 {{- define "ray.headClaim" -}}

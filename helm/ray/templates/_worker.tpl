@@ -79,7 +79,7 @@
       {{- end }}
       containers:
         - name: ray-worker
-          image: {{ include "ray.image" . }}
+          image: {{ include "ray.imageOf" (list .Values.image.repository ($group.imageTag | default .Values.image.tag)) }}
           imagePullPolicy: {{ .Values.image.pullPolicy }}
           env:
             {{- include "ray.env" . | nindent 12 }}
