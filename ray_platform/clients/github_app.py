@@ -22,6 +22,7 @@ from ray_platform.core.pull_request.model import Repository
 from ray_platform.settings import GitHubApp
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from githubkit.auth.base import BaseAuthStrategy
     from githubkit.cache import MemCacheStrategy
     from githubkit.response import Response
@@ -81,8 +82,8 @@ class AppClient:
         return f"AppClient({self.app.app_id} at {self.app.api_url})"
 
     @functools.cached_property
-    def key(self) -> SecretText:
-        """The private key.
+    def key(self) -> "RSAPrivateKey":
+        """The private key; githubkit hands it to its signer, which takes text or such an object.
 
         Raises:
             ForgeError: it is missing or malformed.

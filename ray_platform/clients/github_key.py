@@ -1,9 +1,13 @@
 """The private key of the GitHub App: from a file, a variable or AWS Secrets Manager."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ray_platform.core.errors import ForgeError
 from ray_platform.settings import GitHubApp
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _MIN_BITS = 2048
 _NEW_KEY = "make a new private key on the App's page (docs/github-app/auth-flow.md)"
@@ -18,8 +22,8 @@ class SecretText(str):
         return "'(sensitive)'"
 
 
-def read_private_key(app: GitHubApp) -> SecretText:
-    """The App's private key as PEM text, checked to be an RSA key of at least 2048 bits.
+def read_private_key(app: GitHubApp) -> "RSAPrivateKey":
+    """The App's private key: RSA, of at least 2048 bits. The object shows nothing of itself.
 
     A key in a variable may have its line breaks written as ``\\n``.
 
@@ -33,8 +37,7 @@ def read_private_key(app: GitHubApp) -> SecretText:
     else:
         where = f"AWS Secrets Manager, {app.private_key_secret}"
         text = _from_secrets_manager(app.private_key_secret, where)
-    _check(text, where)
-    return SecretText(text)
+    return _parse(text, where)
 
 
 def _from_file(path: Path) -> str:
@@ -82,7 +85,7 @@ def _from_secrets_manager(name: str, where: str) -> str:
     return str(text) if text is not None else bytes(answer["SecretBinary"]).decode("latin-1")
 
 
-def _check(text: str, where: str) -> None:
+def _parse(text: str, where: str) -> "RSAPrivateKey":
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -102,3 +105,4 @@ def _check(text: str, where: str) -> None:
             where=where,
             fix=_NEW_KEY,
         )
+    return key

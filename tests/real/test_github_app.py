@@ -65,9 +65,13 @@ def test_the_key_comes_from_a_file_a_variable_or_secrets_manager(
     }.items():
         monkeypatch.setenv(name, value)
     boto3.client("secretsmanager").create_secret(Name="github/key", SecretString=key)
-    assert read_private_key(app_with(private_key_file=path)) == key
-    assert read_private_key(app_with(private_key=key.replace("\n", "\\n"))) == key
-    assert read_private_key(app_with(private_key_secret="github/key")) == key
+    for source in (
+        {"private_key_file": path},
+        {"private_key": key.replace("\n", "\\n")},
+        {"private_key_secret": "github/key"},
+    ):
+        found = read_private_key(app_with(**source)).private_numbers()
+        assert found == serialization.load_pem_private_key(key.encode(), None).private_numbers()  # type: ignore[union-attr]
     with pytest.raises(ForgeError, match="ResourceNotFoundException") as refused:
         read_private_key(app_with(private_key_secret="github/none"))
     assert "github/none" in refused.value.where

@@ -61,7 +61,7 @@ class Hooked:
             "X-GitHub-Event": "push",
             "X-Hub-Signature-256": f"sha256={signature}",
         } | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.receiver.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.receiver.server_port, timeout=60)
         connection.request("POST", "/", body, given)
         status = connection.getresponse().status
         connection.close()
@@ -165,7 +165,7 @@ def test_what_is_no_webhook_is_refused_before_its_body_is_read(
     hooked: Hooked, request_line: str, headers: dict[str, str], status: int
 ) -> None:
     lines = [f"{request_line} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items())]
-    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 10) as client:
+    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 60) as client:
         client.sendall("\r\n".join([*lines, "", ""]).encode())
         assert client.recv(100).split()[1] == str(status).encode()
 
@@ -174,7 +174,7 @@ def test_who_gives_a_byte_now_and_then_is_cut_off(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(github_receiver, "SECONDS", 0.2)
-    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 10) as client:
+    with socket.create_connection(("127.0.0.1", hooked.receiver.server_port), 60) as client:
         client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nx")
         assert client.recv(100) == b""
     assert hooked.post(hooked.body()) == 202
@@ -182,14 +182,14 @@ def test_who_gives_a_byte_now_and_then_is_cut_off(
 
 def test_one_connection_too_many_is_closed_and_the_others_go_on(hooked: Hooked) -> None:
     address = ("127.0.0.1", hooked.receiver.server_port)
-    idle = [socket.create_connection(address, 10) for _ in range(github_receiver.CONNECTIONS)]
+    idle = [socket.create_connection(address, 60) for _ in range(github_receiver.CONNECTIONS)]
     try:
-        with socket.create_connection(address, 10) as one_more:
+        with socket.create_connection(address, 60) as one_more:
             assert one_more.recv(1) == b""
     finally:
         for client in idle:
             client.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while hooked.receiver.open_connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert hooked.post(hooked.body()) == 202

@@ -67,7 +67,7 @@ def test_less_than_needed_is_missing_and_more_is_not() -> None:
 def get(url: str) -> tuple[int, str]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=10) as answer:
+        with opener.open(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -90,7 +90,7 @@ def test_an_app_is_made_from_its_manifest_and_works(sites: Sites, tmp_path: Path
     folder = tmp_path / "github-app"
     with SetUp(sites.app.api_url, "newcomer", folder, root=ROOT) as page:
         made: list[Any] = []
-        waiting = threading.Thread(target=lambda: made.append(page.wait(20)))
+        waiting = threading.Thread(target=lambda: made.append(page.wait(120)))
         waiting.start()
         action, manifest = form_of(get(page.url)[1])
         address = urllib.parse.urlsplit(action)
@@ -135,7 +135,7 @@ def test_a_code_that_github_does_not_know_ends_the_wait_with_the_reason(
 
         def wait() -> None:
             try:
-                page.wait(20)
+                page.wait(120)
             except ForgeError as error:
                 failures.append(error)
 
