@@ -80,7 +80,8 @@ def test_loading_the_code_location_loads_nothing_heavy() -> None:
     code = (
         "import sys; from ray_platform.definitions import defs; defs();"
         "print([m for m in ('ray','kubernetes','helm_python','moto','regopy','matplotlib','boto3',"
-        "'hcl2','numpy','jinja2','duckdb','pyarrow','mlflow','openlineage','sqlalchemy')"
+        "'hcl2','numpy','jinja2','duckdb','pyarrow','mlflow','openlineage','sqlalchemy',"
+        "'githubkit','httpx','jwt','aiohttp','jsonschema')"
         " if m in sys.modules])"
     )
     done = subprocess.run(

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from githubkit.response import Response
 
 
+#: Where there is no pull request yet, whatever comes is news, also one that is closed at once.
+_BEFORE_ANY = "1970-01-01T00:00:00Z"
+
+
 class PullRequests(RepositoryCalls):
     """The pull requests' part of `GitHubRepository`."""
 
@@ -31,7 +35,7 @@ class PullRequests(RepositoryCalls):
         found, first = self._listed("all", 1, since.etag)
         if first.status_code == 304:
             return Changes((), since)
-        newest = max((one.updated_at for one in found), default="")
+        newest = max((one.updated_at for one in found), default=_BEFORE_ANY)
         watermark = Watermark(max(newest, since.updated_at), str(first.headers.get("etag", "")))
         # A change meanwhile moves others to the next page, where they are seen twice, and none away:
         # what moves to the front is not older than the watermark that this look ends with.

@@ -121,6 +121,17 @@ def test_what_was_closed_before_the_first_look_is_no_news_and_what_is_closed_aft
     assert (found[closed].merge_commit, found[closed].is_open) == ("", False)
 
 
+def test_the_first_pull_request_of_a_repository_is_news_also_when_it_was_merged_at_once(
+    site: GitHubSite,
+) -> None:
+    seen = site.forge.changed(Watermark())
+    assert seen.pull_requests == () and site.forge.changed(seen.watermark) == seen
+    number = site.pull_request()
+    site.server.person("alice").merge(site.name, number)
+    (found,) = site.forge.changed(seen.watermark).pull_requests
+    assert found.number == number and found.is_merged
+
+
 def test_an_open_pull_request_has_no_merge_commit_although_github_names_a_trial_merge(
     site: GitHubSite,
 ) -> None:
