@@ -178,3 +178,28 @@ def test_a_malformed_body_is_refused(github: LocalGitHub) -> None:
     assert alice("POST", f"{at}/77/comments", {"body": "x"}).status_code == 404
     assert alice.get("/repos/acme/nothing").status_code == 404
     assert alice.get(f"/repos/{repository}/pulls?state=merged").status_code == 422
+
+
+def test_a_change_that_is_refused_changes_nothing(github: LocalGitHub) -> None:
+    repository = github.create_repository("acme", "refused")
+    number = github.open_pull_request(repository, {"a.txt": "a"}, branch="change")
+    alice = as_person(github, "alice")
+    at, pull = f"/repos/{repository}/issues/{number}", f"/repos/{repository}/pulls/{number}"
+    before = alice.get(at).json()
+    for path, body in (
+        (at, {"title": "other", "state": "gone"}),
+        (at, {"title": "other", "assignees": ["nobody-of-that-name"]}),
+        (at, {"title": "other", "body": "x" * 65_537}),
+        (at, {"labels": ["new"], "state_reason": "tired"}),
+        (pull, {"title": "other", "base": "nowhere"}),
+    ):
+        assert alice("PATCH", path, body).status_code == 422, body
+    assert alice("POST", f"/repos/{repository}/issues", {"title": "t", "assignees": ["x"]}).is_error
+    assert alice.get(at).json() == before
+    assert alice.get(f"/repos/{repository}/issues/{number + 1}").status_code == 404
+    # A branch that is gone cannot be opened again, by either path.
+    alice("DELETE", f"/repos/{repository}/git/refs/heads/change")
+    assert alice.get(pull).json()["state"] == "closed"
+    for path in (at, pull):
+        assert alice("PATCH", path, {"state": "open"}).status_code == 422
+    assert alice.get(pull).json()["state"] == "closed"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json; charset=utf-8"
 VERSION = "2022-11-28"
+_MOST_SEEN = 10_000
 
 
 class Dispatch:
@@ -112,6 +113,8 @@ class Dispatch:
             tag = f'W/"{hashlib.sha256(seen).hexdigest()}"'
             headers |= {"ETag": tag, "Cache-Control": "private, max-age=60, s-maxage=60"}
             headers["Vary"] = "Accept, Authorization"
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
             self._seen[self._key(request)] = (self.hub.version, tag)
             if _matches(request, tag) or _not_newer(request, headers):
                 kept = ("ETag", "Last-Modified", "Link")

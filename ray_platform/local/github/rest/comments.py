@@ -6,11 +6,9 @@ from ray_platform.local.github.call import Answer, Call, Route
 from ray_platform.local.github.clock import read
 from ray_platform.local.github.problems import forbidden, not_found, validation_failed
 from ray_platform.local.github.rest.issues import READ, WRITE, comments_of
+from ray_platform.local.github.rest.texts import body_of
 from ray_platform.local.github.shapes.issues import comment
 from ray_platform.local.github.state import Comment
-
-#: Characters of a comment.
-LONGEST = 65_536
 
 
 def list_comments(call: Call) -> Answer:
@@ -67,16 +65,10 @@ def delete_comment(call: Call) -> Answer:
 
 
 def _body(call: Call) -> str:
-    body = call.required("body", str)
-    if not body.strip():
+    call.required("body", str)
+    body = body_of(call, "IssueComment")
+    if body is None or not body.strip():
         raise validation_failed("IssueComment", "body", "missing_field")
-    if len(body) > LONGEST:
-        raise validation_failed(
-            "IssueComment",
-            "body",
-            "unprocessable",
-            f"Body is too long (maximum is {LONGEST} characters)",
-        )
     return body
 
 

@@ -9,10 +9,10 @@ from ray_platform.local.github.call import Answer, Call, Route
 from ray_platform.local.github.clock import read
 from ray_platform.local.github.problems import forbidden, invalid_request, validation_failed
 from ray_platform.local.github.pushes import close
-from ray_platform.local.github.rest.labels import ensure_label
-from ray_platform.local.github.rest.pulls import http_date
+from ray_platform.local.github.rest.labels import ensure_label, tell_of_label
+from ray_platform.local.github.rest.pulls import http_date, reopen, require_can_reopen
+from ray_platform.local.github.rest.texts import body_of, change_texts, new_texts
 from ray_platform.local.github.shapes import issues as shapes
-from ray_platform.local.github.shapes.issues import label
 from ray_platform.local.github.state import Comment, Issue
 
 READ, WRITE = ("issues:read", "pull_requests:read"), ("issues:write", "pull_requests:write")
@@ -58,32 +58,30 @@ def get_issue(call: Call) -> Answer:
 
 def create_issue(call: Call) -> Answer:
     hub, repository = call.hub, call.repository
-    title = call.required("title", (str))
+    title, body = call.required("title", str), body_of(call, "Issue")
     if not title.strip():
         raise validation_failed("Issue", "title", "missing_field")
-    names = _label_names(call)
+    # Labels and assignees of people without write access are dropped in silence, as GitHub does.
+    triages = _may_triage(call)
+    names, assignees = _label_names(call) or [], _assignees(call) or []
     now = hub.clock.now()
     issue = Issue(
         id=hub.state.new_id(),
         number=repository.next_number,
         title=title,
-        body=call.given("body", str) or "",
+        body=body or "",
         user=call.caller.login,
         created_at=now,
         updated_at=now,
         app_id=call.caller.app_id,
+        labels=[ensure_label(call, name).name for name in names] if triages else [],
+        assignees=assignees if triages else [],
     )
     repository.next_number += 1
     repository.issues[issue.number] = issue
-    # Labels and assignees of people without write access are dropped in silence, as GitHub does.
-    if _may_triage(call):
-        issue.labels = [ensure_label(call, name).name for name in names]
-        issue.assignees = _assignees(call)
-    sender = call.caller.login
-    events.issues(hub, "opened", repository, issue, sender)
+    events.issues(hub, "opened", repository, issue, call.caller.login)
     for name in issue.labels:
-        shown = label(hub, repository, repository.labels[name.lower()])
-        events.issues(hub, "labeled", repository, issue, sender, label=shown)
+        tell_of_label(call, "labeled", issue, name)
     return Answer(shapes.issue(hub, repository, issue), 201)
 
 
@@ -92,45 +90,49 @@ def change_issue(call: Call) -> Answer:
     hub, repository, issue = call.hub, call.repository, call.issue
     if issue.user.lower() != call.caller.login.lower() and not _may_triage(call):
         raise forbidden("Must have triage access to Repository.")
-    changes: dict[str, Any] = {}
-    for name in ("title", "body"):
-        new = call.given(name, str)
-        if new is not None and new != getattr(issue, name):
-            changes[name] = {"from": getattr(issue, name)}
-            setattr(issue, name, new)
-    if "labels" in call.body:
-        issue.labels = [ensure_label(call, name).name for name in _label_names(call)]
-    if "assignees" in call.body:
-        issue.assignees = _assignees(call)
+    # All is judged before the first is changed.
+    texts = new_texts(call, issue, "Issue")
+    names, assignees = _label_names(call), _assignees(call)
+    state, reason = call.choice("state", ("open", "closed")), call.choice("state_reason", _REASONS)
+    opens = state == "open" and issue.state == "closed"
+    if opens and issue.pull:
+        require_can_reopen(call, issue)
+
     hub.touch(issue)
-    sender = call.caller.login
-    if changes:
-        events.issues(hub, "edited", repository, issue, sender, changes=changes)
-    _change_state(call, issue)
-    return Answer(shapes.issue(hub, repository, issue))
-
-
-def _change_state(call: Call, issue: Issue) -> None:
-    hub, repository, sender = call.hub, call.repository, call.caller.login
-    wanted = call.choice("state", ("open", "closed"))
-    reason = call.choice("state_reason", _REASONS)
-    if wanted == "closed" and (issue.state == "open" or reason):
-        was_open = issue.state == "open"
-        close(hub, repository, issue, sender)
-        issue.state_reason = reason or "completed"
-        if was_open:
-            _tell(call, "closed", issue)
-    elif wanted == "open" and issue.state == "closed":
-        if issue.pull and issue.pull.merged_at is not None:
-            raise validation_failed("Issue", "state", "invalid")
+    if changes := change_texts(issue, texts):
+        _tell(call, "edited", issue, changes=changes)
+    if names is not None:
+        _set_labels(call, issue, names)
+    if assignees is not None:
+        issue.assignees = assignees
+    if opens and issue.pull:
+        reopen(call, issue)
+    elif opens:
         issue.state, issue.closed_at, issue.closed_by = "open", None, ""
         issue.state_reason = "reopened"
         _tell(call, "reopened", issue)
+    elif state == "closed" and issue.state == "open":
+        close(hub, repository, issue, call.caller.login)
+        issue.state_reason = None if issue.pull else reason or "completed"
+        _tell(call, "closed", issue)
+    elif state == "closed" and reason:
+        issue.state_reason = reason
+    return Answer(shapes.issue(hub, repository, issue))
 
 
-def _tell(call: Call, action: str, issue: Issue) -> None:
+def _set_labels(call: Call, issue: Issue, names: list[str]) -> None:
+    before, issue.labels = issue.labels, [ensure_label(call, name).name for name in names]
+    for name in issue.labels:
+        if name not in before:
+            tell_of_label(call, "labeled", issue, name)
+    for name in before:
+        if name not in issue.labels:
+            tell_of_label(call, "unlabeled", issue, name)
+
+
+def _tell(call: Call, action: str, issue: Issue, **more: Any) -> None:
     tell = events.pull_request if issue.pull else events.issues
-    tell(call.hub, action, call.repository, issue, call.caller.login)
+    tell(call.hub, action, call.repository, issue, call.caller.login, **more)
 
 
 def comments_of(call: Call, issue: Issue) -> list[Comment]:
@@ -138,9 +140,12 @@ def comments_of(call: Call, issue: Issue) -> list[Comment]:
     return sorted(held, key=lambda one: one.id)
 
 
-def _label_names(call: Call) -> list[str]:
+def _label_names(call: Call) -> list[str] | None:
+    given = call.given("labels", list)
+    if given is None:
+        return None
     names = []
-    for item in call.given("labels", list) or []:
+    for item in given:
         name = item.get("name") if isinstance(item, dict) else item
         if not isinstance(name, str) or not name:
             raise invalid_request("For 'properties/labels', an item is not a string.")
@@ -148,9 +153,12 @@ def _label_names(call: Call) -> list[str]:
     return names
 
 
-def _assignees(call: Call) -> list[str]:
+def _assignees(call: Call) -> list[str] | None:
+    given = call.given("assignees", list)
+    if given is None:
+        return None
     found = []
-    for login in call.given("assignees", list) or []:
+    for login in given:
         account = call.hub.state.account(str(login))
         if account is None:
             raise validation_failed("Issue", "assignees", "invalid", value=login)

@@ -54,7 +54,7 @@ def add_to_issue(call: Call) -> Answer:
         held = ensure_label(call, name)
         if held.name not in issue.labels:
             issue.labels.append(held.name)
-            _tell(call, "labeled", issue, held)
+            tell_of_label(call, "labeled", issue, held.name)
     call.hub.touch(issue)
     return Answer(labels_of(call.hub, call.repository, issue))
 
@@ -66,7 +66,7 @@ def remove_from_issue(call: Call) -> Answer:
         raise Problem(404, "Label does not exist")
     issue.labels.remove(held.name)
     call.hub.touch(issue)
-    _tell(call, "unlabeled", issue, held)
+    tell_of_label(call, "unlabeled", issue, held.name)
     return Answer(labels_of(call.hub, call.repository, issue))
 
 
@@ -79,9 +79,10 @@ def ensure_label(call: Call, name: str) -> Label:
     return found
 
 
-def _tell(call: Call, action: str, issue: Issue, held: Label) -> None:
+def tell_of_label(call: Call, action: str, issue: Issue, name: str) -> None:
+    """Send the event of a label that was put on an issue or pull request, or taken off."""
     tell = events.pull_request if issue.pull else events.issues
-    shown = label(call.hub, call.repository, held)
+    shown = label(call.hub, call.repository, call.repository.labels[name.lower()])
     tell(call.hub, action, call.repository, issue, call.caller.login, label=shown)
 
 

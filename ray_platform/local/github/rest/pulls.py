@@ -1,7 +1,6 @@
 """Calls about pull requests: list, open, change, files, commits, merge."""
 
 from collections.abc import Callable
-from typing import Any
 
 from ray_platform.local.github import events, merges
 from ray_platform.local.github.access import ROLES, role_in
@@ -9,6 +8,7 @@ from ray_platform.local.github.call import Answer, Call, Route
 from ray_platform.local.github.problems import Problem, forbidden, validation_failed
 from ray_platform.local.github.pushes import BRANCHES, close, keep_head
 from ray_platform.local.github.rest.repositories import DIFF, network_repository
+from ray_platform.local.github.rest.texts import body_of, change_texts, new_texts
 from ray_platform.local.github.shapes import pulls, repositories
 from ray_platform.local.github.shapes.pulls import diff_base, pull_of
 from ray_platform.local.github.state import Issue, Pull, Repository
@@ -70,7 +70,7 @@ def create_pull(call: Call) -> Answer:
         id=hub.state.new_id(),
         number=repository.next_number,
         title=call.required("title", str),
-        body=call.given("body", str) or "",
+        body=body_of(call, "PullRequest") or "",
         user=call.caller.login,
         created_at=now,
         updated_at=now,
@@ -101,24 +101,27 @@ def change_pull(call: Call) -> Answer:
     """Title, body, base, and whether it is open."""
     hub, repository, issue = call.hub, call.repository, call.issue
     _require_author_or_writer(call, issue)
-    changes: dict[str, Any] = {}
-    for name in ("title", "body"):
-        new = call.given(name, str)
-        if new is not None and new != getattr(issue, name):
-            changes[name] = {"from": getattr(issue, name)}
-            setattr(issue, name, new)
-    base = call.given("base", str)
-    if base is not None and base != pull_of(issue).base_ref:
-        _move_base(call, issue, base, changes)
+    # All is judged before the first is changed.
+    texts, base = new_texts(call, issue, "PullRequest"), _new_base(call, issue)
+    state = call.choice("state", ("open", "closed"))
+    opens = state == "open" and issue.state == "closed"
+    if opens:
+        require_can_reopen(call, issue)
+
     hub.touch(issue)
+    changes = change_texts(issue, texts)
+    if base is not None:
+        held = pull_of(issue)
+        changes["base"] = {"ref": {"from": held.base_ref}, "sha": {"from": held.base_sha}}
+        held.base_ref, held.mergeable = base, None
+        held.base_sha = repository.refs[BRANCHES + base]
     if changes:
         events.pull_request(hub, "edited", repository, issue, call.caller.login, changes=changes)
-    wanted = call.choice("state", ("open", "closed"))
-    if wanted == "closed" and issue.state == "open":
+    if opens:
+        reopen(call, issue)
+    elif state == "closed" and issue.state == "open":
         close(hub, repository, issue, call.caller.login)
         events.pull_request(hub, "closed", repository, issue, call.caller.login)
-    elif wanted == "open" and issue.state == "closed":
-        _reopen(call, issue)
     merges.refresh(hub, repository, issue)
     return Answer(pulls.pull(hub, repository, issue))
 
@@ -217,21 +220,30 @@ def _require_author_or_writer(call: Call, issue: Issue) -> None:
         raise forbidden("Must have triage access to Repository.")
 
 
-def _move_base(call: Call, issue: Issue, base: str, changes: dict[str, Any]) -> None:
-    held = pull_of(issue)
-    sha = call.repository.refs.get(BRANCHES + base)
-    if sha is None:
+def _new_base(call: Call, issue: Issue) -> str | None:
+    base = call.given("base", str)
+    if base is None or base == pull_of(issue).base_ref:
+        return None
+    if BRANCHES + base not in call.repository.refs:
         raise validation_failed("PullRequest", "base", "invalid")
-    changes["base"] = {"ref": {"from": held.base_ref}, "sha": {"from": held.base_sha}}
-    held.base_ref, held.base_sha, held.mergeable = base, sha, None
+    return base
 
 
-def _reopen(call: Call, issue: Issue) -> None:
-    hub, held = call.hub, pull_of(issue)
-    head = hub.state.repositories.get(held.head_repository)
-    sha = head.refs.get(BRANCHES + held.head_ref) if head else None
-    if held.merged_at is not None or head is None or sha is None:
+def require_can_reopen(call: Call, issue: Issue) -> None:
+    """Raises:
+    Problem: 422, it was merged, or its branch is gone.
+    """
+    held = pull_of(issue)
+    head = call.hub.state.repositories.get(held.head_repository)
+    if held.merged_at is not None or head is None or BRANCHES + held.head_ref not in head.refs:
         raise validation_failed("PullRequest", "state", "invalid", "state cannot be changed.")
+
+
+def reopen(call: Call, issue: Issue) -> None:
+    """Open a closed pull request again, at what its branch holds now."""
+    hub, held = call.hub, pull_of(issue)
+    head = hub.state.repositories[held.head_repository]
+    sha = head.refs[BRANCHES + held.head_ref]
     issue.state, issue.closed_at, issue.closed_by = "open", None, ""
     keep_head(hub, head, call.repository, issue, sha)
     held.head_sha, held.mergeable = sha, None

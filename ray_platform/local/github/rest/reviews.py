@@ -3,6 +3,7 @@
 from ray_platform.local.github import events
 from ray_platform.local.github.call import Answer, Call, Route
 from ray_platform.local.github.problems import not_found, unprocessable
+from ray_platform.local.github.rest.texts import body_of
 from ray_platform.local.github.shapes import pulls
 from ray_platform.local.github.shapes.pulls import pull_of
 from ray_platform.local.github.state import Issue, Review
@@ -32,7 +33,7 @@ def create_review(call: Call) -> Answer:
     """A review of one commit; without an event it stays pending."""
     hub, issue = call.hub, call.issue
     event = call.choice("event", tuple(_STATES))
-    body = call.given("body", str) or ""
+    body = body_of(call, "PullRequestReview") or ""
     _refuse_own(call, issue, event)
     if event in ("REQUEST_CHANGES", "COMMENT") and not body and not call.given("comments", list):
         raise unprocessable("Body can't be blank")
@@ -61,8 +62,9 @@ def submit_review(call: Call) -> Answer:
     if held.state != "PENDING" or held.user != call.caller.login or event is None:
         raise unprocessable("Can not submit this review")
     _refuse_own(call, issue, event)
+    body = body_of(call, "PullRequestReview")
     held.state, held.submitted_at = _STATES[event], call.hub.clock.now()
-    held.body = call.given("body", str) or held.body
+    held.body = body or held.body
     _submitted(call, issue, held)
     return Answer(pulls.review(call.hub, call.repository, issue, held))
 
