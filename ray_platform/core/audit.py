@@ -19,8 +19,8 @@ GENESIS = "0" * 64
 class AuditEvent:
     """One decision.
 
-    ``action`` is ``plan``, ``fresh``, ``policy``, ``budget``, ``live-runs``, ``approve``, ``apply`` or
-    ``destroy``; ``decision`` what came of it; ``asked_by`` who or what asked; ``rule`` which rules or gate
+    ``action`` is ``plan``, ``fresh``, ``policy``, ``budget``, ``live-runs``, ``approve``, ``apply``,
+    ``destroy`` or ``unlock``; ``decision`` what came of it; ``asked_by`` who or what asked; ``rule`` which rules or gate
     decided; ``at`` an ISO 8601 time in UTC. What does not apply is empty, a serial 0.
     """
 
