@@ -219,6 +219,10 @@ def test_a_manifest_becomes_an_app_once_and_is_installed_on_a_page(github: Local
     (installed,) = as_it.get("/app/installations").json()
     assert installed["account"]["login"] == "acme"
     github.uninstall(installed["id"])
+    twin = Caller(github)(
+        "POST", f"/app-manifests/{github.post_manifest('acme', manifest)}/conversions"
+    )
+    assert twin.json()["slug"] == "made-by-manifest-2"
 
 
 def test_the_server_answers_to_its_own_name_alone(github: LocalGitHub) -> None:

@@ -1,5 +1,7 @@
 """Calls of Apps: themselves, their installations, the tokens of these, and Apps made from a manifest."""
 
+import itertools
+import re
 import secrets
 from typing import Any
 
@@ -139,7 +141,7 @@ def convert_manifest(call: Call) -> Answer:
     pair = new_key_pair()
     secret = secrets.token_hex(20)
     hook = manifest.get("hook_attributes") or {}
-    slug = str(manifest.get("name", "app")).strip().lower().replace(" ", "-")
+    slug = _free_slug(call, str(manifest.get("name", "app")))
     app = add_app(
         hub,
         slug,
@@ -157,6 +159,14 @@ def convert_manifest(call: Call) -> Answer:
         {**shown, "client_secret": client_secret, "webhook_secret": secret, "pem": pair.private},
         201,
     )
+
+
+def _free_slug(call: Call, name: str) -> str:
+    """The App's name as addresses hold it; a number is added where an App has it already."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "app"
+    taken = {app.slug for app in call.hub.state.apps.values()}
+    numbered = (f"{plain}-{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([plain], numbered) if one not in taken)
 
 
 ROUTES = (
