@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ray_platform.core import ray_spec
 from ray_platform.definitions import defs
 from tests.dagster_chart import FOLDER, ROOT, instance_config, unknown_keys, values
 
@@ -206,6 +207,39 @@ def test_the_database_password_is_never_a_value() -> None:
     secret = loaded(FOLDER / "external-secret.yaml")
     assert secret["spec"]["target"]["name"] == values("prod")["global"]["postgresqlSecretName"]
     assert [item["secretKey"] for item in secret["spec"]["data"]] == ["postgresql-password"]
+
+
+def cpus(quantity: str) -> float:
+    text = str(quantity)
+    return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+
+
+def gib(quantity: str) -> float:
+    return float(quantity[:-2]) / {"Mi": 1024, "Gi": 1}[quantity[-2:]]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_dagster_fits_into_the_room_that_the_namespaces_quota_leaves_for_it(
+    environment: str,
+) -> None:
+    made = values(environment, values_from(outputs()))
+    web, daemon = made["dagsterWebserver"], made["dagsterDaemon"]
+    (code,) = made["dagster-user-deployments"]["deployments"]
+    runs = made["additionalInstanceConfig"]["concurrency"]["runs"]["max_concurrent_runs"]
+    pods = [web] * web["replicaCount"] + [daemon, code]
+    pods += [made["runLauncher"]["config"]["k8sRunLauncher"]] * runs
+    pods += [web]  # one more of it while it is replaced
+    for pod in pods:
+        assert (
+            {"cpu", "memory"}
+            == set(pod["resources"]["requests"])
+            == set(pod["resources"]["limits"])
+        )
+    for kind in ("requests", "limits"):
+        asked = [pod["resources"][kind] for pod in pods]
+        assert sum(cpus(item["cpu"]) for item in asked) <= ray_spec.ROOM_CPUS
+        assert sum(gib(item["memory"]) for item in asked) <= ray_spec.ROOM_MEMORY_GIB
+    assert len(pods) <= ray_spec.ROOM_PODS
 
 
 # Runs ------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_a_run_becomes_a_pod_without_rights_with_room_for_terraform(
     assert container["image"] == IMAGE
     assert container["resources"] == {
         "requests": {"cpu": "1", "memory": "1536Mi"},
-        "limits": {"memory": "3Gi"},
+        "limits": {"cpu": "1250m", "memory": "3Gi"},
     }
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
@@ -167,5 +167,5 @@ def test_a_run_without_terraform_asks_for_less(instance: dg.DagsterInstance) -> 
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["resources"] == {
         "requests": {"cpu": "250m", "memory": "512Mi"},
-        "limits": {"memory": "1Gi"},
+        "limits": {"cpu": "500m", "memory": "1Gi"},
     }
