@@ -163,19 +163,10 @@ class Cost(_Section):
 
 
 class Drift(_Section):
-    """What major drift leads to: an incident alone (``report``), or a change that applies it away."""
+    """What drift leads to: incidents alone (``report``); besides, a pull request that adopts what was
+    changed by hand (``adopt``), or a change that applies major drift away (``revert``)."""
 
     response: Literal["report", "adopt", "revert"] = "report"
-
-    @field_validator("response")
-    @classmethod
-    def _can_be_done(cls, response: str) -> str:
-        if response == "adopt":
-            raise ValueError(
-                "adopt writes the drift into a pull request, which this version cannot open: "
-                "use report, and write what should stay into terraform/ by hand, or revert"
-            )
-        return response
 
 
 class Watch(_Section):

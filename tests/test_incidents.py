@@ -14,7 +14,7 @@ from ray_platform.clients.artifacts import Artifacts, FileStore
 from ray_platform.clients.records import Records
 from ray_platform.core.drift.incidents import Incident, follow
 from ray_platform.core.drift.items import DriftItem
-from ray_platform.core.errors import ArtifactError, SettingsError
+from ray_platform.core.errors import ArtifactError
 from ray_platform.defs.drift import drift_reverts
 from ray_platform.settings import load_settings
 from ray_platform.stages.incidents import incidents, update_incidents
@@ -192,9 +192,3 @@ def test_what_was_applied_with_uncommitted_changes_is_not_applied_away(checkout:
     look(store, OPENED)
     (answer,) = tick()
     assert "uncommitted changes" in str(answer)
-
-
-def test_adopt_is_refused_when_the_settings_are_read(checkout: Path) -> None:
-    respond(checkout, "adopt")
-    with pytest.raises(SettingsError, match=r"drift\.response.*pull request"):
-        load_settings().environment("local")

@@ -20,6 +20,7 @@ from ray_platform.partitions import (
 from ray_platform.run_context import stage
 from ray_platform.run_resources import REPEATABLE
 from ray_platform.settings import load_settings
+from ray_platform.stages.adopt import propose
 from ray_platform.stages.drift import find_drift
 from ray_platform.stages.incidents import Revert, revert_of, update_incidents
 from ray_platform.stages.issue_board import board_of
@@ -62,6 +63,8 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
         lasting = update_incidents(
             site.artifacts, site.name, items, board=board_of(site, context.log.warning)
         )
+        adopting = site.environment.drift.response == "adopt"
+        proposed = propose(site, items, context.log.warning) if adopting else ""
         for incident in lasting:
             context.log.info(
                 f"Incident {incident.key}, open since {incident.opened_at}: {incident.title}"
@@ -78,6 +81,7 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
                 "report": dg.MetadataValue.md(drifts.to_markdown(items)),
                 "items": dg.MetadataValue.json(report["items"]),
                 "seen at": now,
+                **({"proposed": dg.MetadataValue.url(proposed)} if proposed else {}),
             },
         )
 

@@ -12,9 +12,9 @@ from ray_platform.core.drift.incidents import Incident
 from ray_platform.core.errors import ForgeError
 from ray_platform.core.pull_request.comment import code, plain
 from ray_platform.core.pull_request.forge import Forge
-from ray_platform.core.pull_request.model import Repository
 from ray_platform.core.redaction import redact_text
 from ray_platform.stages.pull_requests.connection import connect
+from ray_platform.stages.pull_requests.watching import repository_of
 from ray_platform.stages.site import Site
 
 _LABEL = "ray-platform"
@@ -54,12 +54,8 @@ def board_of(site: Site, say: Callable[[str], None]) -> IssueBoard | None:
 
 def forge_of(site: Site) -> Forge | None:
     """The repository of an environment on GitHub; None without a GitHub App."""
-    app = site.today.github
-    if app is None or not app.repositories:
-        return None
-    named = site.environment.pull_requests.repository
-    repository = Repository(*named.split("/")) if named else app.repositories[0]
-    return connect(site.today, repository).forge
+    repository = repository_of(site)
+    return connect(site.today, repository).forge if repository else None
 
 
 def incident_body(incident: Incident) -> str:

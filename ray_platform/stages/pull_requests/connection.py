@@ -35,16 +35,21 @@ def connect(settings: Settings, repository: Repository) -> Connection:
             fix="set up the GitHub App as docs/github-app/auth-flow.md says, and name the repository",
         )
     forge = GitHubRepository(connect_app(app), repository)
-    mirror = GitMirror(
-        settings.home,
-        repository,
-        url=forge.git_url(),
-        token=lambda write: forge.git_token(write=write),
-    )
+    mirror = mirror_of(settings, forge)
     return Connection(
         forge=forge,
         fetch=lambda numbers: mirror.fetch(sorted(numbers)),
         base_branch=settings.branch or "main",
+    )
+
+
+def mirror_of(settings: Settings, forge: GitHubRepository) -> GitMirror:
+    """The mirror of a repository, below the home; fetched where it is asked to be."""
+    return GitMirror(
+        settings.home,
+        forge.repository,
+        url=forge.git_url(),
+        token=lambda write: forge.git_token(write=write),
     )
 
 

@@ -12,6 +12,7 @@ from ray_platform.settings import Settings
 from ray_platform.stages.pull_requests.connection import connect
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.tick import Tick, Watch, tick
+from ray_platform.stages.site import Site
 
 
 def environments_of(settings: Settings, repository: Repository) -> tuple[str, ...]:
@@ -23,6 +24,15 @@ def environments_of(settings: Settings, repository: Repository) -> tuple[str, ..
         for name in settings.environment_names
         if (settings.environment(name).pull_requests.repository or first) == str(repository)
     )
+
+
+def repository_of(site: Site) -> Repository | None:
+    """The repository whose pull requests change an environment; None without a GitHub App."""
+    app = site.today.github
+    if app is None or not app.repositories:
+        return None
+    named = site.environment.pull_requests.repository
+    return Repository(*named.split("/")) if named else app.repositories[0]
 
 
 #: How often GitHub is asked while nothing says that there is news; what is under way is asked about sooner.
