@@ -1,5 +1,6 @@
 """What every stage does first and last: find its site, and tell a failure in one message."""
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 import dagster as dg
 
 from ray_platform.core.errors import PlatformError, ToolError
+from ray_platform.core.redaction import redact_text
 from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG, DESPITE_LIVE_RUNS_TAG
 from ray_platform.settings import load_settings
 from ray_platform.stages.pull_requests.connection import site_of, unreadable_noted
@@ -62,7 +64,7 @@ def stage(context: RunContext) -> Iterator[Site]:
         with failure_noted(site):
             yield site
     except PlatformError as error:
-        raise _failure(error) from error
+        raise _failure(error) from _safe(error)
     except Exception as error:
         if type(error).__module__.startswith("botocore"):
             told = ToolError(
@@ -70,8 +72,28 @@ def stage(context: RunContext) -> Iterator[Site]:
                 where=environment_of(context.partition_key),
                 fix="see that the credentials are valid and that the role may do this",
             )
-            raise _failure(told) from error
+            raise _failure(told) from _safe(error)
+        if _safe(error) is None:
+            raise _failure(
+                PlatformError(
+                    f"{type(error).__name__}: {error}",
+                    where=environment_of(context.partition_key),
+                    fix="this is a failure that the platform does not know: its traceback quotes a secret "
+                    "and is left out; report it",
+                )
+            ) from None
         raise
+
+
+def _safe(error: BaseException) -> BaseException | None:
+    """The error as a cause that Dagster may store; None where it or a cause of its own quotes a secret."""
+    link: BaseException | None = error
+    while link is not None:
+        said = "".join(traceback.format_exception_only(link))
+        if redact_text(said) != said:
+            return None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _failure(error: PlatformError) -> dg.Failure:

@@ -49,6 +49,7 @@ from pydantic.functional_validators import field_validator
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool, read_node_pools
 from ray_platform.core.pull_request.model import Repository
+from ray_platform.core.redaction import is_secret_key
 
 ROOT_MARK = "workspace.yaml"
 
@@ -458,6 +459,8 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
     return variables
 
 
+#: The beginnings of the variables by which this platform and what it stands on are set up.
+_OWN = ("RAY_PLATFORM_", "DAGSTER_", "MLFLOW_", "OPENLINEAGE_")
 _REPOSITORIES = "RAY_PLATFORM_GITHUB_REPOSITORIES"
 
 
@@ -553,5 +556,14 @@ def load_settings() -> Settings:
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment for a child process, with ``extra`` on top."""
-    return {**os.environ, **(extra or {})}
+    """This process's environment for a child process, with ``extra`` on top.
+
+    The platform's own secrets (the App's key, tokens of lineage servers, Dagster's database) stay here: no
+    child needs them.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith(_OWN) and is_secret_key(name))
+    }
+    return {**kept, **(extra or {})}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ray_platform.core.canonical import digest_files
 from ray_platform.core.errors import GitError
+from ray_platform.core.redaction import redact_text
 from ray_platform.core.revision import Revision
 
 _TIMEOUT_SECONDS = 120
@@ -30,7 +31,8 @@ class Git:
         return self._run("symbolic-ref", "--quiet", "--short", "HEAD", check=False).stdout.strip()
 
     def subject(self, commit: str) -> str:
-        return self._run("log", "-1", "--format=%s", commit, "--").stdout.strip()
+        """The first line of a commit's message, secrets masked: it is shown and stored."""
+        return redact_text(self._run("log", "-1", "--format=%s", commit, "--").stdout.strip())
 
     def remote(self) -> str:
         """The URL of ``origin`` without credentials, or the repository folder's name."""
@@ -74,7 +76,7 @@ class Git:
         """(commit, subject) of what ``after`` has and ``before`` has not, oldest first."""
         out = self._run("log", "--reverse", "--format=%H %s", f"{before}..{after}", "--").stdout
         return tuple(
-            (line.split(" ", 1)[0], line.split(" ", 1)[1] if " " in line else "")
+            (line.split(" ", 1)[0], redact_text(line.split(" ", 1)[1]) if " " in line else "")
             for line in out.splitlines()
         )
 
@@ -92,7 +94,7 @@ class Git:
         sides: dict[str, list[tuple[str, str]]] = {">": [], "<": []}
         for line in out.splitlines():
             commit, _, subject = line[1:].partition(" ")
-            sides[line[0]].append((commit, subject))
+            sides[line[0]].append((commit, redact_text(subject)))
         return tuple(sides[">"]), tuple(sides["<"])
 
     def revision(self) -> Revision:
@@ -112,7 +114,7 @@ class Git:
         changed = sorted(entry[3:] for entry in listed.split("\0") if entry)
         return Revision(
             commit=commit,
-            branch=self.current_branch(),
+            branch=redact_text(self.current_branch()),
             subject=self.subject(commit),
             changes_digest=digest_files(self._contents(changed)) if changed else "",
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_platform.core.pull_request.model import Comment, Issue, PullRequest, Review
+from ray_platform.core.redaction import redact_text
 
 #: What GitHub shows in place of a person who left.
 GHOST = "ghost"
@@ -17,17 +18,18 @@ _REVIEW_STATES = frozenset({"APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMI
 def read_pull_request(found: Mapping[str, Any]) -> PullRequest:
     """``merge_commit_sha`` is a trial merge until it is merged, so ``merged_at`` decides.
 
-    A head whose repository was deleted counts as a fork's.
+    A head whose repository was deleted counts as a fork's. Title and branch are shown and remembered:
+    secrets in them are masked.
     """
     head, base = found["head"], found["base"]
     head_repository = head.get("repo")
     return PullRequest(
         number=int(found["number"]),
-        title=str(found["title"]),
+        title=redact_text(str(found["title"])),
         author=_login(found.get("user")),
         url=str(found["html_url"]),
         head=str(head["sha"]),
-        head_branch=str(head["ref"]),
+        head_branch=redact_text(str(head["ref"])),
         base_branch=str(base["ref"]),
         base_head=str(base["sha"]),
         from_fork=head_repository is None or head_repository["id"] != base["repo"]["id"],

@@ -6,6 +6,7 @@ from ray_platform.clients.github_calls import PER_PAGE, has_next
 from ray_platform.clients.github_json import read_pull_request, read_review
 from ray_platform.clients.github_repository import RepositoryCalls
 from ray_platform.core.pull_request.model import Changes, PullRequest, Review, Watermark
+from ray_platform.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from githubkit.response import Response
@@ -120,7 +121,11 @@ class PullRequests(RepositoryCalls):
             ),
         )
         found = self._parse(lambda: [read_pull_request(one) for one in listed], doing)
-        if mine := [one for one in found if one.head_branch == head_branch and not one.from_fork]:
+        if mine := [
+            one
+            for one in found
+            if one.head_branch == redact_text(head_branch) and not one.from_fork
+        ]:
             return mine[0].url
         made = self._app.write(
             doing,

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ray_platform.clients.terraform_process import (
 from ray_platform.clients.terraform_state import TerraformState, read_terraform_state
 from ray_platform.core.canonical import digest, digest_bytes
 from ray_platform.core.errors import ToolError
+from ray_platform.core.redaction import NOTHING, plan_secrets, redact_text
 from ray_platform.core.state_lock import OPERATIONS
 from ray_platform.settings import Environment, Settings, child_environment
 
@@ -76,12 +77,19 @@ class Terraform:
         self.lock_timeout = LOCK_TIMEOUT
         self._commit = tag_value(commit)
         self._repository = tag_value(repository)
-        self._progress = progress or (lambda line: None)
         self._watch = watch
+        self._say = progress or (lambda line: None)
+        self._known: frozenset[str] = NOTHING
         self._folder = settings.home / "terraform" / environment.name
         self._cloud = dict(env)
         self._refreshed = 0
         self._env = child_variables(child_environment(), env, self.data_dir)
+
+    def _progress(self, line: str) -> None:
+        self._say(self._masked(line))
+
+    def _masked(self, text: str) -> str:
+        return redact_text(text, self._known)
 
     @property
     def data_dir(self) -> Path:
@@ -147,8 +155,13 @@ class Terraform:
         self._progress("Planning")
         self._refreshed = 0
         finished = self._call(arguments, good=(_NO_CHANGES, _CHANGES))
-        shown = self._call(["show", "-json", str(out)])
-        return PlanOutput(out, json.loads(shown.output), _readable(finished.output))
+        return PlanOutput(out, self._shown(out), _readable(self._masked(finished.output)))
+
+    def _shown(self, plan_file: Path) -> Mapping[str, Any]:
+        """A saved plan as JSON; what it holds of secrets is masked in all that is said from now on."""
+        plan: Mapping[str, Any] = json.loads(self._call(["show", "-json", str(plan_file)]).output)
+        self._known |= plan_secrets(plan)
+        return plan
 
     def look_for_drift(self, out: Path) -> PlanOutput | None:
         """Plan once, save it to ``out``, and show it if anything drifted; None when nothing did.
@@ -176,8 +189,7 @@ class Terraform:
         self._call_json("plan", [*arguments, *self._variables()], on_message)
         if not drifted:
             return None
-        shown = self._call(["show", "-json", str(out)])
-        return PlanOutput(out, json.loads(shown.output), "")
+        return PlanOutput(out, self._shown(out), "")
 
     def apply(self, plan_file: Path) -> None:
         """Apply that saved plan, and then take into the state what AWS filled in.
@@ -192,7 +204,7 @@ class Terraform:
             TerraformError: a resource failed; what was made before stays in the state.
         """
         base = ["-input=false", "-json", f"-lock-timeout={self.lock_timeout}"]
-        self._call_json("apply", [*base, str(plan_file)])
+        self._call_json("apply", [*base, str(plan_file)], learn_from=plan_file)
         if self.state().resources:
             self._progress("Reading back what was applied")
             self._call_json("apply", ["-refresh-only", "-auto-approve", *base, *self._variables()])
@@ -203,7 +215,9 @@ class Terraform:
         Raises:
             StateError: it cannot be read.
         """
-        return read_terraform_state(self.raw_state(), where=self._state_place())
+        state = read_terraform_state(self.raw_state(), where=self._state_place())
+        self._known |= state.secrets
+        return state
 
     def raw_state(self) -> bytes:
         """The state file's bytes; empty when there is none yet. It holds secrets.
@@ -275,8 +289,13 @@ class Terraform:
     def _call(self, arguments: Sequence[str], *, good: Sequence[int] = (0,)) -> Finished:
         finished = self._run(arguments, self._tell)
         if finished.code not in good:
-            raise told(
+            masked = replace(
                 finished,
+                output=self._masked(finished.output),
+                errors=self._masked(finished.errors),
+            )
+            raise told(
+                masked,
                 call=arguments[0],
                 variables_file=self.variables_file,
                 state=self._state_place(),
@@ -288,6 +307,8 @@ class Terraform:
         call: str,
         arguments: Sequence[str],
         on_message: Callable[[Mapping[str, Any]], None] = lambda message: None,
+        *,
+        learn_from: Path | None = None,
     ) -> None:
         diagnostics: list[Diagnostic] = []
 
@@ -310,9 +331,12 @@ class Terraform:
 
         finished = self._run([call, *arguments], on_line)
         if finished.code != 0:
+            if learn_from is not None:
+                # What failed may quote a secret of the plan that no state holds yet.
+                self._shown(learn_from)
             raise told_diagnostics(
-                diagnostics,
-                fallback=finished.errors.strip()[-500:],
+                [item.masked(self._masked) for item in diagnostics],
+                fallback=self._masked(finished.errors).strip()[-500:],
                 call=call,
                 variables_file=self.variables_file,
                 state=self._state_place(),

@@ -5,10 +5,12 @@ saves its state; when we are interrupted it is asked once to stop, and waited fo
 """
 
 import contextlib
+import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,14 +90,16 @@ def run(
 ) -> Finished:
     """Run to the end. ``logs`` is a folder for its output; ``on_line`` is told each line of it.
 
+    What the child wrote is returned as it is, secrets and all: the caller masks it. On disk it has no name,
+    and is gone once the child has ended.
+
     Raises:
         ToolError: the program does not exist or cannot be run.
         PlatformError: what ``watch`` raises.
     """
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    name = next((word for word in command[1:] if not word.startswith("-")), "call")
-    out_file, err_file = logs / f"{name}.out", logs / f"{name}.err"
-    with out_file.open("wb") as out, err_file.open("wb") as err:
+    # Files without a name: what a killed process leaves behind can be read by nobody.
+    with tempfile.TemporaryFile(dir=logs) as out, tempfile.TemporaryFile(dir=logs) as err:
         try:
             if watch and not shutil.which(command[0]):
                 raise FileNotFoundError(2, "No such file or directory")
@@ -115,30 +119,52 @@ def run(
                 fix="install Terraform 1.10 or newer (https://developer.hashicorp.com/terraform/install), "
                 "or set RAY_PLATFORM_TERRAFORM to a Terraform or OpenTofu binary",
             ) from error
-    if watch:
-        _let_go(child, watch, name)
-    try:
-        with out_file.open(encoding="utf-8", errors="replace") as lines:
+        written = _Written(out.fileno())
+        if watch:
+            _let_go(child, watch, _call_of(command))
+        try:
             while child.poll() is None:
-                _pass_on(lines.readlines(), on_line)
+                _pass_on(written.new_lines(), on_line)
                 if watch:
                     watch.check()
                 time.sleep(POLL_SECONDS)
-            _pass_on(lines.readlines(), on_line)
-    except BaseException:
-        # One interrupt: it finishes the resource at hand, saves the state and frees the lock.
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-        child.wait()
-        raise
-    finally:
-        if watch:
-            watch.ended(child.returncode)
-    return Finished(
-        child.returncode,
-        out_file.read_text(encoding="utf-8", errors="replace"),
-        err_file.read_text(encoding="utf-8", errors="replace"),
-    )
+            _pass_on(written.new_lines(last=True), on_line)
+        except BaseException:
+            # One interrupt: it finishes the resource at hand, saves the state and frees the lock.
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+            child.wait()
+            raise
+        finally:
+            if watch:
+                watch.ended(child.returncode)
+        return Finished(child.returncode, _whole(out.fileno()), _whole(err.fileno()))
+
+
+def _call_of(command: Sequence[str]) -> str:
+    return next((word for word in command[1:] if not word.startswith("-")), "call")
+
+
+class _Written:
+    """Lines of a file that a child writes; the child's place in the file is not moved."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._at = 0
+        self._rest = b""
+
+    def new_lines(self, *, last: bool = False) -> list[str]:
+        """The lines that were ended since the last call; with ``last`` also what stands without an end."""
+        found = os.pread(self._file, os.fstat(self._file).st_size - self._at, self._at)
+        self._at += len(found)
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        if last and self._rest:
+            lines.append(self._rest)
+        return [line.decode(errors="replace") for line in lines]
+
+
+def _whole(file: int) -> str:
+    return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
 
 def _let_go(child: subprocess.Popen[bytes], watch: Watch, call: str) -> None:
@@ -157,7 +183,7 @@ def _let_go(child: subprocess.Popen[bytes], watch: Watch, call: str) -> None:
 def _pass_on(lines: Sequence[str], on_line: Callable[[str], None] | None) -> None:
     if on_line:
         for line in lines:
-            on_line(line.rstrip("\n"))
+            on_line(line)
 
 
 @dataclass(frozen=True)
@@ -167,6 +193,9 @@ class Diagnostic:
     summary: str
     detail: str
     where: str
+
+    def masked(self, mask: Callable[[str], str]) -> "Diagnostic":
+        return Diagnostic(mask(self.summary), mask(self.detail), mask(self.where))
 
 
 def read_diagnostics(text: str) -> list[Diagnostic]:

@@ -25,9 +25,11 @@
         └── BusyError           another change holds the environment
 """
 
+from ray_platform.core.redaction import redact_text
+
 
 class PlatformError(Exception):
-    """A failure told in one message.
+    """A failure told in one message, from which secrets are masked: it goes into logs and comments.
 
     Args:
         what: What happened, one sentence without a full stop at its end.
@@ -38,9 +40,9 @@ class PlatformError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        self.what = what
-        self.where = where
-        self.fix = fix
+        self.what = redact_text(what)
+        self.where = redact_text(where)
+        self.fix = redact_text(fix)
         super().__init__(str(self))
 
     def __str__(self) -> str:

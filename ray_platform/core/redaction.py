@@ -1,68 +1,70 @@
 """Masking of secrets in nested JSON and in text, in one place for logs, comments and stored plans.
 
-Three reasons to mask a value, each enough by itself: Terraform marks it sensitive; its key sounds
-like a secret and it is a text; it looks like a known kind of credential. Other long random texts
-are masked only when they hold letters of both cases and digits and are no digest, ARN, id, path
-or certificate, since infrastructure is full of those and a report without them says nothing.
+Four reasons to mask a value, each enough by itself: Terraform marks it sensitive; its key sounds like a
+secret; it looks like one (`secret_looks`); it is, or holds, a value that one of the first two masked
+elsewhere in the same plan or state (`known`), as when a password is put into a tag.
 
 Every function is idempotent: masking a masked value changes nothing.
 """
 
-import itertools
-import math
+import base64
+import functools
+import json
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-MASK = "(sensitive)"
+from ray_platform.core.secret_looks import MASK, is_secret_key, mask_looks
 
-#: Whole words of a key, in any of the spellings snake_case, kebab-case, camelCase.
-_SECRET_WORDS = frozenset(
-    {"password", "passwd", "passphrase", "secret", "token", "apikey", "credential", "credentials"}
-)
-_SECRET_PAIRS = (
-    ("private", "key"),
-    ("api", "key"),
-    ("access", "key"),
-    ("auth", "key"),
-    ("user", "data"),
-    ("client", "secret"),
-)
-#: Keys that hold such a word and name a thing instead of being it.
-_NAMING_WORDS = frozenset(
-    {"arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"}
-    | {"tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"}
-    | {"digest", "rotation", "period", "days", "validation", "check"}
-)
+__all__ = ["MASK", "NOTHING", "is_secret_key", "marked_texts", "plan_secrets", "redact"]
+__all__ += ["redact_marked", "redact_plan_json", "redact_text", "secret_values"]
 
-_KNOWN_KINDS = re.compile(
+#: No value is known to be a secret.
+NOTHING: frozenset[str] = frozenset()
+#: Shorter values are common words too often to be looked for in texts.
+KNOWN_CHARS = 8
+#: Marked values that stand everywhere for other reasons: hiding them would blind policies and people.
+_ORDINARY = re.compile(
     r"""
-    -----BEGIN\ [A-Z0-9 ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]*PRIVATE\ KEY-----|\Z)
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-    | \bgh[pousr]_[A-Za-z0-9]{20,}
-    | \bgithub_pat_[A-Za-z0-9_]{20,}
-    | \bxox[abprs]-[A-Za-z0-9-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
+    arn:aws[^\s]* | [a-z]{2}(?:-[a-z]+)+-\d[a-z]? | [a-z]+-(?:[0-9a-f]{8}|[0-9a-f]{17})
+    | [a-z]\d[a-z0-9-]*\.[a-z0-9-]+ | [0-9a-f:.]+(?:/\d+)? | \d{4}-\d\d-\d\d[T0-9:.Z+-]*
+    | [a-z]+(?:[-_.][a-z]+)? | true | false
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
-#: ``https://user:password@host``: the password alone goes.
-_URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
-#: ``password=...``, ``"token": "..."``, ``Authorization: Bearer ...`` in text.
-_ASSIGNED = re.compile(
-    r"""(?ix)
-    ( (?<![A-Za-z]) [A-Za-z0-9_-]* (?:password|passwd|passphrase|secret_access_key|private_key
-      |client_secret|api_?key|auth_?token|session_?token|access_?token) ["']? \s* [=:] \s* ["']? )
-    ( (?!\(sensitive\)) [^\s"',;)]{4,} )
-    """
-)
-_BEARER = re.compile(r"(?i)(\b(?:bearer|token)\s+)([A-Za-z0-9._~+/-]{16,}=*)")
-_WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
+#: In these places a value with a default and an expression is described, not set.
+_DESCRIBED = ("value", "default", "expression")
 
-_ENTROPY_BITS = 4.2
-#: ``-----BEGIN CERTIFICATE``, as EKS gives its certificate authority: public.
-_BASE64_CERTIFICATE = "LS0tLS1CRUdJTiBDRVJU"
+
+def redact_text(text: str, known: frozenset[str] = NOTHING) -> str:
+    """Text (a log line, an error, a comment) with every secret in it masked.
+
+    Args:
+        text: The text.
+        known: Values that are secret whatever they look like, from `plan_secrets` or a state.
+    """
+    if known and (pattern := _pattern(known)):
+        text = pattern.sub(MASK, text)
+    return mask_looks(text)
+
+
+def redact(value: Any, known: frozenset[str] = NOTHING) -> Any:
+    """Nested JSON with every text masked that is a secret by its key, by its look, or because it is known.
+
+    A pair as in ``{"name": "DB_PASSWORD", "value": "..."}`` counts as a key with its value.
+    """
+    if isinstance(value, Mapping):
+        named = value.get("name", value.get("key", value.get("Key")))
+        return {
+            redact_text(str(key), known): _mask_all(item)
+            if is_secret_key(str(key))
+            or (key in ("value", "Value") and isinstance(named, str) and is_secret_key(named))
+            else redact(item, known)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(item, known) for item in value]
+    return redact_text(value, known) if isinstance(value, str) else value
 
 
 def redact_marked(value: Any, marks: Any, mask: Callable[[Any], Any] = lambda value: MASK) -> Any:
@@ -84,87 +86,196 @@ def redact_marked(value: Any, marks: Any, mask: Callable[[Any], Any] = lambda va
     return value
 
 
-def redact(value: Any) -> Any:
-    """Nested JSON with every text masked that is a secret by its key or by its look."""
-    if isinstance(value, Mapping):
-        return {
-            key: _mask_all(item) if is_secret_key(str(key)) else redact(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redact(item) for item in value]
-    return redact_text(value) if isinstance(value, str) else value
-
-
-def redact_text(text: str) -> str:
-    """Text (a log line, an error, a comment) with every credential in it masked."""
-    text = _KNOWN_KINDS.sub(MASK, text)
-    text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
-    text = _BEARER.sub(rf"\1{MASK}", text)
-    text = _ASSIGNED.sub(rf"\1{MASK}", text)
-    return _WORD.sub(lambda match: MASK if _looks_random(match, text) else match[0], text)
-
-
 def redact_plan_json(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON of ``terraform show -json`` without secrets, in the same shape.
 
-    Sensitive marks are honoured in resource changes, drift, outputs, and the values of state and
-    plan; variables and configuration are masked by key and by look (Terraform marks none there).
+    Sensitive marks are honoured in resource changes, drift, outputs, variables, the values of state and
+    plan, and in the configuration of what they mark; what they hide is masked everywhere else too.
     """
-    return {key: _redact_part(key, item) for key, item in data.items()}
+    known, marked = plan_secrets(data), _marked_attributes(data)
+    declared = _sensitive_variables(data)
+    clean: dict[str, Any] = {}
+    for key, item in data.items():
+        if key in ("resource_changes", "resource_drift") and isinstance(item, list):
+            clean[key] = [_redact_resource(entry, known) for entry in item]
+        elif key == "output_changes" and isinstance(item, Mapping):
+            clean[key] = {name: _redact_change(change, known) for name, change in item.items()}
+        elif key == "variables" and isinstance(item, Mapping):
+            clean[key] = {
+                name: _mask_all(entry)
+                if name in declared or is_secret_key(name)
+                else redact(entry, known)
+                for name, entry in item.items()
+            }
+        else:
+            clean[key] = redact(_redact_described(item, marked), known)
+    return clean
 
 
-def _redact_part(key: str, item: Any) -> Any:
-    if key in ("resource_changes", "resource_drift") and isinstance(item, list):
-        return [
-            {**entry, "change": _redact_change(entry.get("change") or {})}
-            if isinstance(entry, Mapping)
-            else redact(entry)
-            for entry in item
-        ]
-    if key == "output_changes" and isinstance(item, Mapping):
-        return {name: _redact_change(change) for name, change in item.items()}
-    if key in ("planned_values", "prior_state"):
-        return redact(_redact_values(item))
-    if key == "variables" and isinstance(item, Mapping):
-        return {
-            name: _mask_all(entry) if is_secret_key(name) else redact(entry)
-            for name, entry in item.items()
-        }
-    return redact(item)
+def plan_secrets(data: Mapping[str, Any]) -> frozenset[str]:
+    """The values that a plan's JSON marks sensitive or keeps under a key that sounds like a secret."""
+    found: set[str] = set()
+    for entry in (*(data.get("resource_changes") or ()), *(data.get("resource_drift") or ())):
+        if isinstance(entry, Mapping):
+            found |= _change_secrets(entry.get("change") or {})
+    for change in (data.get("output_changes") or {}).values():
+        found |= _change_secrets(change)
+    for name in _sensitive_variables(data):
+        entry = (data.get("variables") or {}).get(name) or {}
+        found |= set(_texts(entry.get("value")))
+    found |= {
+        text for part in ("planned_values", "prior_state") for text in _marked(data.get(part))
+    }
+    return secret_values(found)
 
 
-def _redact_change(change: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(change)
-    for side in ("before", "after"):
-        if side in out:
-            out[side] = redact(redact_marked(out[side], out.get(f"{side}_sensitive")))
-    return out
+def marked_texts(value: Any, marks: Any) -> set[str]:
+    """The texts at the places of ``value`` that Terraform marks sensitive."""
+    hidden: set[str] = set()
+
+    def note(item: Any) -> str:
+        hidden.update(_texts(item))
+        return MASK
+
+    redact_marked(value, marks, note)
+    return hidden
 
 
-def _redact_values(node: Any) -> Any:
-    """Values of a module tree: resources carry ``sensitive_values``, outputs ``sensitive``."""
+def secret_values(texts: Iterable[str]) -> frozenset[str]:
+    """Of marked texts those that are looked for everywhere, also line by line.
+
+    Not short ones, and not what stands everywhere for other reasons, as a region.
+    """
+    lines = {line.strip() for text in texts for line in (text, *text.splitlines())}
+    return frozenset(
+        line
+        for line in lines
+        if len(line) >= KNOWN_CHARS and MASK not in line and not _ORDINARY.fullmatch(line)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(known: frozenset[str]) -> "re.Pattern[str] | None":
+    """Finds each value as it is, as JSON and HCL write it, and in base64."""
+    forms = {
+        form
+        for text in known
+        for form in (
+            text,
+            json.dumps(text)[1:-1],
+            base64.b64encode(text.encode()).decode().rstrip("="),
+        )
+    }
+    if not forms:
+        return None
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    choices = "|".join(re.escape(form) for form in longest_first)
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{choices})(?![A-Za-z0-9])")
+
+
+def _redact_resource(entry: Any, known: frozenset[str]) -> Any:
+    if not isinstance(entry, Mapping):
+        return redact(entry, known)
+    rest = redact({key: item for key, item in entry.items() if key != "change"}, known)
+    return {**rest, "change": _redact_change(entry.get("change") or {}, known)}
+
+
+def _redact_change(change: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {
+        key: redact(redact_marked(item, change.get(f"{key}_sensitive")), known)
+        for key, item in change.items()
+    }
+
+
+def _redact_described(node: Any, marked: frozenset[tuple[str, str, str]]) -> Any:
+    """Values and configuration of a module tree, by the marks in it and by those of the changes."""
     if isinstance(node, list):
-        return [_redact_values(item) for item in node]
+        return [_redact_described(item, marked) for item in node]
     if not isinstance(node, Mapping):
         return node
-    out = {key: _redact_values(item) for key, item in node.items()}
+    out = {key: _redact_described(item, marked) for key, item in node.items()}
     if "sensitive_values" in out and "values" in out:
         out["values"] = redact_marked(out["values"], out["sensitive_values"])
-    if out.get("sensitive") is True and out.get("value") is not None:
-        out["value"] = MASK
+    if out.get("sensitive") is True:
+        out |= {key: _mask_all(out[key]) for key in _DESCRIBED if key in out}
+    if isinstance(out.get("expressions"), Mapping) and "type" in out and "name" in out:
+        out["expressions"] = {
+            key: _mask_all(item) if (out["type"], out["name"], key) in marked else item
+            for key, item in out["expressions"].items()
+        }
     return out
 
 
-def is_secret_key(key: str) -> bool:
-    """Whether a key sounds like the name of a secret (``db_password``) and not of its
-    surroundings (``secret_arn``, ``http_tokens``)."""
-    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", key).lower().replace("-", "_").split("_")
-    words = [word for word in words if word]
-    if not words or words[-1] in _NAMING_WORDS:
-        return False
-    pairs = list(itertools.pairwise(words))
-    return bool(_SECRET_WORDS & set(words)) or any(pair in pairs for pair in _SECRET_PAIRS)
+def _marked_attributes(data: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
+    """(type, name, attribute) of each attribute that any change marks sensitive as a whole."""
+    return frozenset(
+        (str(entry.get("type")), str(entry.get("name")), key)
+        for entry in data.get("resource_changes") or ()
+        if isinstance(entry, Mapping)
+        for side in ("before_sensitive", "after_sensitive")
+        if isinstance(marks := (entry.get("change") or {}).get(side), Mapping)
+        for key, mark in marks.items()
+        if mark is True
+    )
+
+
+def _sensitive_variables(data: Mapping[str, Any]) -> frozenset[str]:
+    root = (data.get("configuration") or {}).get("root_module") or {}
+    declared = root.get("variables") or {}
+    return frozenset(
+        name
+        for name, item in declared.items()
+        if isinstance(item, Mapping) and item.get("sensitive") is True
+    )
+
+
+def _change_secrets(change: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for side in ("before", "after"):
+        found |= marked_texts(change.get(side), change.get(f"{side}_sensitive"))
+        found |= set(_under_secret_keys(change.get(side)))
+    return found
+
+
+def _marked(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _marked(item)
+    elif isinstance(node, Mapping):
+        yield from marked_texts(node.get("values"), node.get("sensitive_values"))
+        if node.get("sensitive") is True:
+            yield from _texts(node.get("value"))
+        for item in node.values():
+            yield from _marked(item)
+
+
+def _under_secret_keys(value: Any) -> Iterator[str]:
+    """Texts below such keys that are a password by their make-up, not a common word."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if is_secret_key(str(key)):
+                yield from (text for text in _texts(item) if _is_made_up(text))
+            else:
+                yield from _under_secret_keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _under_secret_keys(item)
+
+
+def _is_made_up(text: str) -> bool:
+    kinds = ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]")
+    return " " not in text and sum(bool(re.search(kind, text)) for kind in kinds) >= 3
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _mask_all(value: Any) -> Any:
@@ -176,26 +287,3 @@ def _mask_all(value: Any) -> Any:
     if value is None or isinstance(value, bool) or value == "":
         return value
     return MASK
-
-
-def _looks_random(match: re.Match[str], text: str) -> bool:
-    word = match[0]
-    start, end = match.span()
-    # A part of a path, an ARN, a URL, a digest with its algorithm, or a dotted name.
-    if text[max(0, start - 1) : start] in (".", ":") or text[end : end + 1] in (".", ":"):
-        return False
-    if text[max(0, start - 7) : start].endswith(("sha256-", "sha512-")) or "://" in text[:start]:
-        return False
-    if re.fullmatch(r"[0-9a-f-]+|[0-9A-F-]+", word) or word.startswith(_BASE64_CERTIFICATE):
-        return False
-    in_words = sum(len(part) for part in re.findall(r"[A-Z]?[a-z]{3,}", word))
-    if in_words > len(word) / 2:
-        return False
-    mixed = all(re.search(kind, word) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
-    return mixed and _entropy(word) >= _ENTROPY_BITS
-
-
-def _entropy(word: str) -> float:
-    """Shannon entropy in bits a character, after C. E. Shannon (1948)."""
-    counts = Counter(word).values()
-    return -sum(n / len(word) * math.log2(n / len(word)) for n in counts)

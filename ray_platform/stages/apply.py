@@ -17,7 +17,7 @@ from ray_platform.core.infra_version import MODULES, Applied, same_infrastructur
 from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import top_module
 from ray_platform.core.pull_request.model import PullRef, Repository
-from ray_platform.core.redaction import redact
+from ray_platform.core.redaction import redact, redact_marked, redact_text
 from ray_platform.settings import Settings
 from ray_platform.stages import audit, gates
 from ray_platform.stages.cost import remember_estimate
@@ -114,7 +114,8 @@ def _apply(
             site.require_held()
             terraform.apply(file)
         state = terraform.state()
-    resources = by_module(state)
+    resources = by_module(state, site.records.plan_json(record))
+    outputs = state.clean_outputs
     applied = Applied(
         commit=record.commit.commit,
         changes_digest=record.commit.changes_digest,
@@ -140,18 +141,18 @@ def _apply(
     if not record.empty:
         remember_estimate(site, record)
     site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
-    site.artifacts.write(f"environments/{site.name}/outputs.json", redact(state.outputs))
+    site.artifacts.write(f"environments/{site.name}/outputs.json", outputs)
     version = site.records.record_infra_version()
     if version is None:
         raise NotFoundError("what was applied is not in the artifact store", where=site.name)
-    note_applied(site, record, version, {name: str(state.outputs.get(name, "")) for name in _TOLD})
+    note_applied(site, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
     done = "unchanged" if record.empty else "applied"
     audit.note(site, "apply", done, record=record, reason=f"infra version {version}")
     return AppliedPlan(
         record=record,
         applied=applied,
         resources=resources,
-        outputs=state.outputs,
+        outputs=outputs,
         infra_version=version,
         approved_by=people,
     )
@@ -169,19 +170,51 @@ def _approved(site: Site, record: PlanRecord, reach: Reach) -> tuple[str, ...]:
     return tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
 
 
-def by_module(state: TerraformState) -> dict[str, dict[str, Any]]:
+def by_module(
+    state: TerraformState, plan_json: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """Attributes of every managed resource, by module and address: masked, without what moves by itself.
 
     `WHOLE_DIGEST` stands beside them for the unmasked attributes, so that a changed secret is a change.
+
+    Args:
+        state: The state.
+        plan_json: The plan that was applied, which marks what the provider calls sensitive, where
+            the state marks only what the configuration does.
     """
+    planned = _marks_of(plan_json or {})
     found: dict[str, dict[str, Any]] = {}
     for address, attributes in state.resources.items():
         lasting = stable(attributes)
-        found.setdefault(top_module(address), {})[address] = {
-            **redact(lasting),
+        clean = redact_marked(lasting, state.marks.get(address))
+        for marks in planned.get(redact_text(address, state.secrets), ()):
+            clean = redact_marked(clean, marks)
+        module = found.setdefault(top_module(address), {})
+        module[_free_name(module, redact_text(address, state.secrets))] = {
+            **redact(clean, state.secrets),
             WHOLE_DIGEST: digest(lasting),
         }
     return found
+
+
+def _marks_of(plan_json: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The sensitive marks of a stored plan, by masked address, before and after."""
+    return {
+        str(entry["address"]): (
+            entry["change"].get("before_sensitive"),
+            entry["change"].get("after_sensitive"),
+        )
+        for entry in plan_json.get("resource_changes", ())
+    }
+
+
+def _free_name(taken: Mapping[str, Any], name: str) -> str:
+    """Two addresses may be one when what told them apart is masked."""
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    return free
 
 
 def require_applied(site: Site, terraform: Terraform) -> Applied:

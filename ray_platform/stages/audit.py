@@ -39,7 +39,7 @@ def note(
             environment=site.name,
             action=action,
             decision=decision,
-            asked_by=by or site.asked_by,
+            asked_by=redact_text(by or site.asked_by),
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             rule=rule,
             reason=redact_text(reason)[:_REASON_CHARS],

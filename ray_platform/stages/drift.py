@@ -24,6 +24,7 @@ from ray_platform.core.drift.unmanaged import LiveResource, find_unmanaged
 from ray_platform.core.errors import RayError, SettingsError, ToolError
 from ray_platform.core.plan import Plan, ResourceChange, read_plan
 from ray_platform.core.ray_spec import HEAD_GROUP
+from ray_platform.core.redaction import plan_secrets
 from ray_platform.stages.apply import require_applied
 from ray_platform.stages.site import Site
 
@@ -81,9 +82,11 @@ def weigh(
         return ()
     trail, note = _trail(site, plan, beside, progress)
     evidence = Evidence(configuration, trail, note, _scaling(site, plan, progress))
-    return drift_items(
+    items = drift_items(
         plan, book, pools=site.environment.node_pools, evidence=evidence, unmanaged=beside
     )
+    known = state.secrets | plan_secrets(plan_json or {})
+    return tuple(item.masked(known) for item in items)
 
 
 def drift_rules(site: Site) -> RuleBook:

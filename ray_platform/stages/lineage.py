@@ -94,10 +94,9 @@ def explain(records: Records, before: str, after: str) -> tuple[Difference, ...]
     content = records.artifacts.get_content
     found: list[Difference] = []
     if old["variables_digest"] != new["variables_digest"]:
-        found += differences(
-            "variables",
-            content("variables", old["variables_digest"]),
-            content("variables", new["variables_digest"]),
+        found += resource_differences(
+            {"variables": content("variables", old["variables_digest"])},
+            {"variables": content("variables", new["variables_digest"])},
         )
     for module, digest in new["modules"].items():
         if old["modules"].get(module) != digest:

@@ -1,24 +1,32 @@
 """Stage `plan`: plan once, show once, store what was made."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ray_platform.clients.records import PlanRecord
 from ray_platform.clients.state_bucket import ensure_state_bucket
-from ray_platform.core.canonical import digest_bytes, digest_files
+from ray_platform.core.canonical import digest, digest_bytes, digest_files
 from ray_platform.core.cost.estimate import Estimate, estimate
+from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import Plan, read_plan
-from ray_platform.core.redaction import redact_plan_json, redact_text
+from ray_platform.core.redaction import (
+    plan_secrets,
+    redact,
+    redact_marked,
+    redact_plan_json,
+    redact_text,
+)
 from ray_platform.stages import audit
 from ray_platform.stages.site import Site
 
 
 @dataclass(frozen=True)
 class MadePlan:
-    """A plan with its record and what it would cost."""
+    """A plan (secrets masked) with its record and what it would cost."""
 
     record: PlanRecord
     plan: Plan
@@ -46,7 +54,11 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         out = Path(folder) / "plan.tfplan"
         made = terraform.plan(out, destroy=destroy)
         saved = out.read_bytes()
-    plan = read_plan(made.json, where=f"the plan of {site.name}")
+    plan_digest = read_plan(made.json, where=f"the plan of {site.name}").digest
+    # From here on only what is masked: nothing that tells of the plan can tell a secret of it.
+    known = plan_secrets(made.json) | state.secrets
+    plan_json = redact(redact_plan_json(made.json), known)
+    plan = replace(read_plan(plan_json, where=f"the plan of {site.name}"), digest=plan_digest)
     root = site.settings.terraform_root
     record = PlanRecord(
         environment=site.name,
@@ -56,7 +68,9 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         state_serial=state.serial,
         revision=site.revision.to_json(),
         configuration_digest=configuration_digest(root),
-        variables_digest=site.artifacts.put_content("variables", dict(site.environment.variables)),
+        variables_digest=site.artifacts.put_content(
+            "variables", _clean_variables(site.environment.variables, plan_json, known)
+        ),
         provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
         price_book_version=site.prices.version,
         counts=asdict(plan.counts),
@@ -67,7 +81,7 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         base=site.base or "",
     )
     site.records.save_plan(
-        record, file=saved, plan_json=redact_plan_json(made.json), text=redact_text(made.text)
+        record, file=saved, plan_json=plan_json, text=redact_text(made.text, known)
     )
     audit.note(
         site,
@@ -77,6 +91,17 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         reason=f"{'removal: ' if destroy else ''}{plan.counts}",
     )
     return MadePlan(record, plan, estimate(plan, site.prices))
+
+
+def _clean_variables(
+    variables: Mapping[str, Any], plan_json: Mapping[str, Any], known: frozenset[str]
+) -> dict[str, Any]:
+    """The variables file's values, secrets masked; then with the digest of the unmasked ones, so that a
+    changed secret is a change."""
+    declared = plan_json.get("configuration", {}).get("root_module", {}).get("variables", {})
+    marks = {name: True for name, item in declared.items() if item.get("sensitive") is True}
+    clean: dict[str, Any] = redact(redact_marked(dict(variables), marks), known)
+    return clean if clean == dict(variables) else {**clean, WHOLE_DIGEST: digest(variables)}
 
 
 def configuration_digest(root: Path) -> str:

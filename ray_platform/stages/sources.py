@@ -6,7 +6,8 @@
     prices/VERSION.json     US dollars an hour (or a unit) by instance type and service
     charts/DIGEST.json      the chart's files
 
-They are stored under the digests that the manifest already names, once, and never change.
+They are stored under the digests that the manifest already names, once, and never change; should a secret
+stand in one of them, it is masked.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 from ray_platform.clients.helm import chart_digest
 from ray_platform.core.cost.price_book import PriceBook
+from ray_platform.core.redaction import redact
 from ray_platform.stages.site import Site
 
 
@@ -33,7 +35,7 @@ def keep_sources(site: Site) -> None:
     }
     for key, content in wanted.items():
         if site.artifacts.store.get(key) is None:
-            site.artifacts.write(key, content())
+            site.artifacts.write(key, redact(content()))
 
 
 def price_list(book: PriceBook) -> dict[str, Any]:

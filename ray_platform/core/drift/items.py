@@ -55,6 +55,10 @@ class DriftItem:
     who: str = ""
     when: str = ""
 
+    def masked(self, known: frozenset[str]) -> "DriftItem":
+        """Without the values that are known to be secret, wherever they stand."""
+        return DriftItem(**redact(asdict(self), known))
+
 
 def drift_items(
     plan: Plan,

@@ -137,7 +137,7 @@ def _tell_deployments(forge: Forge, watched: Watched, rows: list[Row]) -> None:
             state,
             key=f"{watched.pull.number} {report.plan_digest}",
             log_url=row.plan_url,
-            said=f"infra version {version}" if version else row.decision.why[:120],
+            said=f"infra version {version}" if version else redact_text(row.decision.why)[:120],
         )
         watched.deployed[row.environment] = news
 
