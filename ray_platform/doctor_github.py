@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ray_platform.clients.github_app import AppClient, Installation
+from ray_platform.clients.github_app import AppClient
 from ray_platform.clients.github_failure import MAX_CLOCK_SKEW_SECONDS, clock_skew, skew_told
+from ray_platform.clients.github_installation import Installation
 from ray_platform.clients.github_key import read_private_key
 from ray_platform.clients.github_repository import web_address
 from ray_platform.clients.github_webhooks import read_webhook_secret

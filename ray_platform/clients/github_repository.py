@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from ray_platform.clients.github_app import AppClient, InstalledApp
+from ray_platform.clients.github_app import AppClient
 from ray_platform.clients.github_calls import Refusal
+from ray_platform.clients.github_installation import InstalledApp
 from ray_platform.core.errors import ForgeError
 from ray_platform.core.pull_request.model import Repository
 
