@@ -24,7 +24,7 @@ _LOW_RATE = 0.1
 def examine_github(settings: Settings) -> tuple[Finding, ...]:
     """Every finding about the App: its key, the clock, where it is installed, what it may, its webhooks.
 
-    Six calls for the first repository, two for each more.
+    At most eight calls for the first repository, one for each more of the same installation.
     """
     try:
         app = settings.github
