@@ -22,7 +22,7 @@ from ray_platform.local.kubernetes.certificates import Certificates, ensure_cert
 from ray_platform.settings import Settings, child_environment
 
 NAME = "kubernetes"
-PORT_OFFSET = 4
+PORT_OFFSET = 3
 READY_SECONDS = 60.0
 CONTEXT = "ray-platform-local"
 
