@@ -169,3 +169,29 @@ def test_a_run_without_terraform_asks_for_less(instance: dg.DagsterInstance) -> 
         "requests": {"cpu": "250m", "memory": "512Mi"},
         "limits": {"cpu": "500m", "memory": "1Gi"},
     }
+
+
+def test_a_lost_report_is_begun_anew_and_a_lost_apply_or_a_failed_stage_is_not(
+    instance: dg.DagsterInstance,
+) -> None:
+    from dagster._core.events import RunFailureReason
+    from dagster._core.execution.retries import auto_reexecution_should_retry_run
+
+    from ray_platform.definitions import defs
+
+    definitions = defs()
+
+    def again(name: str, reason: RunFailureReason) -> bool:
+        tags = definitions.resolve_job_def(name).tags
+        run = dg.DagsterRun(name, status=dg.DagsterRunStatus.FAILURE, tags=dict(tags))
+        instance.add_run(run)
+        return bool(auto_reexecution_should_retry_run(instance, run, reason))
+
+    lost, said_no = RunFailureReason.UNEXPECTED_TERMINATION, RunFailureReason.STEP_FAILURE
+    assert {
+        name: again(name, lost) for name in ("drift", "daily_cost", "apply", "up", "burst")
+    } == {
+        **{"drift": True, "daily_cost": True},
+        **{"apply": False, "up": False, "burst": False},
+    }
+    assert not again("drift", said_no)

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from ray_platform.core.errors import LocalServiceError, SettingsError
+from ray_platform.doctor import examine
 from ray_platform.local import processes
 from ray_platform.local.postgres import ensure_postgres, find_postgres, stop_postgres
 from ray_platform.settings import Settings
@@ -134,6 +135,9 @@ def test_without_postgresql_there_is_one_message(tmp_path: Path) -> None:
     assert "apt-get install postgresql" in refused.value.fix
     assert "RAY_PLATFORM_STORAGE=sqlite" in refused.value.fix
     assert not list(tmp_path.iterdir())
+    variables = {"RAY_PLATFORM_STORAGE": "postgres", "RAY_PLATFORM_POSTGRES_DIR": str(tmp_path)}
+    found = {f.subject: f for f in examine(settings(tmp_path, **variables), "local")}
+    assert not found["PostgreSQL"].good and "apt-get install" in found["PostgreSQL"].fix
 
 
 def test_a_home_whose_socket_would_not_work_is_refused_before_anything_is_made(
