@@ -15,7 +15,8 @@ from ray_platform.core.pull_request import permissions
 from ray_platform.core.pull_request.model import Repository
 from ray_platform.core.pull_request.webhooks import EVENTS
 from ray_platform.doctor import Finding
-from ray_platform.settings import GitHubApp, Settings
+from ray_platform.github_app_settings import GitHubApp
+from ray_platform.settings import Settings
 
 #: Below this part of the hour's calls, a busy hour may run out of them.
 _LOW_RATE = 0.1

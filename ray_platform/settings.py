@@ -38,198 +38,18 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.functional_validators import field_validator
+from pydantic import ValidationError
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool, read_node_pools
-from ray_platform.core.pull_request.model import Repository
 from ray_platform.core.redaction import is_secret_key
+from ray_platform.environment_file import EnvironmentFile
+from ray_platform.github_app_settings import GitHubApp, read_github_app
 
 ROOT_MARK = "workspace.yaml"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Cloud(_Section):
-    emulator: bool = False
-
-
-class State(_Section):
-    """Where the Terraform state lies in S3."""
-
-    bucket: str
-    key: str
-
-
-class Artifacts(_Section):
-    uri: str = "file"
-
-
-class Ray(_Section):
-    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token,
-    ``head_volume_gib`` the volume of the head's sessions, 0 for none, ``redis_secret`` the Kubernetes
-    secret with the user of Terraform's Redis, empty while Ray does not use it.
-    """
-
-    runtime: Literal["local", "existing"]
-    address: str = ""
-    token_path: str = ""
-    idle_timeout_seconds: float = Field(60, gt=0)
-    ready_timeout_seconds: float = Field(900, gt=0)
-    head_volume_gib: int = Field(20, ge=0)
-    redis_secret: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
-
-
-class Burst(_Section):
-    """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights.
-
-    ``team`` is who its runs are for, in cost reports.
-    """
-
-    phases: tuple[int, ...] = Field((2, 5, 10, 8, 4, 2), min_length=1)
-    task_seconds: float = Field(6.0, gt=0)
-    seed: int = Field(7, ge=0)
-    team: str = ""
-
-
-class Approval(_Section):
-    """How many people must approve a plan before it is applied; 0 means automatic.
-
-    ``people`` are logins, ``teams`` are ``ORGANISATION/TEAM``. With neither, whoever may write to the
-    repository may approve.
-    """
-
-    required: int = Field(ge=0, le=5)
-    people: tuple[str, ...] = ()
-    teams: tuple[str, ...] = ()
-
-    @field_validator("teams")
-    @classmethod
-    def _with_organisation(cls, teams: tuple[str, ...]) -> tuple[str, ...]:
-        for team in teams:
-            if team.count("/") != 1 or not all(team.split("/")):
-                raise ValueError(f"{team!r}: give a team as ORGANISATION/TEAM")
-        return teams
-
-
-class PullRequests(_Section):
-    """What a pull request does in an environment, where the GitHub App is set up.
-
-    ``apply``: when its approved plan is applied: ``approved``, while it is open; ``merged``; or ``never``.
-    ``after``: the environment in which the same commit must have been applied before. ``forks``: whether
-    a fork's pull request is planned; its plan runs foreign code, so only where the cloud is the emulator.
-    ``repository``: which of the watched repositories; empty: the first.
-    """
-
-    apply: Literal["approved", "merged", "never"] = "never"
-    after: str = ""
-    forks: Literal["ignore", "plan"] = "ignore"
-    repository: str = Field("", pattern=r"^([^/\s]+/[^/\s]+)?$")
-
-
-class Budget(_Section):
-    monthly_usd: float = Field(gt=0)
-
-
-class Cost(_Section):
-    """Where the bill comes from, and what reports are written in.
-
-    ``rate`` is units of ``currency`` for one US dollar, as of ``rate_date``; ``cur_uri`` is the S3
-    place of a Cost and Usage Report, for ``bill = "cur"``.
-    """
-
-    bill: Literal["none", "cost-explorer", "cur"] = "none"
-    cur_uri: str = Field("", pattern=r"^(s3://[^/]+(/.*)?)?$")
-    currency: Literal["USD", "INR", "EUR"] = "USD"
-    rate: float = Field(1.0, gt=0)
-    rate_date: date | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> "Cost":
-        if self.currency != "USD" and self.rate_date is None:
-            raise ValueError(f"give the rate of one US dollar in {self.currency} and its rate_date")
-        if self.currency == "USD" and self.rate != 1:
-            raise ValueError("a rate needs a currency other than USD")
-        if (self.bill == "cur") != bool(self.cur_uri):
-            raise ValueError('bill = "cur" and cur_uri go together')
-        return self
-
-
-class Drift(_Section):
-    """What drift leads to: incidents alone (``report``); besides, a pull request that adopts what was
-    changed by hand (``adopt``), or a change that applies major drift away (``revert``)."""
-
-    response: Literal["report", "adopt", "revert"] = "report"
-
-
-class Watch(_Section):
-    """What is watched: the Git branch by a sensor, cost and drift by schedules."""
-
-    git_pushes: bool = False
-    daily_cost: bool = False
-    hourly_drift: bool = False
-
-
-class Lineage(_Section):
-    """Who else is told of burst runs; empty: nobody.
-
-    ``openlineage`` is ``file`` (below the home) or a server's address, ``mlflow`` a tracking server's
-    address. Tokens stand in variables of the process, never in a file.
-    """
-
-    openlineage: str = Field("", pattern=r"^(file|https?://[^@\s]+)?$")
-    mlflow: str = Field("", pattern=r"^(https?://[^@\s]+)?$")
-
-
-class GitOps(_Section):
-    """How Argo CD finds the export of `ray-platform gitops export`, and who starts a sync.
-
-    ``repository`` is a Git address, empty for the checkout's own; ``path`` the export's folder in it,
-    empty for ``gitops/NAME``. ``manual``: a person syncs; ``automatic``: Argo CD does by itself.
-    """
-
-    repository: str = Field(
-        "", pattern=r"^((https|ssh)://[^@\s]+|ssh://git@[^\s]+|git@[^\s]+:[^\s]+)?$"
-    )
-    revision: str = Field("main", min_length=1)
-    path: str = Field("", pattern=r"^([A-Za-z0-9][\w./-]*)?$")
-    sync: Literal["automatic", "manual"] = "automatic"
-
-
-class EnvironmentFile(_Section):
-    """The shape of ``environments/NAME.toml``."""
-
-    description: str
-    cloud: Cloud
-    state: State
-    artifacts: Artifacts
-    ray: Ray
-    burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
-    approval: Approval
-    pull_requests: PullRequests = Field(default_factory=lambda: PullRequests.model_validate({}))
-    budget: Budget
-    cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
-    drift: Drift = Field(default_factory=Drift)
-    watch: Watch
-    lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
-    gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
-
-    @model_validator(mode="after")
-    def _forks_see_no_secrets(self) -> "EnvironmentFile":
-        if self.pull_requests.forks == "plan" and not self.cloud.emulator:
-            raise ValueError(
-                'pull_requests.forks = "plan" would run foreign code with this cloud\'s credentials: '
-                "it is for the emulator alone"
-            )
-        return self
 
 
 class Environment:
@@ -290,22 +110,6 @@ class Environment:
         return str(self.variables.get("region", "us-east-1"))
 
 
-@dataclass(frozen=True)
-class GitHubApp:
-    """The GitHub App of this deployment. Of the three sources of its private key one is set.
-
-    ``private_key`` and the webhooks' secret never stand in a message or in a ``repr``.
-    """
-
-    app_id: str
-    api_url: str
-    repositories: tuple[Repository, ...]
-    private_key_file: Path | None = None
-    private_key: str = field(default="", repr=False)
-    private_key_secret: str = ""
-    webhook_secret_file: Path | None = None
-
-
 class Settings:
     """The checkout, the home of local state, and the environments."""
 
@@ -334,9 +138,9 @@ class Settings:
             SettingsError: it is set up by half.
         """
         if "RAY_PLATFORM_GITHUB_APP_ID" in self._variables:
-            return _read_github(self._variables)
+            return read_github_app(self._variables)
         try:
-            return _read_github(json.loads(self.github_file.read_text(encoding="utf-8")))
+            return read_github_app(json.loads(self.github_file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -461,53 +265,6 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
 
 #: The beginnings of the variables by which this platform and what it stands on are set up.
 _OWN = ("RAY_PLATFORM_", "DAGSTER_", "MLFLOW_", "OPENLINEAGE_")
-_REPOSITORIES = "RAY_PLATFORM_GITHUB_REPOSITORIES"
-
-
-def _read_github(variables: Mapping[str, str]) -> GitHubApp | None:
-    app_id = variables.get("RAY_PLATFORM_GITHUB_APP_ID", "").strip()
-    if not app_id:
-        return None
-    sources = {
-        name: variables.get(name, "")
-        for name in (
-            "RAY_PLATFORM_GITHUB_PRIVATE_KEY_FILE",
-            "RAY_PLATFORM_GITHUB_PRIVATE_KEY",
-            "RAY_PLATFORM_GITHUB_KEY_SECRET",
-        )
-    }
-    key_file, key_text, key_secret = sources.values()
-    if sum(bool(source) for source in sources.values()) != 1:
-        raise SettingsError(
-            "the GitHub App's private key needs one source",
-            where="RAY_PLATFORM_GITHUB_APP_ID is set",
-            fix=f"set one of {', '.join(sources)}",
-        )
-    webhook_file = variables.get("RAY_PLATFORM_GITHUB_WEBHOOK_FILE", "")
-    api_url = variables.get("RAY_PLATFORM_GITHUB_API_URL") or "https://api.github.com"
-    return GitHubApp(
-        app_id=app_id,
-        api_url=api_url.rstrip("/"),
-        repositories=_read_repositories(variables.get(_REPOSITORIES, "")),
-        private_key_file=Path(key_file) if key_file else None,
-        private_key=key_text,
-        private_key_secret=key_secret,
-        webhook_secret_file=Path(webhook_file) if webhook_file else None,
-    )
-
-
-def _read_repositories(text: str) -> tuple[Repository, ...]:
-    found = []
-    for part in text.split(","):
-        owner, _, name = part.strip().partition("/")
-        if not owner or not name or "/" in name:
-            raise SettingsError(
-                f"{part.strip()!r} is no repository",
-                where=_REPOSITORIES,
-                fix="give OWNER/NAME, several separated by commas",
-            )
-        found.append(Repository(owner, name))
-    return tuple(found)
 
 
 def _port(text: str) -> int:

@@ -20,7 +20,8 @@ from ray_platform.core.cost.estimate import FixedCost
 from ray_platform.core.cost.ledger import Reading, day_of
 from ray_platform.core.cost.price_book import load_price_book
 from ray_platform.core.cost.report import CostReport, daily_report
-from ray_platform.settings import EnvironmentFile, Settings
+from ray_platform.environment_file import EnvironmentFile
+from ray_platform.settings import Settings
 from ray_platform.stages.cost import applied_estimates, bill_source, fire_alerts
 from ray_platform.stages.site import RayEndpoint, Site
 from ray_platform.stages.usage import price_run, usages, watching

@@ -14,7 +14,8 @@ import pytest
 from ray_platform import partitions
 from ray_platform.cli import cli
 from ray_platform.definitions import defs
-from ray_platform.settings import EnvironmentFile, load_settings
+from ray_platform.environment_file import EnvironmentFile
+from ray_platform.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -13,6 +13,8 @@ PACKAGE = ROOT / "ray_platform"
 #: Floor of each part; an import may go down or stay, never up.
 FLOORS = {
     "core": 0,
+    "environment_file": 1,
+    "github_app_settings": 1,
     "settings": 1,
     "clients": 2,
     "partitions": 2,

@@ -10,7 +10,8 @@ import click
 from ray_platform.cli.github_local import local
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.core.errors import PlatformError, SettingsError
-from ray_platform.settings import GitHubApp, Settings, load_settings
+from ray_platform.github_app_settings import GitHubApp
+from ray_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ray_platform.clients.github_webhooks import Inbox

@@ -14,7 +14,7 @@ from ray_platform.clients.github_pull_requests import PullRequests
 from ray_platform.clients.github_statuses import Statuses
 from ray_platform.core.pull_request.forge import Forge
 from ray_platform.core.pull_request.model import Repository
-from ray_platform.settings import GitHubApp
+from ray_platform.github_app_settings import GitHubApp
 
 _LOGIN = re.compile(r"[A-Za-z0-9_-]+(\[bot\])?")
 _WRITERS = frozenset({"admin", "maintain", "write"})

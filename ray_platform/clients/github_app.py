@@ -21,7 +21,7 @@ from ray_platform.clients.github_installation import (
 )
 from ray_platform.clients.github_key import read_private_key
 from ray_platform.core.pull_request.model import Repository
-from ray_platform.settings import GitHubApp
+from ray_platform.github_app_settings import GitHubApp
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_platform.core.errors import ForgeError
-from ray_platform.settings import GitHubApp
+from ray_platform.github_app_settings import GitHubApp
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

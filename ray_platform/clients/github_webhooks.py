@@ -24,7 +24,7 @@ from ray_platform.core.pull_request.webhooks import (
     judge,
     read_delivery,
 )
-from ray_platform.settings import GitHubApp
+from ray_platform.github_app_settings import GitHubApp
 
 #: More than GitHub sends in the three days for which it can send one again.
 MAX_REMEMBERED = 10_000

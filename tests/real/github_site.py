@@ -11,8 +11,8 @@ from ray_platform.clients.git_mirror import GitMirror
 from ray_platform.clients.github import GitHubRepository
 from ray_platform.clients.github_app import AppClient
 from ray_platform.core.pull_request.model import Repository
+from ray_platform.github_app_settings import GitHubApp
 from ray_platform.local.github.testing import LocalGitHub
-from ray_platform.settings import GitHubApp
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from ray_platform.clients.github_app import AppClient, connect
 from ray_platform.clients.github_key import read_private_key
 from ray_platform.core.errors import ForgeError
 from ray_platform.core.pull_request.model import Repository, Watermark
+from ray_platform.github_app_settings import GitHubApp
 from ray_platform.local.github import tokens as server_tokens
 from ray_platform.local.github.keys import new_key_pair
-from ray_platform.settings import GitHubApp
 from tests.real.github_site import GitHubSite, Sites, running_github
 
 pytestmark = pytest.mark.real

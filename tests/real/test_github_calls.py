@@ -14,8 +14,8 @@ from ray_platform.clients.github_app import AppClient
 from ray_platform.clients.github_calls import Calls
 from ray_platform.core.errors import ForgeError, RateLimited
 from ray_platform.core.pull_request.model import Repository
+from ray_platform.github_app_settings import GitHubApp
 from ray_platform.local.github.keys import new_key_pair
-from ray_platform.settings import GitHubApp
 
 pytestmark = pytest.mark.real
 

@@ -21,7 +21,7 @@ from ray_platform.clients.github_receiver import Receiver
 from ray_platform.clients.github_webhooks import DirtyMarks, Inbox, read_webhook_secret
 from ray_platform.core.errors import ForgeError
 from ray_platform.core.pull_request.webhooks import MAX_BODY_BYTES
-from ray_platform.settings import GitHubApp
+from ray_platform.github_app_settings import GitHubApp
 from tests.real.github_site import GitHubSite, Sites, running_github
 
 pytestmark = pytest.mark.real

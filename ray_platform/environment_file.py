@@ -1,0 +1,185 @@
+"""The shape of ``environments/NAME.toml``: what the platform does in an environment."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.functional_validators import field_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cloud(_Section):
+    emulator: bool = False
+
+
+class State(_Section):
+    """Where the Terraform state lies in S3."""
+
+    bucket: str
+    key: str
+
+
+class Artifacts(_Section):
+    uri: str = "file"
+
+
+class Ray(_Section):
+    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token,
+    ``head_volume_gib`` the volume of the head's sessions, 0 for none, ``redis_secret`` the Kubernetes
+    secret with the user of Terraform's Redis, empty while Ray does not use it.
+    """
+
+    runtime: Literal["local", "existing"]
+    address: str = ""
+    token_path: str = ""
+    idle_timeout_seconds: float = Field(60, gt=0)
+    ready_timeout_seconds: float = Field(900, gt=0)
+    head_volume_gib: int = Field(20, ge=0)
+    redis_secret: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
+
+
+class Burst(_Section):
+    """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights.
+
+    ``team`` is who its runs are for, in cost reports.
+    """
+
+    phases: tuple[int, ...] = Field((2, 5, 10, 8, 4, 2), min_length=1)
+    task_seconds: float = Field(6.0, gt=0)
+    seed: int = Field(7, ge=0)
+    team: str = ""
+
+
+class Approval(_Section):
+    """How many people must approve a plan before it is applied; 0 means automatic.
+
+    ``people`` are logins, ``teams`` are ``ORGANISATION/TEAM``. With neither, whoever may write to the
+    repository may approve.
+    """
+
+    required: int = Field(ge=0, le=5)
+    people: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+    @field_validator("teams")
+    @classmethod
+    def _with_organisation(cls, teams: tuple[str, ...]) -> tuple[str, ...]:
+        for team in teams:
+            if team.count("/") != 1 or not all(team.split("/")):
+                raise ValueError(f"{team!r}: give a team as ORGANISATION/TEAM")
+        return teams
+
+
+class PullRequests(_Section):
+    """What a pull request does in an environment, where the GitHub App is set up.
+
+    ``apply``: when its approved plan is applied: ``approved``, while it is open; ``merged``; or ``never``.
+    ``after``: the environment in which the same commit must have been applied before. ``forks``: whether
+    a fork's pull request is planned; its plan runs foreign code, so only where the cloud is the emulator.
+    ``repository``: which of the watched repositories; empty: the first.
+    """
+
+    apply: Literal["approved", "merged", "never"] = "never"
+    after: str = ""
+    forks: Literal["ignore", "plan"] = "ignore"
+    repository: str = Field("", pattern=r"^([^/\s]+/[^/\s]+)?$")
+
+
+class Budget(_Section):
+    monthly_usd: float = Field(gt=0)
+
+
+class Cost(_Section):
+    """Where the bill comes from, and what reports are written in.
+
+    ``rate`` is units of ``currency`` for one US dollar, as of ``rate_date``; ``cur_uri`` is the S3
+    place of a Cost and Usage Report, for ``bill = "cur"``.
+    """
+
+    bill: Literal["none", "cost-explorer", "cur"] = "none"
+    cur_uri: str = Field("", pattern=r"^(s3://[^/]+(/.*)?)?$")
+    currency: Literal["USD", "INR", "EUR"] = "USD"
+    rate: float = Field(1.0, gt=0)
+    rate_date: date | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Cost":
+        if self.currency != "USD" and self.rate_date is None:
+            raise ValueError(f"give the rate of one US dollar in {self.currency} and its rate_date")
+        if self.currency == "USD" and self.rate != 1:
+            raise ValueError("a rate needs a currency other than USD")
+        if (self.bill == "cur") != bool(self.cur_uri):
+            raise ValueError('bill = "cur" and cur_uri go together')
+        return self
+
+
+class Drift(_Section):
+    """What drift leads to: incidents alone (``report``); besides, a pull request that adopts what was
+    changed by hand (``adopt``), or a change that applies major drift away (``revert``)."""
+
+    response: Literal["report", "adopt", "revert"] = "report"
+
+
+class Watch(_Section):
+    """What is watched: the Git branch by a sensor, cost and drift by schedules."""
+
+    git_pushes: bool = False
+    daily_cost: bool = False
+    hourly_drift: bool = False
+
+
+class Lineage(_Section):
+    """Who else is told of burst runs; empty: nobody.
+
+    ``openlineage`` is ``file`` (below the home) or a server's address, ``mlflow`` a tracking server's
+    address. Tokens stand in variables of the process, never in a file.
+    """
+
+    openlineage: str = Field("", pattern=r"^(file|https?://[^@\s]+)?$")
+    mlflow: str = Field("", pattern=r"^(https?://[^@\s]+)?$")
+
+
+class GitOps(_Section):
+    """How Argo CD finds the export of `ray-platform gitops export`, and who starts a sync.
+
+    ``repository`` is a Git address, empty for the checkout's own; ``path`` the export's folder in it,
+    empty for ``gitops/NAME``. ``manual``: a person syncs; ``automatic``: Argo CD does by itself.
+    """
+
+    repository: str = Field(
+        "", pattern=r"^((https|ssh)://[^@\s]+|ssh://git@[^\s]+|git@[^\s]+:[^\s]+)?$"
+    )
+    revision: str = Field("main", min_length=1)
+    path: str = Field("", pattern=r"^([A-Za-z0-9][\w./-]*)?$")
+    sync: Literal["automatic", "manual"] = "automatic"
+
+
+class EnvironmentFile(_Section):
+    """The shape of ``environments/NAME.toml``."""
+
+    description: str
+    cloud: Cloud
+    state: State
+    artifacts: Artifacts
+    ray: Ray
+    burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
+    approval: Approval
+    pull_requests: PullRequests = Field(default_factory=lambda: PullRequests.model_validate({}))
+    budget: Budget
+    cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
+    drift: Drift = Field(default_factory=Drift)
+    watch: Watch
+    lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
+    gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
+
+    @model_validator(mode="after")
+    def _forks_see_no_secrets(self) -> "EnvironmentFile":
+        if self.pull_requests.forks == "plan" and not self.cloud.emulator:
+            raise ValueError(
+                'pull_requests.forks = "plan" would run foreign code with this cloud\'s credentials: '
+                "it is for the emulator alone"
+            )
+        return self
