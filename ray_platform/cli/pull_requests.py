@@ -12,7 +12,7 @@ from ray_platform.clients.tick_memory import TickMemory
 from ray_platform.core.errors import NotFoundError, PlatformError, SettingsError
 from ray_platform.core.pull_request.decide import Next
 from ray_platform.core.pull_request.model import PullRef, Repository
-from ray_platform.partitions import PULL_TAG
+from ray_platform.partitions import ISSUE_TAG, PULL_TAG
 from ray_platform.settings import Settings, load_settings
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.request import Request
@@ -134,7 +134,8 @@ def sync(as_json: bool) -> None:
                 decisions[key] = {"next": decision.next.value, "why": decision.why}
         keys += [request.key for request in requests]
         for request in requests:
-            click.echo(f"{request.job} {request.environment}: {request.tags[PULL_TAG]}", err=True)
+            about = request.tags.get(PULL_TAG) or request.tags[ISSUE_TAG]
+            click.echo(f"{request.job} {request.environment}: {about}", err=True)
             outcome = run_job(request.job, partition=request.environment, tags=request.tags)
             started.append(
                 {

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray_platform.clients.github_calls import Calls, Refusal
 from ray_platform.clients.github_key import SecretText
@@ -14,8 +14,19 @@ from ray_platform.core.pull_request.model import Repository
 if TYPE_CHECKING:
     from githubkit.response import Response
 
-    from ray_platform.clients.github_app import AppClient
     from ray_platform.clients.github_calls import Call
+
+
+class _Client(Protocol):
+    """What an installation asks of the App's client."""
+
+    @property
+    def calls(self) -> Calls: ...
+
+    def calls_in(self, installation: int) -> Calls: ...
+
+    def find(self, repository: Repository) -> "Installation": ...
+
 
 #: A token for Git is good for this long at least: the time that a fetch may take.
 _GIT_TOKEN_SECONDS = 600.0
@@ -56,7 +67,7 @@ class InstalledApp:
     """
 
     def __init__(
-        self, client: "AppClient", repository: Repository | None, installation: Installation
+        self, client: "_Client", repository: Repository | None, installation: Installation
     ) -> None:
         self._client = client
         self._repository = repository
