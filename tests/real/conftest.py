@@ -10,7 +10,7 @@ import pytest
 from ray_platform.clients.state_bucket import ensure_state_bucket
 from ray_platform.clients.terraform import PlanOutput, Terraform
 from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
-from ray_platform.local.github.call import Sent
+from ray_platform.local.github.caller import Sent
 from ray_platform.local.github.testing import LocalGitHub, reset
 from ray_platform.settings import Settings
 from tests.openapi import check_answer

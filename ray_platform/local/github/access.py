@@ -1,6 +1,7 @@
 """Who may do what: roles of people in a repository, permissions and reach of installations."""
 
-from ray_platform.local.github.call import Caller, Route
+from ray_platform.local.github.call import Route
+from ray_platform.local.github.caller import Caller
 from ray_platform.local.github.problems import Problem, forbidden, not_accessible, not_found
 from ray_platform.local.github.state import Repository, State
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ray_platform.local.github.caller import Caller
 from ray_platform.local.github.problems import (
     Problem,
     invalid_request,
@@ -22,23 +23,6 @@ PER_PAGE, MOST_PER_PAGE = 30, 100
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who calls. ``repository_ids`` is None where all of the installation's are meant."""
-
-    kind: Literal["anonymous", "app", "installation", "user"]
-    login: str = ""
-    app_id: int = 0
-    installation_id: int = 0
-    permissions: Mapping[str, str] = field(default_factory=dict)
-    repository_ids: frozenset[int] | None = None
-
-    @property
-    def budget(self) -> str:
-        """The name under which its calls are counted against the rate limit."""
-        return f"{self.kind}:{self.installation_id or self.app_id or self.login}"
-
-
-@dataclass(frozen=True)
 class Answer:
     """``body`` None: no content. Text is sent as it is, everything else as JSON."""
 
@@ -46,15 +30,6 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
-
-
-@dataclass(frozen=True)
-class Sent:
-    """An answer as it goes out."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
 
 
 @dataclass

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ray_platform.local.github import access
-from ray_platform.local.github.call import Answer, Call, Caller, Route, Sent
+from ray_platform.local.github.call import Answer, Call, Route
+from ray_platform.local.github.caller import Caller, Sent
 from ray_platform.local.github.git_program import GitStoreError
 from ray_platform.local.github.hub import API_ROOT, Hub
 from ray_platform.local.github.problems import Problem, not_found

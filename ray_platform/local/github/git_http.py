@@ -5,7 +5,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from ray_platform.local.github import access, merges, pushes
-from ray_platform.local.github.call import Caller
+from ray_platform.local.github.caller import Caller
 from ray_platform.local.github.git_program import git_environment
 from ray_platform.local.github.hub import Hub
 from ray_platform.local.github.problems import Problem

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ray_platform.local.github import snapshot
-from ray_platform.local.github.call import Sent
+from ray_platform.local.github.caller import Sent
 from ray_platform.local.github.calls import Calls
 from ray_platform.local.github.clock import Clock
 from ray_platform.local.github.git_store import GitStore

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from ray_platform.local.github.call import Caller
+from ray_platform.local.github.caller import Caller
 from ray_platform.local.github.problems import Problem
 
 HOUR, MINUTE = 3600, 60

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 
-from ray_platform.local.github.call import Caller
+from ray_platform.local.github.caller import Caller
 from ray_platform.local.github.problems import Problem, not_found, unauthorized
 from ray_platform.local.github.state import App, Installation, State, Token
 
