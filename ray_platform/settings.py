@@ -265,6 +265,8 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
 
 #: The beginnings of the variables by which this platform and what it stands on are set up.
 _OWN = ("RAY_PLATFORM_", "DAGSTER_", "MLFLOW_", "OPENLINEAGE_")
+#: What git, its hooks and its helpers have no use for.
+NOT_FOR_GIT = (*_OWN, "AWS_", "TF_", "GITHUB_", "GH_", "ACTIONS_", "PG")
 
 
 def _port(text: str) -> int:
@@ -312,15 +314,17 @@ def load_settings() -> Settings:
     return Settings(root, home, variables)
 
 
-def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def child_environment(
+    extra: Mapping[str, str] | None = None, *, without: tuple[str, ...] = ()
+) -> dict[str, str]:
     """This process's environment for a child process, with ``extra`` on top.
 
     The platform's own secrets (the App's key, tokens of lineage servers, Dagster's database) stay here: no
-    child needs them.
+    child needs them. Nor does it get what begins with one of ``without``.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not (name.startswith(_OWN) and is_secret_key(name))
+        if not (name.startswith(_OWN) and is_secret_key(name)) and not name.startswith(without)
     }
     return {**kept, **(extra or {})}

@@ -10,6 +10,7 @@ from ray_platform.core.canonical import digest_files
 from ray_platform.core.errors import GitError
 from ray_platform.core.redaction import redact_text
 from ray_platform.core.revision import Revision
+from ray_platform.settings import NOT_FOR_GIT, child_environment
 
 _TIMEOUT_SECONDS = 120
 
@@ -160,6 +161,7 @@ class Git:
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT_SECONDS,
+                env=child_environment(without=NOT_FOR_GIT),
                 check=False,
             )
         except FileNotFoundError as error:

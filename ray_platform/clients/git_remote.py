@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ray_platform.core.errors import GitError
 from ray_platform.core.redaction import redact_text
-from ray_platform.settings import child_environment
+from ray_platform.settings import NOT_FOR_GIT, child_environment
 
 #: A first fetch of a large repository takes minutes.
 _TIMEOUT_SECONDS = 600
@@ -58,7 +58,9 @@ def run_git(
         **(_server(url, token) if url else {}),
     }
     variables = {
-        name: value for name, value in child_environment().items() if not name.startswith("GIT_")
+        name: value
+        for name, value in child_environment(without=NOT_FOR_GIT).items()
+        if not name.startswith("GIT_")
     }
     variables |= {**_ISOLATED, **_as_variables(settings), **(extra or {})}
     try:

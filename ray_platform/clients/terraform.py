@@ -57,6 +57,8 @@ class Terraform:
         commit: What new resources are tagged with.
         repository: Likewise.
         progress: Is told what happens, resource by resource.
+        untrusted: The configuration is a pull request's: its programs get no variable of ours that they do
+            not need, and an empty HOME.
         watch: Keeps account of the calls that lock the state.
     """
 
@@ -69,6 +71,7 @@ class Terraform:
         commit: str = "unknown",
         repository: str = "unknown",
         progress: Callable[[str], None] | None = None,
+        untrusted: bool = False,
         watch: Watch | None = None,
     ) -> None:
         self.settings = settings
@@ -83,7 +86,10 @@ class Terraform:
         self._folder = settings.home / "terraform" / environment.name
         self._cloud = dict(env)
         self._refreshed = 0
-        self._env = child_variables(child_environment(), env, self.data_dir)
+        own_home = self._folder / "empty" if untrusted else None
+        if own_home:
+            own_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._env = child_variables(child_environment(), env, self.data_dir, own_home=own_home)
 
     def _progress(self, line: str) -> None:
         self._say(self._masked(line))

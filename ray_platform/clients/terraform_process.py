@@ -54,16 +54,45 @@ class Finished:
     errors: str
 
 
+#: Of the platform and of what starts it; a provider or a program in a configuration could read them.
+_NOT_FOR_TERRAFORM = (
+    *("RAY_PLATFORM_", "DAGSTER_", "MLFLOW_", "OPENLINEAGE_", "GITHUB_", "GH_", "ACTIONS_", "PG"),
+    *("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_REATTACH_PROVIDERS"),
+)
+#: All that a pull request's terraform gets of our environment where its cloud is the emulator.
+_FOR_ANYBODY = frozenset(
+    {"PATH", "TMPDIR", "LANG", "TZ", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}
+)
+
+
 def child_variables(
-    base: Mapping[str, str], extra: Mapping[str, str], data_dir: Path
+    base: Mapping[str, str],
+    extra: Mapping[str, str],
+    data_dir: Path,
+    *,
+    own_home: Path | None = None,
 ) -> dict[str, str]:
     """The environment of a terraform child.
 
-    Nothing that the user's shell says to Terraform changes what is planned; with an emulator, no AWS
-    variable of the user's stays.
+    Nothing that the user's shell says to Terraform changes what is planned; the platform's own variables
+    are kept back; with an emulator, no AWS variable of the user's stays.
+
+    Args:
+        base: Our environment.
+        extra: By which the cloud is reached.
+        data_dir: Terraform's own folder.
+        own_home: An empty folder to be its HOME; then it gets a short list of variables and nothing else.
     """
-    dropped = ("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_REATTACH_PROVIDERS")
-    kept = {key: value for key, value in base.items() if not key.startswith(dropped)}
+    kept = {key: value for key, value in base.items() if not key.startswith(_NOT_FOR_TERRAFORM)}
+    if own_home is not None:
+        named = {
+            key: value
+            for key, value in kept.items()
+            # A proxy's address may hold a password.
+            if (key.upper() in _FOR_ANYBODY or key.startswith("LC_")) and "@" not in value
+        }
+        kept = {**named, "HOME": str(own_home)}
     if "AWS_ENDPOINT_URL" in extra:
         kept = {key: value for key, value in kept.items() if not key.startswith("AWS_")}
     if (config := kept.get("TF_CLI_CONFIG_FILE")) and not Path(config).is_file():

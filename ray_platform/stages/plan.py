@@ -21,6 +21,7 @@ from ray_platform.core.redaction import (
     redact_text,
 )
 from ray_platform.stages import audit
+from ray_platform.stages.pull_requests.guard import require_no_foreign_code
 from ray_platform.stages.site import Site
 
 
@@ -42,8 +43,10 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         progress: Is told what is being done, a line at a time.
 
     Raises:
+        PolicyDenied: it is a pull request's, and planning it would run foreign code.
         PlatformError: any of Terraform's, the state's or the store's.
     """
+    require_no_foreign_code(site)
     state_place = site.environment.state
     ensure_state_bucket(site.aws("s3"), state_place.bucket, site.environment.region)
     terraform = site.terraform(progress)

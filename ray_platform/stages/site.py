@@ -237,6 +237,8 @@ class Site:
             commit=self.revision.commit,
             repository=self.repository,
             progress=progress,
+            # On AWS it needs our credentials, and with them all that they open.
+            untrusted=self.pull is not None and self.environment.cloud.emulator,
             watch=self.lock,
         )
 

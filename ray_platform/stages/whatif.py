@@ -9,6 +9,7 @@ from ray_platform.core.burst import read_metrics
 from ray_platform.core.errors import NotFoundError
 from ray_platform.core.node_pools import NodePool, read_node_pools
 from ray_platform.core.ray_spec import worker_groups
+from ray_platform.core.redaction import redact, redact_text
 from ray_platform.core.whatif.answer import Answer, same_workers
 from ray_platform.core.whatif.replay import replay
 from ray_platform.core.whatif.words import (
@@ -134,10 +135,11 @@ def for_plan(site: Site) -> tuple[str, dict[str, Any]] | None:
             return None
         answer = ask(site, *latest(site), site.environment.node_pools)
     except Exception as error:
-        return f"The worker groups change, but a burst could not be replayed: {error}", {
-            "error": str(error)
+        said = redact_text(str(error))
+        return f"The worker groups change, but a burst could not be replayed: {said}", {
+            "error": said
         }
-    return answer.to_markdown(), answer.to_json()
+    return redact_text(answer.to_markdown()), redact(answer.to_json())
 
 
 def pools_of(site: Site, variables_digest: str) -> tuple[NodePool, ...]:

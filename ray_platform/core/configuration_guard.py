@@ -1,0 +1,325 @@
+"""A look at a pull request's Terraform configuration before Terraform runs it.
+
+A plan runs code: programs of ``data "external"``, providers, modules from anywhere; an apply also runs
+provisioners. And it reads: files of this machine by ``file()``, other states. What of that a configuration
+asks for is found here, in the text, before anything is loaded. It is a net under the review, not a sandbox:
+what an allowed provider itself can be talked into, it does not see.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.core.errors import PolicyDenied
+
+#: Terraform's own provider, part of the binary.
+_BUILTIN = "terraform.io/builtin/terraform"
+_REGISTRY = "registry.terraform.io"
+_CODE = {
+    "external": "runs a program on this machine",
+    "http": "asks an address of its author's choice",
+    "terraform_remote_state": "reads another state, with the secrets in it",
+}
+#: Of a provider's settings those that run programs, read credentials or lead requests elsewhere.
+_PROVIDER_SETTINGS = frozenset(
+    {"exec", "shared_config_files", "shared_credentials_files", "profile", "endpoints", "token"}
+    | {"assume_role", "assume_role_with_web_identity", "http_proxy", "https_proxy", "access_key"}
+    | {"secret_key", "custom_ca_bundle", "ec2_metadata_service_endpoint", "sts_region"}
+)
+_FILE_CALL = re.compile(r"\b(pathexpand|templatefile|file[a-z0-9]*)\s*\(\s*([^,)\n]*)")
+_OWN_FILE = re.compile(r'"(?:\$\{path\.(?:module|root)\}/|\./)?(?!/)[A-Za-z0-9_./-]+"')
+_LOCKED = re.compile(r'^provider "([^"]+)" \{', re.MULTILINE)
+_UNREAD = (".tf.json", ".tofu", ".tofu.json")
+_META = ("__start_line__", "__end_line__")
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a plan would run, load or read. ``name`` is what an allow list calls it."""
+
+    name: str
+    file: str
+    line: int
+    what: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block with its labels, in its file."""
+
+    file: str
+    kind: str
+    labels: tuple[str, ...]
+    body: Mapping[str, Any]
+
+    @property
+    def line(self) -> int:
+        return int(self.body.get("__start_line__", 0))
+
+    def finding(self, name: str, what: str) -> Finding:
+        folder = posixpath.dirname(self.file)
+        return Finding(f"{folder}:{name}" if folder else name, self.file, self.line, what)
+
+
+def require_harmless(
+    files: Mapping[str, str],
+    base: Mapping[str, str],
+    *,
+    lock: str,
+    allowed: Sequence[str],
+    where: str,
+) -> None:
+    """Refuse a configuration that would run, load or read what the base branch has not agreed to.
+
+    Args:
+        files: The configuration's files by their path below the Terraform root; a symbolic link has
+            the text ``"-> TARGET"``.
+        base: The base branch's, likewise.
+        lock: The base branch's ``.terraform.lock.hcl``.
+        allowed: Names of findings that the base branch allows.
+        where: The pull request and environment, for the message.
+
+    Raises:
+        PolicyDenied: with each finding's file and line.
+    """
+    found = [item for item in foreign_code(files, base, lock=lock) if item.name not in allowed]
+    if not found:
+        return
+    told = "; ".join(f"terraform/{item.place}: {item.what}" for item in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    names = ", ".join(f'"{name}"' for name in dict.fromkeys(item.name for item in found[:SHOWN]))
+    raise PolicyDenied(
+        f"the configuration was not planned, since a plan would run or read what it may not: {told}{more}",
+        where=f"{where}, terraform/{found[0].place}",
+        fix=f"leave it out; or first merge {names} into `allow` of policies/pull_requests.toml on the base "
+        "branch, by a change that a person reviews",
+    )
+
+
+def foreign_code(
+    files: Mapping[str, str], base: Mapping[str, str], *, lock: str
+) -> tuple[Finding, ...]:
+    """All that a plan or an apply of ``files`` would run, load or read; arguments as `require_harmless`."""
+    found: list[Finding] = []
+    blocks: list[_Block] = []
+    for file, text in sorted(files.items()):
+        if file.endswith(_UNREAD) or text.startswith("-> "):
+            kind = (
+                "is a link" if text.startswith("-> ") else "is of a kind that is not looked through"
+            )
+            found.append(Finding(file, file, 0, kind))
+        elif file.endswith(".tf"):
+            try:
+                blocks += _blocks(file, text)
+            except _Unreadable as error:
+                found.append(Finding(file, file, error.line, "cannot be read as HCL"))
+    base_blocks = [
+        block
+        for file, text in base.items()
+        if file.endswith(".tf") and not text.startswith("-> ")
+        for block in _blocks(file, text)
+    ]
+    locked = frozenset(_LOCKED.findall(lock)) | {_BUILTIN}
+    sources = _sources(blocks)
+    for block in blocks:
+        found += _odd_labels(block)
+        found += _of_provider(block, sources, locked, base_blocks)
+        found += _of_code(block)
+        found += _of_module(block)
+        found += _of_files(block)
+    found += _of_backend(blocks, base_blocks)
+    return tuple(found)
+
+
+class _Unreadable(Exception):
+    def __init__(self, line: int) -> None:
+        self.line = line
+
+
+def _blocks(file: str, text: str) -> list[_Block]:
+    from hcl2.api import loads
+
+    try:
+        tree = loads(text, with_meta=True)
+    except Exception as error:  # the parser raises its grammar library's own exceptions
+        raise _Unreadable(int(getattr(error, "line", 0) or 0)) from error
+    return list(_walk(file, tree, ()))
+
+
+#: Block types by their number of labels; what else there is holds no block that matters here.
+_LABELS = {
+    "data": 2,
+    "resource": 2,
+    "ephemeral": 2,
+    "action": 2,
+    "module": 1,
+    "provider": 1,
+    "check": 1,
+    "provisioner": 1,
+    "output": 1,
+    "variable": 1,
+    "backend": 1,
+    "terraform": 0,
+    "required_providers": 0,
+    "cloud": 0,
+    "locals": 0,
+    "removed": 0,
+    "import": 0,
+}
+
+
+def _walk(file: str, node: Mapping[str, Any], outer: tuple[str, ...]) -> Iterator[_Block]:
+    for kind, items in node.items():
+        if not isinstance(items, list):
+            continue
+        for item in items:
+            if not isinstance(item, Mapping):
+                continue
+            for labels, body in _labelled(item, _LABELS.get(kind, 0)):
+                if kind in _LABELS:
+                    yield _Block(file, kind, outer[:2] if kind == "provisioner" else labels, body)
+                yield from _walk(file, body, labels or outer)
+
+
+def _labelled(
+    item: Mapping[str, Any], count: int
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if count == 0:
+        yield (), item
+        return
+    for label, inner in item.items():
+        if label not in _META and isinstance(inner, Mapping):
+            for labels, body in _labelled(inner, count - 1):
+                yield (label.strip('"'), *labels), body
+
+
+def _odd_labels(block: _Block) -> Iterator[Finding]:
+    # "exter\u006eal" is "external" to Terraform.
+    if any("\\" in label or "$" in label for label in block.labels):
+        yield block.finding(".".join(block.labels), "has a name that hides what it is")
+
+
+def _sources(blocks: Sequence[_Block]) -> dict[tuple[str, str], str]:
+    """(folder, local name) -> the provider's source."""
+    return {
+        (posixpath.dirname(block.file), name): source
+        for block in blocks
+        for name, source in _named(block)
+    }
+
+
+def _named(block: _Block) -> Iterator[tuple[str, str]]:
+    """(local name, source) of each provider that a block of `required_providers` names."""
+    if block.kind == "required_providers":
+        for name, asked in block.body.items():
+            if name not in _META:
+                source = asked.get("source", name) if isinstance(asked, Mapping) else name
+                yield name, _full(str(source))
+
+
+def _full(source: str) -> str:
+    parts = source.strip('"').lower().split("/")
+    if len(parts) == 1:
+        parts = ["hashicorp", *parts]
+    return "/".join(parts if len(parts) > 2 else [_REGISTRY, *parts])
+
+
+def _of_provider(
+    block: _Block,
+    sources: Mapping[tuple[str, str], str],
+    locked: frozenset[str],
+    base: Sequence[_Block],
+) -> Iterator[Finding]:
+    folder = posixpath.dirname(block.file)
+
+    def source_of(name: str) -> str:
+        return _BUILTIN if name == "terraform" else sources.get((folder, name), _full(name))
+
+    for name, source in _named(block):
+        if source not in locked:
+            what = f"the provider {source} is not in the base branch's lock file"
+            yield block.finding(f"provider.{name}", what)
+    if block.kind in ("resource", "data", "ephemeral", "action"):
+        named = str(block.body.get("provider", "")).strip('${}"').split(".")[0]
+        name = named or block.labels[0].split("_")[0]
+        if source_of(name) not in locked and block.labels[0] not in _CODE:
+            what = f"its provider {source_of(name)} is not in the base branch's lock file"
+            yield block.finding(".".join(block.labels), f"{block.labels[0]}: {what}")
+    elif block.kind == "provider":
+        same = [
+            item.body for item in base if (item.kind, item.labels) == ("provider", block.labels)
+        ]
+        for key in sorted(_PROVIDER_SETTINGS & set(block.body)):
+            if not any(_plain(body.get(key)) == _plain(block.body[key]) for body in same):
+                what = (
+                    f"the provider {block.labels[0]} is given another {key} than on the base branch"
+                )
+                yield block.finding(f"provider.{block.labels[0]}", what)
+
+
+def _of_code(block: _Block) -> Iterator[Finding]:
+    if block.kind in ("data", "ephemeral") and (what := _CODE.get(block.labels[0])):
+        yield block.finding(f"data.{'.'.join(block.labels)}", f'data "{block.labels[0]}" {what}')
+    elif block.kind == "provisioner":
+        yield block.finding(".".join(block.labels), "a provisioner runs a program")
+
+
+def _of_module(block: _Block) -> Iterator[Finding]:
+    if block.kind != "module":
+        return
+    source = str(block.body.get("source", "")).strip('"')
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(block.file), source))
+    local = source.startswith(("./", "../")) and "${" not in source and "\\" not in source
+    if not local or target.startswith("..") or "//" in source:
+        what = "is loaded from outside terraform/ of this repository"
+        yield block.finding(f"module.{block.labels[0]}", f"the module {block.labels[0]} {what}")
+
+
+def _of_files(block: _Block) -> Iterator[Finding]:
+    # A block that holds others is looked at by its own values alone: the others come by themselves.
+    for text in _expressions(block.body):
+        for call, argument in _FILE_CALL.findall(text):
+            own = _OWN_FILE.fullmatch(argument.strip()) and ".." not in argument
+            if call == "pathexpand" or not own:
+                name = ".".join((block.kind, *block.labels))
+                yield block.finding(name, f"{call}() may read files outside terraform/")
+                return
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _expressions(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _expressions(item)
+    elif isinstance(value, str) and ("${" in value or "%{" in value):
+        yield value
+
+
+def _of_backend(blocks: Sequence[_Block], base: Sequence[_Block]) -> Iterator[Finding]:
+    """Another state is another place for secrets, and the first plan there reads nothing of what stands."""
+    kinds = ("backend", "cloud")
+    known = [_plain((b.kind, list(b.labels), b.body)) for b in base if b.kind in kinds]
+    for block in blocks:
+        if (
+            block.kind in kinds
+            and _plain((block.kind, list(block.labels), block.body)) not in known
+        ):
+            yield block.finding("backend", "the backend is another than on the base branch")
+
+
+def _plain(value: Any) -> Any:
+    """Without the parser's line numbers."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if key not in _META}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
