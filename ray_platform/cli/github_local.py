@@ -18,6 +18,7 @@ from ray_platform.clients.pull_request_records import PullRequestRecords
 from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotFoundError, PlatformError, Refused
+from ray_platform.core.hcl_text import block, with_entry, with_value
 from ray_platform.core.pull_request.comment import MARKER
 from ray_platform.core.pull_request.model import PullRef, Repository
 from ray_platform.core.pull_request.report import PlanReport
@@ -37,13 +38,13 @@ _VARIABLES = f"terraform/environments/{ENVIRONMENT}.tfvars"
 _SETTINGS = f"environments/{ENVIRONMENT}.toml"
 _MOST_LOOKS = 6
 
+_SPOT = ("node_pools", "spot")
 _POOL = """  spot = {
     instance_types = ["m5.xlarge"]
     capacity_type  = "SPOT"
     min_size       = 0
     max_size       = 2
   }
-}
 """
 
 
@@ -168,7 +169,7 @@ def open_pull_request(settings: Settings, service: GitHubService) -> Stage:
     before = _read(settings, _VARIABLES)
     files: dict[str, str | None] = {_VARIABLES: _changed(before)}
     person = service.person(AUTHOR)
-    adds = "  spot = {" not in before
+    adds = block(before, _SPOT) is None
     title = "Add a spot pool for Ray workers" if adds else "Resize the spot pool"
     branch = f"spot-pool-{int(time.time())}"
     person.commit(str(REPOSITORY), branch, files, title, onto="main")
@@ -257,14 +258,17 @@ def _with_rules(text: str) -> str:
 
 
 def _changed(variables: str) -> str:
-    if "  spot = {" not in variables:
-        return variables.rstrip().removesuffix("}") + _POOL
-    pool = variables.index("  spot = {")
-    size = re.search(r"max_size( +)= (\d+)", variables[pool:])
-    if size is None:
-        raise NotFoundError("the spot pool has no max_size", where=_VARIABLES)
-    wanted = f"max_size{size[1]}= {2 + int(size[2]) % 4}"
-    return variables[:pool] + variables[pool:].replace(size[0], wanted, 1)
+    """The variables file with a spot pool, or with another size of it."""
+    found = block(variables, _SPOT)
+    if found is None:
+        changed = with_entry(variables, _SPOT[:-1], _POOL)
+    else:
+        size = re.search(r"max_size *= (\d+)", variables[slice(*found)])
+        old = size[1] if size else ""
+        changed = with_value(variables, (*_SPOT, "max_size"), old, str(2 + int(old or 0) % 4))
+    if changed is None:
+        raise NotFoundError("there are no node pools to add one to", where=_VARIABLES)
+    return changed
 
 
 def _read(settings: Settings, path: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ray_platform.core.drift.items import DriftItem
+from ray_platform.core.hcl_text import with_value
 
 _POOL = re.compile(r'^module\.node_pools\.aws_eks_node_group\.\w+\["(?P<pool>[\w-]+)"\]$')
 _BOUND = re.compile(r"^scaling_config(\[0\])?\.(?P<bound>min_size|max_size)$")
@@ -68,38 +69,7 @@ def adopted_text(text: str, adoption: Adoption) -> str | None:
         None where the value does not stand there as it was applied: Git has moved on, or writes it in
         another way.
     """
-    start, end = 0, len(text)
-    for name in adoption.path[:-1]:
-        opened = re.compile(rf"^[ \t]*{re.escape(name)}[ \t]*=[ \t]*\{{", re.MULTILINE).search(
-            text, start, end
-        )
-        if opened is None:
-            return None
-        start = opened.end()
-        end = _closing(text, start)
-    value = re.compile(
-        rf"^([ \t]*{re.escape(adoption.path[-1])}[ \t]*=[ \t]*){re.escape(adoption.before)}(?![\w.\"])",
-        re.MULTILINE,
-    )
-    found = value.search(text, start, end)
-    if found is None:
-        return None
-    return f"{text[: found.start()]}{found[1]}{adoption.after}{text[found.end() :]}"
-
-
-def _closing(text: str, start: int) -> int:
-    """Where the block that was opened before ``start`` ends; braces in strings and comments do not count."""
-    depth, at = 1, start
-    skipped = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|//[^\n]*')
-    while at < len(text):
-        if passed := skipped.match(text, at):
-            at = passed.end()
-            continue
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        if depth == 0:
-            return at
-        at += 1
-    return at
+    return with_value(text, adoption.path, adoption.before, adoption.after)
 
 
 def branch_of(environment: str) -> str:
