@@ -67,8 +67,9 @@ def tick(cursor: str | None = None) -> dg.SensorResult:
 def test_a_push_becomes_one_run_of_the_assets_that_it_touches(checkout: Path) -> None:
     first = tick()
     assert not first.run_requests
-    (checkout / "helm").mkdir()
-    (checkout / "helm" / "values.yaml").write_text("x: 1", encoding="utf-8")
+    chart = checkout / "helm" / "ray"
+    chart.mkdir(parents=True)
+    (chart / "values.yaml").write_text("x: 1", encoding="utf-8")
     commit = committed(checkout)
     second = tick(first.cursor)
     assert second.run_requests is not None

@@ -26,7 +26,8 @@ from ray_platform.core.autoscaling import Trace
 from ray_platform.core.burst import read_metrics
 from ray_platform.core.infra_version import Applied, Ray
 from ray_platform.core.lineage.run_report import identity, output_of
-from ray_platform.settings import Lineage, Settings
+from ray_platform.environment_file import Lineage
+from ray_platform.settings import Settings
 from ray_platform.stages.burst import BurstResult, Ground
 from ray_platform.stages.run_export import exported
 from ray_platform.stages.site import Site
@@ -192,6 +193,7 @@ def test_a_server_is_told_of_a_runs_start_and_end_with_the_infrastructure_under_
         assert names == [
             "terraform/eks_cluster",
             "terraform/node_pools",
+            "terraform/platform",
             "terraform/storage",
             "terraform/vpc",
             "helm/ray",
