@@ -253,9 +253,10 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
 @despite_option
 @json_option
 def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> None:
-    """Remove everything in an environment. The state is backed up first; approvals are needed as to apply.
+    """Remove everything in an environment. State and records are backed up first; approvals are needed.
 
-    Outside the emulator at least one person must approve the removal's plan.
+    Outside the emulator at least one person must approve the removal's plan. Afterwards the cloud is asked
+    what still bears the environment's tags; exit code 2 names what is left.
 
     \b
     Examples:
@@ -276,11 +277,16 @@ def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> N
         "run_id": outcome.run_id,
         "removed": facts["resources removed"],
         "backup": facts["state backup"],
+        "records": facts["records backup"],
+        "ends_by_itself": facts["ends by itself"],
         "approved_by": facts["approved by"],
     }
     if as_json:
         print_json(answer)
     else:
         say(
-            f"{env}: {answer['removed']} resources removed; the state before lies in {answer['backup']}"
+            f"{env}: {answer['removed']} resources removed, nothing with its tags is left; the state before "
+            f"lies in {answer['backup']}, the records in {answer['records']}"
         )
+        for item in answer["ends_by_itself"]:
+            say(f"  still there: {item}")

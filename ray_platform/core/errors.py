@@ -22,6 +22,7 @@
         ├── NotApproved         an approval is missing or void
         ├── StalePlan           the state moved on after the plan was made
         ├── LiveRunsHarmed      the plan takes away what live burst runs run on
+        ├── StillThere          something is left after a removal
         └── BusyError           another change holds the environment
 """
 
@@ -156,6 +157,10 @@ class StalePlan(Refused):
 
 class LiveRunsHarmed(Refused):
     """The plan takes away what live burst runs run on."""
+
+
+class StillThere(Refused):
+    """Something that bears the environment's tags is left after its removal."""
 
 
 class BusyError(Refused):

@@ -49,6 +49,8 @@ def remove_everything(context: dg.OpExecutionContext) -> None:
                         "resources": 0,
                         "resources removed": done.removed,
                         "state backup": done.backup,
+                        "records backup": done.records,
+                        "ends by itself": dg.MetadataValue.json(list(done.ending)),
                         "plan digest": done.plan_digest,
                         "approved by": ", ".join(done.approved_by),
                     },

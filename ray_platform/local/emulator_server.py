@@ -14,6 +14,7 @@ from ray_platform.local.emulator_calls import add_missing_calls
 from ray_platform.local.emulator_eks import ControlPlane, add_missing_eks_calls
 from ray_platform.local.emulator_elasticache import add_missing_elasticache_calls
 from ray_platform.local.emulator_s3 import make_conditional_writes_atomic
+from ray_platform.local.emulator_tags import list_all_tagged_resources
 from ray_platform.local.processes import LOOPBACK
 
 
@@ -43,6 +44,7 @@ def mend(control_plane: ControlPlane | None) -> None:
     add_missing_calls()
     add_missing_elasticache_calls()
     make_conditional_writes_atomic()
+    list_all_tagged_resources()
 
 
 def serve(port: int, control_plane: ControlPlane | None) -> None:

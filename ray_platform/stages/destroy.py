@@ -1,26 +1,42 @@
-"""Removal of an environment: the state is saved first, then the gates, then the plan that was approved."""
+"""Removal of an environment: the gates, a backup, the plan that was approved, proof that nothing is left."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from ray_platform.clients.aws_remains import tagged
 from ray_platform.clients.records import PlanRecord
-from ray_platform.core.errors import StateError
+from ray_platform.clients.terraform import tag_value
+from ray_platform.clients.terraform_state import TerraformState
+from ray_platform.core.errors import StateError, StillThere
+from ray_platform.core.remains import Remains, weigh
 from ray_platform.stages import audit, gates
+from ray_platform.stages.backup import back_up
+from ray_platform.stages.incidents import update_incidents
+from ray_platform.stages.issue_board import board_of
 from ray_platform.stages.plan import MadePlan, make_plan
 from ray_platform.stages.pull_requests.removals import outcome_noted, require_removal_approved
 from ray_platform.stages.site import Site
 
+#: AWS lists what is deleted for some minutes more: so long is looked again, and so often.
+REMAINS_SECONDS = 300.0
+_LOOK_SECONDS = 15.0
+
 
 @dataclass(frozen=True)
 class Destroyed:
-    """What a removal removed, and where the state before it was saved."""
+    """What a removal removed, and where state and records before it were saved.
+
+    ``ending`` are things that still exist and go by themselves, or were kept on purpose, with the reason.
+    """
 
     plan_digest: str
     removed: int
     backup: str
+    records: str
+    ending: tuple[str, ...]
     approved_by: tuple[str, ...]
 
 
@@ -32,12 +48,16 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
     Raises:
         Refused: a gate says no.
         StateError: something is left in the state afterwards.
+        StillThere: something is left in the cloud afterwards.
     """
-    with outcome_noted(site) as tell:
+    with site.change_lock("destroy", tell=progress), outcome_noted(site) as tell:
         made = make_plan(site, destroy=True, progress=progress)
         with audit.failures_noted(site, "destroy", made.record):
             done = _destroy(site, made, progress)
-        tell(f"{done.removed} resources were removed; the state before is saved as {done.backup}")
+        tell(
+            f"{done.removed} resources were removed; the state before is saved as {done.backup}, the "
+            f"records as {done.records}; nothing that bears the environment's tags is left"
+        )
         return done
 
 
@@ -57,13 +77,13 @@ def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Des
     gates.require_allowed(site, record)
     people = approved_by(site, record)
     gates.require_no_harm(site, record)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    backup = f"backups/{site.name}/{stamp}-serial-{record.state_serial}.tfstate"
-    site.artifacts.store.put(backup, terraform.raw_state())
-    progress(f"The state is saved in {site.artifacts.store.url(backup)}")
+    before = terraform.state()
+    saved = back_up(site, terraform.raw_state(), record.state_serial)
+    progress(f"The state is saved in {saved.state}, {saved.count} records in {saved.records}")
     audit.note(
         site, "destroy", "admitted", record=record, reason=f"approved by {', '.join(people)}"
     )
+    site.require_held()
     site.stop_ray()
     if not record.empty:
         with tempfile.TemporaryDirectory(prefix="ray-platform-destroy-") as folder:
@@ -76,11 +96,63 @@ def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Des
             where=site.name,
             fix="see why they could not be removed, then run destroy again",
         )
+    site.require_held()
     site.records.forget_applied()
-    audit.note(site, "destroy", "removed", record=record, reason=f"state saved in {backup}")
+    update_incidents(site.artifacts, site.name, (), board=board_of(site, progress))
+    audit.note(site, "destroy", "removed", record=record, reason=f"saved in {saved.folder}")
+    progress("Looking for what is left in the cloud")
+    remains = prove_nothing_left(site, before)
+    ending = f"; {', '.join(remains.ending)}" if remains.ending else ""
+    audit.note(site, "destroy", "proven", record=record, reason=f"nothing tagged is left{ending}")
     return Destroyed(
         plan_digest=record.plan_digest,
         removed=made.plan.counts.delete,
-        backup=site.artifacts.store.url(backup),
+        backup=saved.state,
+        records=saved.records,
+        ending=remains.ending,
         approved_by=people,
+    )
+
+
+def prove_nothing_left(
+    site: Site,
+    before: TerraformState,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+) -> Remains:
+    """Ask the cloud what still bears the environment's tags, until that is nothing.
+
+    The state bucket bears no tags and stays: it holds the state's versions and the backup.
+
+    Args:
+        site: The environment.
+        before: Its state before the removal, which knows the tags.
+        pause: Waits so many seconds.
+
+    Raises:
+        StillThere: something is left; it is named.
+        ToolError: the cloud does not say.
+    """
+    cluster = str(before.outputs.get("cluster_name") or f"ray-platform-{site.name}")
+    repositories = {
+        str((attributes.get("tags_all") or {}).get("repo"))
+        for attributes in before.resources.values()
+    } | {tag_value(site.git.remote())}
+    looks = 1 if site.environment.cloud.emulator else int(REMAINS_SECONDS / _LOOK_SECONDS)
+    for look in range(looks):
+        remains = weigh(
+            tagged(site.aws, environment=site.name, cluster=cluster),
+            environment=site.name,
+            cluster=cluster,
+            repositories=repositories,
+        )
+        if not remains.left:
+            return remains
+        if look + 1 < looks:
+            pause(_LOOK_SECONDS)
+    raise StillThere(
+        f"Terraform has removed all that it knew, but {len(remains.left)} things with the tags of "
+        f"{site.name} are left: {', '.join(remains.left)}",
+        where=f"{site.environment.region}, by the tags environment = {site.name} and those of {cluster}",
+        fix="they cost money: see who made them, remove them, then run destroy again: it looks again",
     )

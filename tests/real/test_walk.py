@@ -6,6 +6,7 @@ One environment's life, told in order: each test is a step of it, from `up` to `
 import json
 import subprocess
 import sys
+import tarfile
 import time
 from typing import Any
 
@@ -419,6 +420,11 @@ def test_an_issue_removes_the_environment_once_two_others_approved_its_plan(
     (backup,) = (checkout.home / "artifacts" / "backups" / "local").rglob("*.tfstate")
     assert len(json.loads(backup.read_text(encoding="utf-8"))["resources"]) > 30
     assert backup.stat().st_mode & 0o077 == 0
+    with tarfile.open(backup.parent / "records.tar.gz") as records:
+        kinds = {name.split("/")[0] for name in records.getnames()}
+    assert {"plans", "environments", "manifests", "modules", "usage", "audit"} <= kinds
+    incidents = (checkout.home / "artifacts" / "incidents" / "local").glob("*.json")
+    assert all(json.loads(file.read_text(encoding="utf-8"))["closed_at"] for file in incidents)
     assert checkout.run("status", "--json").json["infra_version"] is None
     after = checkout.run("burst", "--env", "local")
     assert after.code == 1
@@ -429,3 +435,6 @@ def test_destroy_again_finds_nothing_to_remove(walked: Walked) -> None:
     done = walked.checkout.run("destroy", "--env", "local", "--confirm", "local", "--json")
     assert done.code == 0, done.err
     assert done.json["removed"] == 0
+    # The cloud lists the keys, which wait for their deletion, and nothing else with these tags.
+    assert done.json["ends_by_itself"]
+    assert all(":kms:" in item for item in done.json["ends_by_itself"])
