@@ -376,7 +376,8 @@ def terraform_version(settings: Settings) -> str:
     """
     binary = shutil.which(settings.terraform_binary) or settings.terraform_binary
     logs = settings.home / "terraform" / "logs"
-    env = child_variables(child_environment(), {}, settings.home / "terraform" / "version")
+    ours = child_environment(without=("AWS_",))
+    env = child_variables(ours, {}, settings.home / "terraform" / "version")
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     finished = run([binary, "version", "-json"], cwd=logs, env=env, logs=logs)
     try:

@@ -16,8 +16,8 @@ from typing import Any
 
 from ray_platform.core.secret_looks import MASK, is_secret_key, mask_looks
 
-__all__ = ["MASK", "NOTHING", "is_secret_key", "marked_texts", "plan_secrets", "redact"]
-__all__ += ["redact_marked", "redact_plan_json", "redact_text", "secret_values"]
+__all__ = ["MASK", "NOTHING", "is_secret_key", "marked_texts", "plan_secrets", "quoted_secrets"]
+__all__ += ["redact", "redact_marked", "redact_plan_json", "redact_text", "secret_values"]
 
 #: No value is known to be a secret.
 NOTHING: frozenset[str] = frozenset()
@@ -54,11 +54,9 @@ def redact(value: Any, known: frozenset[str] = NOTHING) -> Any:
     A pair as in ``{"name": "DB_PASSWORD", "value": "..."}`` counts as a key with its value.
     """
     if isinstance(value, Mapping):
-        named = value.get("name", value.get("key", value.get("Key")))
         return {
             redact_text(str(key), known): _mask_all(item)
-            if is_secret_key(str(key))
-            or (key in ("value", "Value") and isinstance(named, str) and is_secret_key(named))
+            if _is_secret_place(value, key)
             else redact(item, known)
             for key, item in value.items()
         }
@@ -139,6 +137,18 @@ def marked_texts(value: Any, marks: Any) -> set[str]:
 
     redact_marked(value, marks, note)
     return hidden
+
+
+def quoted_secrets(data: Mapping[str, Any]) -> frozenset[str]:
+    """Values under keys that sound like a secret, in the quotes in which a plan's text shows them.
+
+    Plain words among them are masked in that text alone: elsewhere they may be anything.
+    """
+    found: set[str] = set()
+    for entry in data.get("resource_changes") or ():
+        for side in ("before", "after"):
+            found |= set(_under_secret_keys((entry.get("change") or {}).get(side)))
+    return frozenset(f'"{text}"' for text in secret_values(found))
 
 
 def secret_values(texts: Iterable[str]) -> frozenset[str]:
@@ -233,7 +243,8 @@ def _change_secrets(change: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
     for side in ("before", "after"):
         found |= marked_texts(change.get(side), change.get(f"{side}_sensitive"))
-        found |= set(_under_secret_keys(change.get(side)))
+        # A password by its make-up, not a common word.
+        found |= {text for text in _under_secret_keys(change.get(side)) if _is_made_up(text)}
     return found
 
 
@@ -250,16 +261,20 @@ def _marked(node: Any) -> Iterator[str]:
 
 
 def _under_secret_keys(value: Any) -> Iterator[str]:
-    """Texts below such keys that are a password by their make-up, not a common word."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if is_secret_key(str(key)):
-                yield from (text for text in _texts(item) if _is_made_up(text))
-            else:
-                yield from _under_secret_keys(item)
+            yield from _texts(item) if _is_secret_place(value, key) else _under_secret_keys(item)
     elif isinstance(value, list):
         for item in value:
             yield from _under_secret_keys(item)
+
+
+def _is_secret_place(holder: Mapping[str, Any], key: str) -> bool:
+    """Whether a key sounds like a secret, or is the value beside a name that does."""
+    if key in ("value", "Value"):
+        named = holder.get("name", holder.get("key", holder.get("Key")))
+        return isinstance(named, str) and is_secret_key(named)
+    return is_secret_key(str(key))
 
 
 def _is_made_up(text: str) -> bool:

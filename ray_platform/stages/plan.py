@@ -15,6 +15,7 @@ from ray_platform.core.lineage.differences import WHOLE_DIGEST
 from ray_platform.core.plan import Plan, read_plan
 from ray_platform.core.redaction import (
     plan_secrets,
+    quoted_secrets,
     redact,
     redact_marked,
     redact_plan_json,
@@ -84,7 +85,10 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         base=site.base or "",
     )
     site.records.save_plan(
-        record, file=saved, plan_json=plan_json, text=redact_text(made.text, known)
+        record,
+        file=saved,
+        plan_json=plan_json,
+        text=redact_text(made.text, known | quoted_secrets(made.json)),
     )
     audit.note(
         site,
