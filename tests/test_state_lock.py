@@ -15,6 +15,7 @@ from ray_platform.core.canonical import canonical_json
 from ray_platform.core.errors import BusyError, StateError
 from ray_platform.core.lease import Child, Lease, Owner
 from ray_platform.settings import Settings
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,9 +91,9 @@ def decisions(site: Site) -> list[str]:
 
 def take(site: Site) -> list[str]:
     said: list[str] = []
-    with site.change_lock("plan", tell=said.append, wait_seconds=0):
+    with change_lock(site, "plan", tell=said.append, wait_seconds=0):
         site.require_held()
-        with site.change_lock("apply"):  # held already
+        with change_lock(site, "apply"):  # held already
             site.require_held()
         site.require_held()
     return said
@@ -158,7 +159,7 @@ def test_outside_the_lock_nothing_counts_as_held(site: SiteOnS3) -> None:
 
 
 def test_a_change_that_was_overtaken_stops_before_it_changes_anything(site: SiteOnS3) -> None:
-    with site.change_lock("apply"):
+    with change_lock(site, "apply"):
         other = replace(DEAD, token=os.urandom(4).hex(), what="apply, run 5a", child=None)
         left_by(site, other)
         with pytest.raises(BusyError, match="apply, run 5a"):

@@ -10,6 +10,7 @@ from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import PLAN_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.stages.apply import AppliedPlan, apply_plan
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.tags import untagged
 from ray_platform.stages.version_page import page_of
 
@@ -51,7 +52,7 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
 def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
     with (
         stage(context) as site,
-        site.change_lock(f"apply, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"apply, run {context.run_id}", tell=context.log.info),
     ):
         context.log.info(f"Applying the saved plan in {site.name}")
         done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)

@@ -7,6 +7,7 @@ from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import environments
 from ray_platform.run_context import stage
 from ray_platform.stages.destroy import destroy_environment
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.plan import make_plan
 from ray_platform.stages.pull_requests.removals import outcome_noted, plan_kept
 
@@ -15,7 +16,7 @@ from ray_platform.stages.pull_requests.removals import outcome_noted, plan_kept
 def plan_everything_away(context: dg.OpExecutionContext) -> None:
     with (
         stage(context) as site,
-        site.change_lock(f"plan_removal, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"plan_removal, run {context.run_id}", tell=context.log.info),
         outcome_noted(site),
     ):
         made = make_plan(site, destroy=True, progress=context.log.info)
@@ -36,7 +37,7 @@ def plan_removal() -> None:
 def remove_everything(context: dg.OpExecutionContext) -> None:
     with (
         stage(context) as site,
-        site.change_lock(f"destroy, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"destroy, run {context.run_id}", tell=context.log.info),
     ):
         done = destroy_environment(site, progress=context.log.info)
         for module in MODULES:

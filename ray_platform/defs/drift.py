@@ -24,6 +24,7 @@ from ray_platform.stages.adopt import propose
 from ray_platform.stages.drift import find_drift
 from ray_platform.stages.incidents import Revert, revert_of, update_incidents
 from ray_platform.stages.issue_board import board_of
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.site import Site
 
 
@@ -46,7 +47,7 @@ from ray_platform.stages.site import Site
 def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
         stage(context) as site,
-        site.change_lock(f"drift, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"drift, run {context.run_id}", tell=context.log.info),
     ):
         items = find_drift(site, progress=context.log.info)
         report = drifts.to_json(items)

@@ -13,6 +13,7 @@ from ray_platform.partitions import PLAN_TAG, WHY_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.run_resources import LIGHT, REPEATABLE
 from ray_platform.stages import audit, gates
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.plan import make_plan
 from ray_platform.stages.pull_requests.reports import keep_report
 from ray_platform.stages.site import Site
@@ -31,7 +32,7 @@ from ray_platform.stages.whatif import for_plan
 def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
         stage(context) as site,
-        site.change_lock(f"plan, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"plan, run {context.run_id}", tell=context.log.info),
     ):
         context.log.info(f"Planning {site.name} at {site.revision}")
         made = make_plan(

@@ -7,6 +7,7 @@ import dagster as dg
 from ray_platform.core.infra_version import MODULES
 from ray_platform.partitions import environments
 from ray_platform.run_context import stage
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.pull_requests.reports import note_verified
 from ray_platform.stages.ray_cluster import data_version, deploy
 from ray_platform.stages.verify import verify
@@ -24,7 +25,7 @@ from ray_platform.stages.verify import verify
 def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
         stage(context) as site,
-        site.change_lock(f"ray_cluster, run {context.run_id}", tell=context.log.info),
+        change_lock(site, f"ray_cluster, run {context.run_id}", tell=context.log.info),
     ):
         ready = deploy(site, progress=context.log.info)
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")

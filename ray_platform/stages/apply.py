@@ -21,6 +21,7 @@ from ray_platform.core.redaction import redact, redact_marked, redact_text
 from ray_platform.settings import Settings
 from ray_platform.stages import audit, gates
 from ray_platform.stages.cost import remember_estimate
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.pull_requests.connection import connect
 from ray_platform.stages.pull_requests.gate import (
     Connection,
@@ -85,7 +86,7 @@ def apply_plan(
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
         )
-    with site.change_lock("apply", tell=progress), audit.failures_noted(site, "apply", record):
+    with change_lock(site, "apply", tell=progress), audit.failures_noted(site, "apply", record):
         return _apply(site, record, progress, reach)
 
 

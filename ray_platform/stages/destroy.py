@@ -16,6 +16,7 @@ from ray_platform.stages import audit, gates
 from ray_platform.stages.backup import back_up
 from ray_platform.stages.incidents import update_incidents
 from ray_platform.stages.issue_board import board_of
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.plan import MadePlan, make_plan
 from ray_platform.stages.pull_requests.removals import outcome_noted, require_removal_approved
 from ray_platform.stages.site import Site
@@ -50,7 +51,7 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
         StateError: something is left in the state afterwards.
         StillThere: something is left in the cloud afterwards.
     """
-    with site.change_lock("destroy", tell=progress), outcome_noted(site) as tell:
+    with change_lock(site, "destroy", tell=progress), outcome_noted(site) as tell:
         made = make_plan(site, destroy=True, progress=progress)
         with audit.failures_noted(site, "destroy", made.record):
             done = _destroy(site, made, progress)

@@ -70,6 +70,40 @@ class EnvironmentLock:
 
 
 @contextmanager
+def change_lock(
+    site: Site,
+    holder: str,
+    *,
+    tell: Callable[[str], None] | None = None,
+    wait_seconds: float = 600,
+) -> Iterator[None]:
+    """Hold a site's environment against other changes; held already, nothing is done.
+
+    Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
+    stands behind both.
+
+    Args:
+        site: The environment.
+        holder: What for, in words.
+        tell: Is told whom we wait for, and what a dead holder left that was freed.
+        wait_seconds: How long to wait at the most.
+
+    Raises:
+        BusyError: somebody else has held it for all of ``wait_seconds``.
+        ArtifactError: the artifact store cannot be read or written.
+    """
+    if site.lock is not None:
+        yield
+        return
+    said = tell or (lambda line: None)
+    with hold(site, holder, tell=said, wait_seconds=wait_seconds) as site.lock:
+        try:
+            yield
+        finally:
+            site.lock = None
+
+
+@contextmanager
 def hold(
     site: Site, what: str, *, tell: Callable[[str], None], wait_seconds: float
 ) -> Iterator[EnvironmentLock]:

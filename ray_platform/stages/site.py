@@ -4,11 +4,10 @@ A stage asks the site for `terraform`, `artifacts` or `ray` and never whether it
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dagster import DagsterInstance
 
@@ -20,6 +19,7 @@ from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.clients.records import Records
 from ray_platform.clients.terraform import Terraform
+from ray_platform.clients.terraform_process import Watch
 from ray_platform.clients.usage_ledger import UsageLedger
 from ray_platform.core.cost.price_book import PriceBook, load_price_book
 from ray_platform.core.errors import BusyError, SettingsError
@@ -29,8 +29,13 @@ from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
 from ray_platform.settings import Environment, Settings
 
-if TYPE_CHECKING:
-    from ray_platform.stages.lock import EnvironmentLock
+
+class Lock(Watch, Protocol):
+    """An environment that is held (`stages.lock`)."""
+
+    def require(self) -> None:
+        """Make sure that it is still held. Raises `BusyError`."""
+
 
 #: Stands in the environment files where only their owner knows the value.
 PLACEHOLDER = "CHANGE-ME"
@@ -85,7 +90,7 @@ class Site:
         self.run_id = run_id
         self.instance = instance
         self.despite_live_runs = despite_live_runs
-        self.lock: EnvironmentLock | None = None
+        self.lock: Lock | None = None
         self.commit = commit
         self.base = base
         self.pull = pull
@@ -241,43 +246,6 @@ class Site:
             untrusted=self.pull is not None and self.environment.cloud.emulator,
             watch=self.lock,
         )
-
-    @contextmanager
-    def change_lock(
-        self,
-        holder: str,
-        *,
-        tell: Callable[[str], None] | None = None,
-        wait_seconds: float = 600,
-    ) -> Iterator[None]:
-        """Hold the environment against other changes, from whatever machine; held already, nothing is done.
-
-        Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
-        stands behind both.
-
-        Args:
-            holder: What for, in words.
-            tell: Is told whom we wait for, and what a dead holder left that was freed.
-            wait_seconds: How long to wait at the most.
-
-        Raises:
-            BusyError: somebody else has held it for all of ``wait_seconds``.
-            ArtifactError: the artifact store cannot be read or written.
-        """
-        if self.lock is not None:
-            yield
-            return
-        from ray_platform.stages.lock import (
-            hold,  # it notes what it frees, and so needs sites itself
-        )
-
-        with hold(
-            self, holder, tell=tell or (lambda line: None), wait_seconds=wait_seconds
-        ) as self.lock:
-            try:
-                yield
-            finally:
-                self.lock = None
 
     def require_held(self) -> None:
         """Make sure, at the store, that the environment is still ours; asked right before a change.

@@ -20,6 +20,7 @@ from ray_platform.core.errors import BusyError, TerraformError
 from ray_platform.core.lease import Owner
 from ray_platform.local.emulator import Emulator
 from ray_platform.settings import Settings
+from ray_platform.stages.lock import change_lock
 from ray_platform.stages.site import Site
 from tests.real.conftest import ROOT
 
@@ -54,7 +55,7 @@ def site_in(root: Path, home: Path, port: int) -> Site:
 def apply(site: Site) -> list[str]:
     """Plan and apply, as the stages do; what was told."""
     said: list[str] = []
-    with site.change_lock("apply", tell=said.append, wait_seconds=0):
+    with change_lock(site, "apply", tell=said.append, wait_seconds=0):
         terraform = site.terraform(said.append)
         terraform.init()
         out = site.home / "crash.tfplan"
