@@ -44,7 +44,7 @@ def redact_text(text: str, known: frozenset[str] = NOTHING) -> str:
         known: Values that are secret whatever they look like, from `plan_secrets` or a state.
     """
     if known and (pattern := _pattern(known)):
-        text = pattern.sub(MASK, text)
+        text = pattern.sub(lambda found: f'"{MASK}"' if found[0][0] == '"' else MASK, text)
     return mask_looks(text)
 
 

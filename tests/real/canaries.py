@@ -196,6 +196,12 @@ _QUOTED = (
     f"Bearer {IN_CONTEXT['a bearer token in an error']}, {BY_LOOK['a JWT']}, {BY_LOOK['GitHub ghs_']}, "
     f"password={IN_CONTEXT['what a program printed']}"
 )
+#: Asks an address at plan time: never planned.
+FOREIGN = """
+data "http" "x" {
+  url = "http://127.0.0.1:9/"
+}
+"""
 #: Refused when it is planned, with a message that quotes secrets.
 REFUSED = f"""{MODULE}
 resource "terraform_data" "refused" {{

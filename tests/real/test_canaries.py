@@ -238,8 +238,10 @@ def tell_story(story: Story, instance: dg.DagsterInstance) -> None:
     story.runs["apply"] = run(instance, "apply", dict(request.tags))
     look()
     second = server.open_pull_request(REPOSITORY, {module: canaries.REFUSED})
-    for request in look()[second]:
-        story.runs["refused plan"] = run(instance, "plan", dict(request.tags))
+    third = server.open_pull_request(REPOSITORY, {"terraform/new.tf": canaries.FOREIGN})
+    for number, requests in look().items():
+        name = {second: "refused plan", third: "foreign code"}[number]
+        story.runs[name] = run(instance, "plan", dict(requests[0].tags))
     look()
     # Outside any pull request: the working tree, with a program that fails.
     (story.folder / "checkout" / module).write_text(canaries.FAILS)
@@ -265,6 +267,7 @@ def test_the_walk_went_as_meant(story: Story) -> None:
         "plan": True,
         "apply": True,
         "refused plan": False,
+        "foreign code": False,
         "plan by hand": True,
         "failed apply": False,
     }, story.said[-4000:]
@@ -311,6 +314,19 @@ def test_what_is_ordinary_stays_readable(story: Story) -> None:
     comment = story.on_github()["comments of 1"]
     assert "module.storage.terraform_data.plain" in comment
     assert MASK in comment
+
+
+def test_foreign_code_is_refused_before_terraform_runs_and_the_comment_says_where(
+    story: Story,
+) -> None:
+    comment = story.on_github()["comments of 3"]
+    assert "terraform/new.tf:2" in comment
+    assert "asks an address of its author" in comment
+    told = story.runs["foreign code"].all_events
+    assert not any("Preparing Terraform" in (event.message or "") for event in told)
+    assert "new.tf" not in json.dumps(
+        [variables["CALL"] for variables in story.environments("terraform")]
+    )
 
 
 def test_the_plan_files_are_their_owners_alone(story: Story) -> None:
