@@ -7,6 +7,7 @@ from ray_platform.clients.github_calls import PER_PAGE
 from ray_platform.clients.github_json import is_ours, read_comment, read_issue
 from ray_platform.clients.github_repository import RepositoryCalls
 from ray_platform.core.pull_request.model import Comment, Issue
+from ray_platform.core.redaction import redact_text
 
 
 class Issues(RepositoryCalls):
@@ -30,6 +31,7 @@ class Issues(RepositoryCalls):
         Known: one call. Not known: one for each hundred comments, and one that writes. A known one that
         somebody deleted is looked for and made anew.
         """
+        body = redact_text(body)
         doing = f"write the comment of {number}"
         if known is not None and (edited := self._edit_comment(known, body, doing)):
             return edited
@@ -82,6 +84,7 @@ class Issues(RepositoryCalls):
         Labels that people added stay.
         """
         doing = "write an issue"
+        title, body = redact_text(title), redact_text(body)
         bot = self._app.installation.bot
         listed = self._app.pages(
             doing,

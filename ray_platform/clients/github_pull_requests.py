@@ -135,8 +135,8 @@ class PullRequests(RepositoryCalls):
                 self._name,
                 head=head_branch,
                 base=base_branch,
-                title=title,
-                body=body,
+                title=redact_text(title),
+                body=redact_text(body),
             ),
         )
         return self._parse(lambda: str(made["html_url"]), doing)

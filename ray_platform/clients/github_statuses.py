@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ray_platform.clients.github_calls import PER_PAGE
 from ray_platform.clients.github_repository import RepositoryCalls
 from ray_platform.core.pull_request.model import CheckReport, DeploymentState
+from ray_platform.core.redaction import redact_text
 
 _DESCRIPTION_CHARS = 140
 
@@ -172,7 +173,7 @@ def _check_body(report: CheckReport) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": report.name,
         "status": "in_progress" if report.conclusion is None else "completed",
-        "output": {"title": report.title, "summary": report.summary},
+        "output": {"title": redact_text(report.title), "summary": redact_text(report.summary)},
     }
     if report.conclusion is not None:
         body["conclusion"] = report.conclusion
@@ -192,6 +193,7 @@ def _payload_key(deployment: Mapping[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
+    text = redact_text(text)  # first: what is cut in two is not known any more
     if len(text) <= _DESCRIPTION_CHARS:
         return text
     return text[: _DESCRIPTION_CHARS - 1] + "…"

@@ -71,22 +71,22 @@ _BEARER = re.compile(r"(?i)(\b(?:bearer|basic|token)\s+)([A-Za-z0-9._~+/-]{16,}=
 _SIGNED = re.compile(r"(?i)([?&](?:sig|[a-z-]*signature|x-amz-security-token)=)([^\s&\"']{8,})")
 #: ``password = "..."``, ``"token": "..."``, and ``"old" -> "new"`` of a plan.
 _QUOTED = re.compile(
-    r"""([A-Za-z0-9_.-]+)(\\*["']?[ \t]*(?:=>|[=:])[ \t]*)(\\*["'])((?:(?!\3)[^\n])+)\3"""
+    r"""(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)(\\*+["']?[ \t]*+(?:=>|[=:])[ \t]*+)(\\*["'])((?:(?!\3)[^\n])+)\3"""
     r"""(?:([ \t]*->[ \t]*)(["'])((?:(?!\6)[^\n])*)\6)?"""
 )
 #: ``PASSWORD=hunter2`` without quotes and spaces, as in a shell.
-_UNQUOTED = re.compile(r"""([A-Za-z0-9_.-]+)=([^\s"',;()&<>]{4,})""")
+_UNQUOTED = re.compile(r"""(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)=([^\s"',;()&<>]{4,})""")
 #: ``password: hunter2``: only words that nobody uses in a sentence before a colon and a plain word.
 _SPOKEN = re.compile(
     r"""(?ix)
-    ( (?<![A-Za-z]) [A-Za-z0-9_-]* (?:password|passwd|passphrase|secret_access_key|private_key
+    ( (?<![A-Za-z]) [A-Za-z0-9_-]{0,40} (?:password|passwd|passphrase|secret_access_key|private_key
       |client_secret|api_?key|auth_?token|session_?token|access_?token) ["']? \s* [=:] \s* ["']? )
     ( (?!\(|null\b|true\b|false\b|var\.|local\.|data\.|module\.) [^\s"',;)]{4,} )
     """
 )
 #: A line after which a list, a map or a heredoc holds the values: ``passwords = [``.
 _OPENS = re.compile(
-    r"""^(\s*)[+~-]?\s*["']?([A-Za-z0-9_.-]+)["']?\s*[=:]\s*(?:[\[{]|\w+\(|<<[-~]?\w+)\s*$"""
+    r"""^([ \t]*+)(?:[+~-][ \t]*+)?["']?([A-Za-z0-9_.-]++)["']?[ \t]*+[=:][ \t]*+(?:[\[{]|\w+\(|<<[-~]?\w+)\s*$"""
 )
 _QUOTED_VALUE = re.compile(r'(=>|[=:]|->|^|[\[,])(\s*[+~-]?\s*)"([^"]+)"(?!\s*[=:])')
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{24,}")

@@ -4,6 +4,7 @@ import base64
 import json
 import random
 import string
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,31 @@ def test_what_cannot_be_told_by_its_look_is_told_by_its_key(name: str) -> None:
     secret = HOPELESS[name](random.Random(1))  # noqa: S311 - the same in each run
     for text in (f"api_key = {secret}", f'{{"wandb_api_key": "{secret}"}}', f"TOKEN={secret}"):
         assert secret not in redact_text(text)
+
+
+#: Texts that make a careless expression look at each place from each other place.
+TRAPS = {
+    "one long word": "aB3" * 33_000,
+    "digits and hyphens": "1-" * 50_000,
+    "blanks": " " * 100_000 + "x",
+    "beginnings of a key": "-----BEGIN PRIVATE KEY-----\n" * 4_000,
+    "beginnings of addresses": "https://a:" * 10_000,
+    "names without values": "password" * 12_000,
+    "quotes": 'a="' * 33_000,
+    "escaped quotes": "a" + "\\" * 100_000,
+    "signs of equality": "=" * 100_000,
+    "sk": "sk-" + "a-" * 50_000,
+    "lines": "password = [\n" * 8_000,
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_the_time_grows_with_the_length_alone_whatever_the_text(trap: str) -> None:
+    whole = TRAPS[trap]
+    spent = []
+    for text in (whole[: len(whole) // 4], whole):
+        started = time.process_time()
+        redact_text(text)
+        spent.append(time.process_time() - started)
+    # Four times the text: quadratic would be sixteen times the time.
+    assert spent[1] < 10 * max(spent[0], 0.02), spent
