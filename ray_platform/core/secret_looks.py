@@ -31,6 +31,7 @@ _NAMING_WORDS = frozenset(
     {"arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"}
     | {"tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"}
     | {"digest", "rotation", "period", "days", "validation", "check", "file", "length", "replace"}
+    | {"account", "role", "store", "manager"}
 )
 
 _KNOWN_KINDS = re.compile(
