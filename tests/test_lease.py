@@ -192,6 +192,8 @@ def test_elsewhere_it_takes_a_minute_of_silence_and_the_end_of_the_run(store: St
         assert isinstance(other.try_acquire("next"), Busy)
         clock.pause(SILENT_SECONDS)
     runs["r1"] = "ended"
+    assert isinstance(other.try_acquire("next"), Busy)  # a minute counts from the end of the run
+    clock.pause(SILENT_SECONDS)
     held.beat()  # it was alive after all
     assert isinstance(other.try_acquire("next"), Busy)
     clock.pause(SILENT_SECONDS)

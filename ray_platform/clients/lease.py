@@ -110,7 +110,8 @@ class EnvironmentLease:
         self._run_id = run_id
         self._run_state = run_state
         self._clock = clock
-        self._seen: tuple[str, int] = ("", 0)
+        #: What was seen of the owner (token, beats, run), and since when it has been just that.
+        self._seen: tuple[str, int, RunState] = ("", 0, "unknown")
         self._seen_at = 0.0
 
     def read(self) -> tuple[Lease, str | None]:
@@ -215,15 +216,18 @@ class EnvironmentLease:
     def judge(self, owner: Owner) -> Judgement:
         """Whether an owner is provably dead, by all that is to be seen from here."""
         now = self._clock()
-        if self._seen != (owner.token, owner.beats):
-            self._seen, self._seen_at = (owner.token, owner.beats), now
+        run = self._run_state(owner.run_id) if owner.run_id else "unknown"
+        # Counted anew from the end of the run: the keeper of a terraform that lost its platform just then
+        # needs its time to be heard.
+        if self._seen != (owner.token, owner.beats, run):
+            self._seen, self._seen_at = (owner.token, owner.beats, run), now
         here = self.processes.host.sees(owner.host)
         child = owner.child
         return judge(
             owner,
             process=self._process(owner) if here else "unseen",
             child=self.processes.state(child.pid, child.started) if here and child else "unseen",
-            run=self._run_state(owner.run_id) if owner.run_id else "unknown",
+            run=run,
             silent_seconds=now - self._seen_at,
         )
 

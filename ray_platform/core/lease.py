@@ -3,8 +3,8 @@
 An owner renews its lease every `INTERVAL_SECONDS`. Whoever waits takes it over only on proof:
 
 - on the owner's machine: the owner's process is gone, and so is the terraform that it started;
-- elsewhere: the heartbeat has not moved for `SILENT_SECONDS` of the waiter's own clock, and Dagster says
-  that the owner's run has ended. A run that Dagster does not know proves nothing.
+- elsewhere: Dagster says that the owner's run has ended, and since that was seen the heartbeat has not
+  moved for `SILENT_SECONDS` of the waiter's own clock. A run that Dagster does not know proves nothing.
 
 No two clocks are ever compared: a heartbeat is old when the one who looks has seen it stand still.
 """
@@ -134,7 +134,8 @@ def judge(
         process: Its process.
         child: Its terraform; ``unseen`` also where it has none.
         run: Its Dagster run.
-        silent_seconds: For how long the one who looks has seen its heartbeat stand still.
+        silent_seconds: For how long the one who looks has seen its heartbeat stand still, and its run be
+            what it is.
     """
     if child == "running" and owner.child is not None and process != "running":
         return Judgement(
@@ -145,8 +146,12 @@ def judge(
     if process == "gone":
         return Judgement(True, f"its process {owner.pid} on {owner.host.name} is gone")
     if silent_seconds < SILENT_SECONDS:
+        if run == "ended" and process != "running":
+            watched = f"its run {owner.run_id} has ended, its heartbeat is watched for a minute"
+            return Judgement(False, watched, "wait: the environment is free then")
+        seems = "is" if process == "running" else "seems"
         return Judgement(
-            False, "it is alive", "wait until it has ended; the environment is free then"
+            False, f"it {seems} alive", "wait until it has ended; the environment is free then"
         )
     silent = f"its heartbeat has stood still for {silent_seconds:.0f} s"
     if child == "running":

@@ -63,7 +63,7 @@ def back_up(site: Site, state: bytes, serial: int) -> Backup:
         ArtifactError: the store cannot be read or written, or does not give back what was written.
     """
     store = site.artifacts.store
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     folder = f"backups/{site.name}/{stamp}-serial-{serial}"
     _put(site, f"{folder}/state.tfstate", state)
     found = _records(site)
