@@ -577,7 +577,7 @@ class Contenders(RuleBasedStateMachine):
 
 
 TestContenders = Contenders.TestCase
-TestContenders.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestContenders.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 # Two real processes --------------------------------------------------------------------------------

@@ -423,6 +423,11 @@ def test_an_issue_removes_the_environment_once_two_others_approved_its_plan(
     with tarfile.open(backup.parent / "records.tar.gz") as records:
         kinds = {name.split("/")[0] for name in records.getnames()}
     assert {"plans", "environments", "manifests", "modules", "usage", "audit"} <= kinds
+    audit = sorted((checkout.home / "artifacts" / "audit" / "local").glob("0*.json"))
+    events = [json.loads(file.read_text(encoding="utf-8"))["event"] for file in audit]
+    (proven,) = [event for event in events if event["decision"] == "proven"]
+    # The cloud lists the keys, which wait for their deletion, and nothing else with these tags.
+    assert "nothing tagged is left; arn:aws:kms:" in proven["reason"]
     incidents = (checkout.home / "artifacts" / "incidents" / "local").glob("*.json")
     assert all(json.loads(file.read_text(encoding="utf-8"))["closed_at"] for file in incidents)
     assert checkout.run("status", "--json").json["infra_version"] is None
@@ -435,6 +440,3 @@ def test_destroy_again_finds_nothing_to_remove(walked: Walked) -> None:
     done = walked.checkout.run("destroy", "--env", "local", "--confirm", "local", "--json")
     assert done.code == 0, done.err
     assert done.json["removed"] == 0
-    # The cloud lists the keys, which wait for their deletion, and nothing else with these tags.
-    assert done.json["ends_by_itself"]
-    assert all(":kms:" in item for item in done.json["ends_by_itself"])
