@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from ray_platform.clients.artifacts import FileStore
+from ray_platform.clients.lease import EnvironmentLease
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """``ray-platform ARGUMENTS`` with a home of its own."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "ray_platform.cli", *arguments],
         cwd=ROOT,
@@ -141,6 +143,15 @@ def test_status_of_nothing_says_so(tmp_path: Path) -> None:
     done = run(tmp_path, "status", "--json")
     answer = json.loads(done.stdout)
     assert (answer["infra_version"], answer["emulator"], answer["ray"]) == (None, None, None)
+    assert answer["held_by"] is None
+
+
+def test_status_names_who_changes_the_environment_now(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "home" / "artifacts")
+    held = EnvironmentLease(store, "local").acquire("apply, run 4f", wait_seconds=0)
+    told = json.loads(run(tmp_path, "status", "--json").stdout)["held_by"]
+    assert told.startswith("apply, run 4f by ")
+    assert f"(process {os.getpid()}), since {held.owner.acquired_at}" in told
 
 
 def test_down_with_nothing_running_ends_nothing(tmp_path: Path) -> None:

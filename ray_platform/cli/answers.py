@@ -8,8 +8,10 @@ import click
 
 from ray_platform.cli.jobs import run_job
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
+from ray_platform.clients.lease import EnvironmentLease
 from ray_platform.core.drift.causes import WORDS
 from ray_platform.core.errors import SettingsError
+from ray_platform.core.lease import told
 from ray_platform.partitions import FIRST_DAY, day_key
 from ray_platform.settings import load_settings
 from ray_platform.stages.site import Site
@@ -111,6 +113,8 @@ def _day(text: str | None) -> str:
 def status(env: str, as_json: bool) -> None:
     """What stands in an environment, and the addresses of what runs on this machine.
 
+    Also who changes it just now: run, host, since when, last heartbeat.
+
     \b
     Examples:
       ray-platform status
@@ -121,12 +125,14 @@ def status(env: str, as_json: bool) -> None:
     planned = site.records.latest_plan()
     version = site.records.record_infra_version()
     services = site.services()
+    owner = EnvironmentLease(site.artifacts.store, env).read()[0].owner
     answer = {
         "environment": env,
         "infra_version": version,
         "commit": applied.commit if applied else None,
         "state_serial": applied.state_serial if applied else None,
         "latest_plan": planned.plan_digest if planned else None,
+        "held_by": told(owner) if owner else None,
         "emulator": services.get("emulator"),
         "ray": services.get("ray"),
         "artifacts": site.artifacts.store.url(""),
