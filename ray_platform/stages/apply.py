@@ -25,6 +25,7 @@ from ray_platform.stages.lock import change_lock
 from ray_platform.stages.pull_requests.connection import connect
 from ray_platform.stages.pull_requests.gate import (
     Connection,
+    Decided,
     require_decided,
     take_the_environment,
 )
@@ -99,7 +100,7 @@ def _apply(
     gates.require_fresh(record, state)
     allowed = gates.require_allowed(site, record)
     gates.require_within_budget(site, record)
-    people = _approved(site, record, reach)
+    people, decided = _approved(site, record, reach)
     gates.require_no_harm(site, record)  # last: a run may start at any time
     if record.empty:
         progress("The plan is empty: nothing to apply")
@@ -108,7 +109,7 @@ def _apply(
         audit.note(
             site, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
         )
-        take_the_environment(site, record)
+        take_the_environment(site, record, decided)
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
             file.write_bytes(site.records.plan_file(record))
@@ -159,16 +160,18 @@ def _apply(
     )
 
 
-def _approved(site: Site, record: PlanRecord, reach: Reach) -> tuple[str, ...]:
+def _approved(
+    site: Site, record: PlanRecord, reach: Reach
+) -> tuple[tuple[str, ...], Decided | None]:
     """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
     if record.pull_request:
         pull = PullRef.parse(record.pull_request)
         decided = require_decided(site, record, reach(site.today, pull.repository))
-        for person in decided:
+        for person in decided.approvals:
             gates.give_approval(site, record, by=person, source=f"review of {pull}")
-        return decided or (approval.AUTOMATIC,)
+        return decided.approvals or (approval.AUTOMATIC,), decided
     approvals = gates.require_approved(site, record)
-    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
+    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,), None
 
 
 def by_module(

@@ -42,8 +42,8 @@ class Run:
     """The latest run for this pull request, environment and commit.
 
     ``kind`` is ``plan`` or ``apply``; ``said`` why it failed, ``refused`` that a gate had said no.
-    ``asked_for`` is what a plan was asked for (`Facts.asks_for`), ``applies`` how often the apply of
-    ``plan_digest`` has been tried.
+    ``asked_for`` is what a plan was asked for (`Facts.asks_for`), ``tried`` the same of each apply of the
+    reported plan so far, empty for one that a person started; ``applies`` counts those of any plan.
     """
 
     kind: str
@@ -54,6 +54,7 @@ class Run:
     run_id: str = ""
     plan_digest: str = ""
     asked_for: str = ""
+    tried: tuple[str, ...] = ()
     applies: int = 0
 
 
@@ -124,7 +125,7 @@ def decide(facts: Facts) -> Decision:
     outdated = None if report is None else _outdated(facts, report)
     if report is None or outdated is None or outdated:
         return _plan(facts, report, outdated or "")
-    if why := _failed_apply(facts.run, report):
+    if why := _failed_apply(facts, report):
         return Decision(Next.FAILED, why)
     if report.denied:
         return Decision(Next.DENIED, "a check says no")
@@ -157,10 +158,12 @@ def _plan(facts: Facts, report: PlanReport | None, why: str) -> Decision:
     return Decision(Next.PLAN, why)
 
 
-def _failed_apply(run: Run | None, report: PlanReport) -> str:
+def _failed_apply(facts: Facts, report: PlanReport) -> str:
+    run = facts.run
     if run is None or not run.failed or run.plan_digest != report.plan_digest:
         return ""
-    if run.refused and run.applies < MOST_APPLIES:
+    # What a person tried too early, or before the rules changed, says nothing of the present.
+    if run.refused and run.tried.count(facts.asks_for) < MOST_APPLIES:
         return ""  # a gate said no at that moment; the gates are asked again
     return run.said
 

@@ -158,6 +158,13 @@ def overtaken(now: EnvironmentNow, pull: PullRequest, git: Git) -> str:
     return ""
 
 
+def forward(queue: Queue, commit: str, git: Git) -> Queue:
+    """The queue with the branch applied up to ``commit``; never back to an earlier one."""
+    known = bool(queue.merged_up_to) and git.has(queue.merged_up_to)
+    back = known and git.is_ancestor(commit, queue.merged_up_to)
+    return queue if back else queue.up_to(commit)
+
+
 def facts_of(
     now: EnvironmentNow,
     ref: PullRef,

@@ -22,6 +22,7 @@ from ray_platform.stages.pull_requests.facts import (
     commit_to_plan,
     earlier,
     facts_of,
+    forward,
     look_at,
     make_site,
     touched,
@@ -39,7 +40,16 @@ class Connection:
     make: SiteMaker = make_site
 
 
-def require_decided(site: Site, record: PlanRecord, connection: Connection) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Decided:
+    """That a plan may be applied: who approves it. ``merge_commit`` is empty while it is open."""
+
+    approvals: tuple[str, ...]
+    merge_commit: str
+    git: Git
+
+
+def require_decided(site: Site, record: PlanRecord, connection: Connection) -> Decided:
     """Who approves a pull request's plan, once everything speaks for its apply.
 
     Raises:
@@ -49,13 +59,13 @@ def require_decided(site: Site, record: PlanRecord, connection: Connection) -> t
     """
     ref = PullRef.parse(record.pull_request)
     where = f"environment {site.name}, {ref}, plan {short(record.plan_digest)}"
-    facts = _facts(site, record, ref, connection)
+    facts, git = _facts(site, record, ref, connection)
     report = facts.report
     decision = decide(facts)
     if facts.base != site.base and decision.next is Next.APPLY:
         decision = Decision(Next.PLAN, f"{connection.base_branch} has moved on meanwhile")
     if decision.next is Next.APPLY and report and report.plan_digest == record.plan_digest:
-        return facts.approvals
+        return Decided(facts.approvals, facts.pull.merge_commit, git)
     if decision.next in (Next.PLAN, Next.RUNNING, Next.APPLIED) or (
         report and report.plan_digest != record.plan_digest
     ):
@@ -73,8 +83,11 @@ def require_decided(site: Site, record: PlanRecord, connection: Connection) -> t
     )
 
 
-def take_the_environment(site: Site, record: PlanRecord) -> None:
+def take_the_environment(site: Site, record: PlanRecord, decided: Decided | None) -> None:
     """An open pull request that is about to be applied holds the environment from now on.
+
+    A merged one holds nothing: from now on no earlier commit of the branch is applied, also where this
+    process is killed between the apply and its record.
 
     Raises:
         Refused: another pull request holds it.
@@ -87,12 +100,16 @@ def take_the_environment(site: Site, record: PlanRecord) -> None:
             where=f"environment {site.name}, plan {short(record.plan_digest)}",
             fix="merge or close it first; what stands has its changes and this plan has not",
         )
-    if record.pull_request:
+    if decided is not None and decided.merge_commit:
+        records.save_queue(forward(queue, decided.merge_commit, decided.git))
+    elif decided is not None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         records.save_queue(queue.held_by(record.pull_request, at))
 
 
-def _facts(site: Site, record: PlanRecord, ref: PullRef, connection: Connection) -> Facts:
+def _facts(
+    site: Site, record: PlanRecord, ref: PullRef, connection: Connection
+) -> tuple[Facts, Git]:
     forge = connection.forge
     pull = forge.pull_request(ref.number)
     git = connection.fetch([ref.number])
@@ -114,7 +131,7 @@ def _facts(site: Site, record: PlanRecord, ref: PullRef, connection: Connection)
         report = environment(name).records.standing(ref).report
         reports[name] = (commit_to_plan(environment(name), pull, report, git), report)
     standing = now.records.standing(ref)
-    return facts_of(
+    facts = facts_of(
         now,
         ref,
         pull,
@@ -127,6 +144,7 @@ def _facts(site: Site, record: PlanRecord, ref: PullRef, connection: Connection)
         behind=0 if pull.is_merged else git.count_lacking(pull.head, base),
         earlier=earlier({name: environment(name) for name in chain}, site.name, reports),
     )
+    return facts, git
 
 
 def _with_permission(

@@ -9,7 +9,7 @@ from ray_platform.core.pull_request.model import PullRequest, Review, Watermark
 
 @dataclass(frozen=True)
 class LastRun:
-    """The latest run for a pull request in an environment. ``applies`` counts applies of ``plan_digest``."""
+    """The run for a pull request in an environment that was started last, at ``created`` (epoch seconds)."""
 
     run_id: str
     kind: str
@@ -17,7 +17,7 @@ class LastRun:
     commit: str
     plan_digest: str = ""
     asked_for: str = ""
-    applies: int = 0
+    created: float = 0
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Watched:
     ``touched`` are its environments in the order of promotion, for ``touched_head`` against ``touched_base``.
     ``behind`` and ``overtaken`` hold for ``seen_base``. ``told`` is the digest of what was told last, at
     ``told_at`` (epoch seconds). ``planned_as`` maps an environment to the commit that is planned there.
+    ``tries`` holds for each environment the applies that were ever started, by run: ``PLAN ASKED_FOR``.
     ``settled`` is the digest of all that the last look rested on, where only something new can change what
     it came to; ``finished``: nothing is left to do or to tell.
     """
@@ -39,6 +40,7 @@ class Watched:
     seen_base: str = ""
     planned_as: dict[str, str] = field(default_factory=dict)
     runs: dict[str, LastRun] = field(default_factory=dict)
+    tries: dict[str, dict[str, str]] = field(default_factory=dict)
     deployed: dict[str, str] = field(default_factory=dict)
     comment: int | None = None
     check: int | None = None

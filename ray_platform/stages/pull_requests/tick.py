@@ -14,10 +14,9 @@ from ray_platform.clients.git import Git
 from ray_platform.clients.pull_request_records import Standing
 from ray_platform.clients.pull_request_runs import PullRequestRun, runs_since
 from ray_platform.core.canonical import digest
-from ray_platform.core.pull_request.decide import Decision, Facts, Next, Run, decide
+from ray_platform.core.pull_request.decide import Decision, Facts, Next, Run, State, decide
 from ray_platform.core.pull_request.forge import Forge
 from ray_platform.core.pull_request.model import PullRef, PullRequest, Repository
-from ray_platform.core.pull_request.queue import Queue
 from ray_platform.partitions import (
     ASKED_BY_TAG,
     ASKED_FOR_TAG,
@@ -36,6 +35,7 @@ from ray_platform.stages.pull_requests.facts import (
     commit_to_plan,
     earlier,
     facts_of,
+    forward,
     look_at,
     make_site,
     touched,
@@ -224,14 +224,20 @@ def _note_runs(look: _Look) -> None:
         if watched is None:
             continue
         status = "active" if run.is_active else "failed" if run.failed else "ended"
-        before = watched.runs.get(run.environment)
-        applies = 0
         if run.kind == "apply":
-            same = before is not None and before.plan_digest == run.plan_digest
-            again = before is not None and before.run_id == run.run_id
-            applies = (before.applies if before and same else 0) + (not again)
+            tries = watched.tries.setdefault(run.environment, {})
+            tries[run.run_id] = f"{run.plan_digest} {run.asked_for}"
+        before = watched.runs.get(run.environment)
+        if before is not None and run.created < before.created:
+            continue  # it ended only now, but another was started after it
         seen = LastRun(
-            run.run_id, run.kind, status, run.commit, run.plan_digest, run.asked_for, applies
+            run.run_id,
+            run.kind,
+            status,
+            run.commit,
+            run.plan_digest,
+            run.asked_for,
+            run.created,
         )
         if before != seen:
             watched.runs[run.environment] = seen
@@ -264,20 +270,22 @@ def _move_queues(look: _Look, active: Mapping[int, Watched]) -> None:
         for name in watched.touched:
             now = look.environment(name)
             queue = now.queue.freed_by(str(ref))
-            report = _standing(look, number, name).report
-            applied = watched.pull.is_merged and report is not None and report.is_applied
-            if applied and report and report.commit == _planned_as(look, watched, number, name):
+            if watched.pull.is_merged and _stands(look, watched, number, name):
                 queue = forward(queue, watched.pull.merge_commit, look.git)
             if queue != now.queue:
                 now.records.save_queue(queue)
                 del look.now[name]
 
 
-def forward(queue: Queue, commit: str, git: Git) -> Queue:
-    """The queue with the branch applied up to ``commit``; never back to an earlier one."""
-    known = bool(queue.merged_up_to) and git.has(queue.merged_up_to)
-    back = known and git.is_ancestor(commit, queue.merged_up_to)
-    return queue if back else queue.up_to(commit)
+def _stands(look: _Look, watched: Watched, number: int, name: str) -> bool:
+    """Whether a merged pull request's changes are in the environment, or may be, by an apply cut short."""
+    now, report = look.environment(name), _standing(look, number, name).report
+    if now.queue.holder == str(look.ref(number)):
+        return True
+    if report is None or report.commit != _planned_as(look, watched, number, name):
+        return False
+    planned_on = State(report.state_lineage, report.state_serial)
+    return report.is_applied or (report.empty and planned_on == now.state)
 
 
 def _standing(look: _Look, number: int, name: str) -> Standing:
@@ -326,7 +334,7 @@ def _decide(
                 watched.pull,
                 watched.reviews,
                 _standing(look, number, name),
-                _run(watched.runs.get(name), _standing(look, number, name)),
+                _run(watched, name, _standing(look, number, name)),
                 look.git,
                 base=look.base,
                 commit=reports[name][0],
@@ -352,10 +360,12 @@ def _decide(
     return requests, decisions, facts
 
 
-def _run(last: LastRun | None, standing: Standing) -> Run | None:
+def _run(watched: Watched, name: str, standing: Standing) -> Run | None:
+    last = watched.runs.get(name)
     if last is None:
         return None
-    failure = standing.failure
+    failure, report = standing.failure, standing.report
+    tries = [tried.split(" ", 1) for tried in watched.tries.get(name, {}).values()]
     known = failure is not None and failure.run_id == last.run_id
     return Run(
         kind=last.kind,
@@ -366,7 +376,8 @@ def _run(last: LastRun | None, standing: Standing) -> Run | None:
         run_id=last.run_id,
         plan_digest=last.plan_digest,
         asked_for=last.asked_for,
-        applies=last.applies,
+        tried=tuple(asked for plan, asked in tries if report and plan == report.plan_digest),
+        applies=len(tries),
     )
 
 
@@ -385,12 +396,13 @@ def _plan_request(ref: PullRef, name: str, facts: Facts, decision: Decision) -> 
 
 def _apply_request(ref: PullRef, name: str, facts: Facts) -> Request:
     plan = facts.report.plan_digest if facts.report else ""
-    tried = facts.run.applies if facts.run and facts.run.plan_digest == plan else 0
+    # The same plan may be asked for again: refused under rules that changed since, then approved anew.
+    before = facts.run.applies if facts.run else 0
     return Request(
         job="apply",
         environment=name,
-        key=f"apply {ref} {name} {plan} {facts.state.serial} {tried}",
-        tags={**_tags(ref, name, facts), PLAN_TAG: plan},
+        key=f"apply {ref} {name} {plan} {facts.state.serial} {before}",
+        tags={**_tags(ref, name, facts), ASKED_FOR_TAG: facts.asks_for, PLAN_TAG: plan},
     )
 
 
