@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
+from ray_platform.clients.artifacts import S3Store, open_store
 from ray_platform.clients.lease import EnvironmentLease
 from ray_platform.clients.process_table import this_host, user_name
 from ray_platform.clients.state_lock import free_lock, read_lock
 from ray_platform.core.canonical import canonical_json
 from ray_platform.core.errors import BusyError, StateError
 from ray_platform.core.lease import Child, Lease, Owner
+from ray_platform.environment_file import Artifacts
 from ray_platform.settings import Settings
-from ray_platform.stages.lock import change_lock
+from ray_platform.stages.lock import change_lock, run_state
 from ray_platform.stages.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,6 +151,51 @@ def test_what_is_no_lock_is_told_with_its_place(site: SiteOnS3, lock: Any) -> No
     lock(OURS)
     take(site)
     assert not locked(site)
+
+
+def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(site: SiteOnS3) -> None:
+    bucket = f"{site.environment.state.bucket}-new"
+    site.environment.state = site.environment.state.model_copy(update={"bucket": bucket})
+    site.environment.artifacts = Artifacts(uri=f"s3://{bucket}/platform")
+    with change_lock(site, "plan"):
+        site.require_held()
+        found = site.s3.list_objects_v2(Bucket=bucket)["Contents"]
+        assert [item["Key"] for item in found] == ["platform/locks/local.json"]
+    assert site.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+
+
+def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
+    site: SiteOnS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": site.s3.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "emulator",
+        "AWS_SECRET_ACCESS_KEY": "emulator",
+    }.items():
+        monkeypatch.setenv(name, value)
+    site.s3.create_bucket(Bucket="kept")
+    ours = S3Store("kept", "some/prefix", site.s3)
+    held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
+    again = open_store(ours.url(""), "us-east-1")
+    assert EnvironmentLease(again, "dev").read()[0].owner == held.owner
+
+
+def test_only_a_run_that_dagster_knows_and_has_ended_counts_as_ended() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        states = {
+            status: run_state(instance, instance.add_run(DagsterRun("x", status=status)).run_id)
+            for status in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+        }
+        assert set(states.values()) == {"live"}
+        for status in (
+            DagsterRunStatus.SUCCESS,
+            DagsterRunStatus.FAILURE,
+            DagsterRunStatus.CANCELED,
+        ):
+            ended = instance.add_run(DagsterRun("x", status=status))
+            assert run_state(instance, ended.run_id) == "ended"
+        assert run_state(instance, "nobody") == "unknown"
+    assert run_state(None, "nobody") == "unknown"
 
 
 def test_outside_the_lock_nothing_counts_as_held(site: SiteOnS3) -> None:

@@ -6,9 +6,12 @@ holder frees it once owner and terraform are provably dead, if the lock says tha
 the owner's lease. One that was made by anybody else is never touched.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+
+from dagster import DagsterInstance
 
 from ray_platform.clients.lease import EnvironmentLease, Held
 from ray_platform.clients.lease_keeper import Keeper, Kept
@@ -115,14 +118,11 @@ def hold(
     """
     _have_store(site)
 
-    def run_state(run_id: str) -> RunState:
-        run = site.instance.get_run_by_id(run_id) if site.instance else None
-        if run is None:
-            return "unknown"
-        return "ended" if run.is_finished else "live"
-
     lease = EnvironmentLease(
-        site.artifacts.store, site.name, run_id=site.run_id, run_state=run_state
+        site.artifacts.store,
+        site.name,
+        run_id=site.run_id,
+        run_state=functools.partial(run_state, site.instance),
     )
     held = lease.acquire(what, wait_seconds=wait_seconds, tell=tell)
     try:
@@ -141,6 +141,14 @@ def hold(
         except ArtifactError as error:
             # What was done stays done; nobody renews the lease any more, so it frees itself.
             tell(f"The environment could not be given back yet: {error.what}")
+
+
+def run_state(instance: DagsterInstance | None, run_id: str) -> RunState:
+    """What Dagster's storage says of a run; ``unknown`` where there is none, or it does not know it."""
+    run = instance.get_run_by_id(run_id) if instance else None
+    if run is None:
+        return "unknown"
+    return "ended" if run.is_finished else "live"
 
 
 def _have_store(site: Site) -> None:
