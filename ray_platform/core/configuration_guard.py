@@ -24,11 +24,21 @@ _CODE = {
 }
 #: Of a provider's settings those that run programs, read credentials or lead requests elsewhere.
 _PROVIDER_SETTINGS = frozenset(
-    {"exec", "shared_config_files", "shared_credentials_files", "profile", "endpoints", "token"}
+    {
+        "exec",
+        "dynamic",
+        "shared_config_files",
+        "shared_credentials_files",
+        "profile",
+        "endpoints",
+        "token",
+    }
     | {"assume_role", "assume_role_with_web_identity", "http_proxy", "https_proxy", "access_key"}
     | {"secret_key", "custom_ca_bundle", "ec2_metadata_service_endpoint", "sts_region"}
 )
-_FILE_CALL = re.compile(r"\b(pathexpand|templatefile|file[a-z0-9]*)\s*\(\s*([^,)\n]*)")
+_FILE_CALL = re.compile(
+    r"\b(pathexpand|templatestring|templatefile|file[a-z0-9]*)\s*\(\s*([^,)\n]*)"
+)
 _OWN_FILE = re.compile(r'"(?:\$\{path\.(?:module|root)\}/|\./)?(?!/)[A-Za-z0-9_./-]+"')
 _LOCKED = re.compile(r'^provider "([^"]+)" \{', re.MULTILINE)
 _UNREAD = (".tf.json", ".tofu", ".tofu.json")
@@ -79,8 +89,8 @@ def require_harmless(
     """Refuse a configuration that would run, load or read what the base branch has not agreed to.
 
     Args:
-        files: The configuration's files by their path below the Terraform root; a symbolic link has
-            the text ``"-> TARGET"``.
+        files: All files below the Terraform root, templates too, by their path; a symbolic link has the
+            text ``"-> TARGET"``.
         base: The base branch's, likewise.
         lock: The base branch's ``.terraform.lock.hcl``.
         allowed: Names of findings that the base branch allows.
@@ -120,6 +130,9 @@ def foreign_code(
                 blocks += _blocks(file, text)
             except _Unreadable as error:
                 found.append(Finding(file, file, error.line, "cannot be read as HCL"))
+        elif calls := _foreign_files(text):
+            # A template may call every function.
+            found.append(Finding(file, file, 0, f"{calls[0]}() in it may read other files"))
     base_blocks = [
         block
         for file, text in base.items()
@@ -147,7 +160,7 @@ def _blocks(file: str, text: str) -> list[_Block]:
     from hcl2.api import loads
 
     try:
-        tree = loads(text, with_meta=True)
+        tree = loads(text.replace("\r\n", "\n"), with_meta=True)
     except Exception as error:  # the parser raises its grammar library's own exceptions
         raise _Unreadable(int(getattr(error, "line", 0) or 0)) from error
     return list(_walk(file, tree, ()))
@@ -267,6 +280,8 @@ def _of_provider(
 def _of_code(block: _Block) -> Iterator[Finding]:
     if block.kind in ("data", "ephemeral") and (what := _CODE.get(block.labels[0])):
         yield block.finding(f"data.{'.'.join(block.labels)}", f'data "{block.labels[0]}" {what}')
+    elif block.kind == "terraform" and "encryption" in block.body:
+        yield block.finding("encryption", "the state would be encrypted by what it names")
     elif block.kind == "provisioner":
         yield block.finding(".".join(block.labels), "a provisioner runs a program")
 
@@ -285,12 +300,23 @@ def _of_module(block: _Block) -> Iterator[Finding]:
 def _of_files(block: _Block) -> Iterator[Finding]:
     # A block that holds others is looked at by its own values alone: the others come by themselves.
     for text in _expressions(block.body):
-        for call, argument in _FILE_CALL.findall(text):
-            own = _OWN_FILE.fullmatch(argument.strip()) and ".." not in argument
-            if call == "pathexpand" or not own:
-                name = ".".join((block.kind, *block.labels))
-                yield block.finding(name, f"{call}() may read files outside terraform/")
-                return
+        if calls := _foreign_files(text):
+            name = ".".join((block.kind, *block.labels))
+            yield block.finding(name, f"{calls[0]}() may read files outside terraform/")
+            return
+
+
+def _foreign_files(text: str) -> list[str]:
+    """The functions in a template or expression that may read a file that is not the module's own."""
+    if "${" not in text and "%{" not in text:
+        return []
+    return [
+        call
+        for call, argument in _FILE_CALL.findall(text)
+        if call in ("pathexpand", "templatestring")
+        or ".." in argument
+        or not _OWN_FILE.fullmatch(argument.strip())
+    ]
 
 
 def _expressions(value: Any) -> Iterator[str]:

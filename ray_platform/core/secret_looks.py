@@ -72,7 +72,8 @@ _BEARER = re.compile(r"(?i)(\b(?:bearer|basic|token)\s+)([A-Za-z0-9._~+/-]{16,}=
 _SIGNED = re.compile(r"(?i)([?&](?:sig|[a-z-]*signature|x-amz-security-token)=)([^\s&\"']{8,})")
 #: ``password = "..."``, ``"token": "..."``, and ``"old" -> "new"`` of a plan.
 _QUOTED = re.compile(
-    r"""(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)(\\*+["']?[ \t]*+(?:=>|[=:])[ \t]*+)(\\*["'])((?:(?!\3)[^\n])+)\3"""
+    r"""(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)(\\*+["']?[ \t]*+(?:=>|[=:])[ \t]*+)"""
+    r"""(\\*["'])((?:(?!\3)[^\n])+)\3"""
     r"""(?:([ \t]*->[ \t]*)(["'])((?:(?!\6)[^\n])*)\6)?"""
 )
 #: ``PASSWORD=hunter2`` without quotes and spaces, as in a shell.
@@ -87,7 +88,8 @@ _SPOKEN = re.compile(
 )
 #: A line after which a list, a map or a heredoc holds the values: ``passwords = [``.
 _OPENS = re.compile(
-    r"""^([ \t]*+)(?:[+~-][ \t]*+)?["']?([A-Za-z0-9_.-]++)["']?[ \t]*+[=:][ \t]*+(?:[\[{]|\w+\(|<<[-~]?\w+)\s*$"""
+    r"""^([ \t]*+)(?:[+~-][ \t]*+)?["']?([A-Za-z0-9_.-]++)["']?[ \t]*+[=:]"""
+    r"""[ \t]*+(?:[\[{]|\w+\(|<<[-~]?\w+)\s*$"""
 )
 _QUOTED_VALUE = re.compile(r'(=>|[=:]|->|^|[\[,])(\s*[+~-]?\s*)"([^"]+)"(?!\s*[=:])')
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{24,}")

@@ -10,7 +10,11 @@ from ray_platform.core.errors import PolicyDenied
 
 ROOT = Path(__file__).resolve().parents[2] / "terraform"
 LOCK = (ROOT / ".terraform.lock.hcl").read_text()
-OURS = {str(path.relative_to(ROOT)): path.read_text() for path in ROOT.rglob("*.tf")}
+OURS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in ROOT.rglob("*")
+    if path.is_file() and ".terraform" not in path.relative_to(ROOT).parts
+}
 
 FOREIGN = {
     "an external data source": ('data "external" "x" {\n  program = ["id"]\n}', "data.external.x"),
@@ -60,6 +64,24 @@ FOREIGN = {
         'output "x" {\n  value = "a ${file("${path.module}/../../x")}"\n}',
         "output.x",
     ),
+    "a template that was put together": (
+        'output "x" {\n  value = templatestring(local.t, {})\n}',
+        "output.x",
+    ),
+    "a file in a heredoc": (
+        'locals {\n  a = <<-EOT\n    %{for x in [file("/etc/passwd")]}${x}%{endfor}\n  EOT\n}',
+        "locals",
+    ),
+    "provider settings that are hidden": (
+        'provider "aws" {\n  dynamic "assume_role" {\n    for_each = [1]\n    content {\n    }\n  }\n}',
+        "provider.aws",
+    ),
+    "OpenTofu's encryption": (
+        'terraform {\n  encryption {\n    method "x" "y" {\n    }\n  }\n}',
+        "encryption",
+    ),
+    "a name without quotes": ("data external x {\n}", "data.external.x"),
+    "lines as of Windows": ('data "external" "x" {\r\n}\r', "data.external.x"),
     "a name that hides what it is": ('data "exter\\u006eal" "x" {\n}', "exter\\u006eal.x"),
     "what is no HCL": ('data "external" {{{', "new.tf"),
 }
@@ -90,6 +112,17 @@ def test_a_module_is_looked_through_too_and_named_with_its_folder() -> None:
 def test_what_cannot_be_looked_through_is_refused(file: str) -> None:
     found = foreign_code({**OURS, file: "{}"}, OURS, lock=LOCK)
     assert [item.name for item in found] == [file]
+
+
+def test_a_template_that_reads_other_files_is_refused_and_an_ordinary_one_is_not() -> None:
+    files = {
+        **OURS,
+        "a.tftpl": 'x ${file("/proc/self/environ")}',
+        "b.tftpl": "x ${filebase64(name)}",
+    }
+    assert [item.name for item in foreign_code(files, OURS, lock=LOCK)] == ["a.tftpl", "b.tftpl"]
+    files = {**OURS, "b.tftpl": "the files of ${name}", "c.md": 'file("/etc/passwd")'}
+    assert foreign_code(files, OURS, lock=LOCK) == ()
 
 
 def test_a_link_is_refused() -> None:

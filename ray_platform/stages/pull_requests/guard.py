@@ -8,7 +8,6 @@ from ray_platform.core.errors import SettingsError
 from ray_platform.stages.site import Site
 
 ALLOW_FILE = "pull_requests.toml"
-_LOOKED_AT = (".tf", ".tf.json", ".tofu", ".tofu.json")
 
 
 def require_no_foreign_code(site: Site) -> None:
@@ -39,7 +38,7 @@ def _files(root: Path) -> dict[str, str]:
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
             found[name] = f"-> {path.readlink()}"
-        elif path.is_file() and name.endswith(_LOOKED_AT):
+        elif path.is_file():
             found[name] = path.read_text(encoding="utf-8", errors="replace")
     return found
 
