@@ -5,11 +5,12 @@ can pass for our words. What does not fit is counted and lies behind a link; not
 """
 
 import html
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray_platform.core.canonical import short
+from ray_platform.core.markdown import code as code
+from ray_platform.core.markdown import plain as plain
 from ray_platform.core.pull_request.decide import Decision, Next
 from ray_platform.core.pull_request.model import Conclusion, PullRequest
 from ray_platform.core.pull_request.report import Outcome, PlanReport
@@ -46,22 +47,6 @@ class Row:
     approvals: tuple[str, ...]
     required: int
     plan_url: str
-
-
-def code(text: str) -> str:
-    """A code span that the text cannot leave."""
-    flat = " ".join(text.split()).replace("|", "\\|")
-    longest = max((len(run) for run in re.findall(r"`+", flat)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if flat.startswith("`") or flat.endswith("`") else ""
-    return f"{fence}{pad}{flat}{pad}{fence}" if flat else "` `"
-
-
-def plain(text: str) -> str:
-    """Text that means nothing to Markdown, and mentions nobody."""
-    escaped = html.escape(" ".join(text.split()), quote=False)
-    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", escaped)
-    return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
 def render_comment(pull: PullRequest, rows: Sequence[Row], *, note: str = "") -> str:
@@ -247,7 +232,8 @@ def _outcome(outcome: Outcome) -> list[str]:
     if outcome.state != "success":
         return [f"**The apply failed:** {plain(outcome.said)}"]
     parts = [f"**Applied** at {outcome.at}: infra version {code(short(outcome.infra_version))}."]
-    parts += [f"- {line}" for line in map(plain, outcome.verified)]
+    if outcome.verified:
+        parts += ["", *(f"- {line}" for line in map(plain, outcome.verified))]
     if outcome.outputs:
         parts += ["", "| output | value |", "|---|---|"]
         parts += [

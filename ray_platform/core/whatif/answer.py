@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ray_platform.core.errors import SettingsError
+from ray_platform.core.markdown import code
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.whatif.words import Group, Outcome
 
@@ -66,8 +67,8 @@ class Answer:
         """A table of the phases, the sums below it, and what the replay is worth."""
         three = (self.measured, self.unchanged, self.proposed)
         out = [
-            f"Burst run `{self.run_id}` in {self.environment}, from `{_text(self.before)}` "
-            f"to `{_text(self.after)}`",
+            f"Burst run {code(self.run_id)} in {self.environment}, from {code(_text(self.before))} "
+            f"to {code(_text(self.after))}",
             "",
             "| | measured | unchanged, replayed | proposed, replayed |",
             "|---|--:|--:|--:|",
