@@ -84,13 +84,17 @@ def redact_marked(value: Any, marks: Any, mask: Callable[[Any], Any] = lambda va
     return value
 
 
-def redact_plan_json(data: Mapping[str, Any]) -> dict[str, Any]:
+def redact_plan_json(data: Mapping[str, Any], known: frozenset[str] = NOTHING) -> dict[str, Any]:
     """The JSON of ``terraform show -json`` without secrets, in the same shape.
 
     Sensitive marks are honoured in resource changes, drift, outputs, variables, the values of state and
     plan, and in the configuration of what they mark; what they hide is masked everywhere else too.
+
+    Args:
+        data: The plan's JSON.
+        known: What else is secret, as from the state that it was made from.
     """
-    known, marked = plan_secrets(data), _marked_attributes(data)
+    known, marked = known | plan_secrets(data), _marked_attributes(data)
     declared = _sensitive_variables(data)
     clean: dict[str, Any] = {}
     for key, item in data.items():

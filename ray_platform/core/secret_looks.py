@@ -9,6 +9,7 @@ kind or Terraform's mark can tell it.
 
 import base64
 import binascii
+import functools
 import itertools
 import math
 import re
@@ -97,6 +98,7 @@ _TOKEN_ENDS = re.compile(r"[\s\"'`,;(){}<>|\[\]]")
 
 _ENTROPY_BITS = 3.9
 _RANDOM_CHARS = 24
+_SHORT = 200
 #: ``-----BEGIN CERTIFICATE``, as EKS gives its certificate authority: public.
 _BASE64_CERTIFICATE = "LS0tLS1CRUdJTiBDRVJU"
 #: Words, numbers and short names between the separators of a name.
@@ -104,6 +106,7 @@ _READABLE = re.compile(r"[A-Z]?[a-z]{3,}|(?<![^/_-])(?:[0-9]+|[A-Z]+[0-9]{0,2})(
 _ID_WITH_SUFFIX = re.compile(r"(?:[a-z0-9]+-)+[0-9]{14,}[0-9A-Za-z-]*")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
     """Whether a key sounds like the name of a secret (``db_password``) and not of its
     surroundings (``secret_arn``, ``http_tokens``)."""
@@ -118,6 +121,11 @@ def is_secret_key(key: str) -> bool:
 
 def mask_looks(text: str) -> str:
     """The text with `MASK` for all that looks like a secret; masking twice is masking once."""
+    # A plan says the same short texts over and over.
+    return _masked_before(text) if len(text) <= _SHORT else _masked(text)
+
+
+def _masked(text: str) -> str:
     text = _KNOWN_KINDS.sub(MASK, text)
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
@@ -128,6 +136,9 @@ def mask_looks(text: str) -> str:
         text = _UNQUOTED.sub(_mask_unquoted, text)
         text = _SPOKEN.sub(rf"\1{MASK}", text)
     return _WORD.sub(lambda match: MASK if _is_random(match, text) else match[0], text)
+
+
+_masked_before = functools.lru_cache(maxsize=4096)(_masked)
 
 
 def _mask_quoted(match: re.Match[str]) -> str:

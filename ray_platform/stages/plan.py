@@ -61,7 +61,7 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
     plan_digest = read_plan(made.json, where=f"the plan of {site.name}").digest
     # From here on only what is masked: nothing that tells of the plan can tell a secret of it.
     known = plan_secrets(made.json) | state.secrets
-    plan_json = redact(redact_plan_json(made.json), known)
+    plan_json = redact_plan_json(made.json, known)
     plan = replace(read_plan(plan_json, where=f"the plan of {site.name}"), digest=plan_digest)
     root = site.settings.terraform_root
     record = PlanRecord(
