@@ -8,24 +8,20 @@ A process that is killed between any two steps leaves either the old record or t
 is taken over once `core.lease` has proof that it is dead.
 """
 
-import contextlib
 import json
 import os
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from ray_platform.clients import process_table
 from ray_platform.clients.artifacts import Store
+from ray_platform.clients.held_lease import HELD_HERE, Held, now
 from ray_platform.core.canonical import canonical_json
 from ray_platform.core.errors import ArtifactError, BusyError
 from ray_platform.core.lease import (
-    INTERVAL_SECONDS,
-    Child,
     Host,
     Judgement,
     Lease,
@@ -37,12 +33,7 @@ from ray_platform.core.lease import (
 )
 
 POLL_SECONDS = 0.5
-#: A compare-and-swap of our own record fails only while another one is under way.
-_TRIES = 5
 _RETRY_SECONDS = 0.05
-#: Tokens that somebody in this process holds: one that is written with our process id and is not among
-#: them is what a failed release left.
-_HELD_HERE: set[str] = set()
 
 
 class Processes(Protocol):
@@ -132,7 +123,7 @@ class EnvironmentLease:
                 fix="restore the object's earlier version",
             ) from error
 
-    def try_acquire(self, what: str) -> "Held | Busy | None":
+    def try_acquire(self, what: str) -> Held | Busy | None:
         """The lease, or who holds it; None when somebody else was quicker just now.
 
         Raises:
@@ -146,7 +137,7 @@ class EnvironmentLease:
                 return Busy(lease.owner, judgement)
             if lease.owner.child is not None:
                 left = (*left, lease.owner)
-        now = _now()
+        at = now()
         owner = Owner(
             token=secrets.token_hex(16),
             what=what,
@@ -155,16 +146,16 @@ class EnvironmentLease:
             host=self.processes.host,
             pid=self.processes.pid,
             started=self.processes.started(self.processes.pid),
-            acquired_at=now,
-            heartbeat_at=now,
+            acquired_at=at,
+            heartbeat_at=at,
         )
-        _HELD_HERE.add(owner.token)
+        HELD_HERE.add(owner.token)
         written = None
         try:
             written = self.swap(Lease(owner, left), version)
         finally:
             if written is None:
-                _HELD_HERE.discard(owner.token)
+                HELD_HERE.discard(owner.token)
         if written is None:
             return None
         return Held(self, Lease(owner, left), written, dead=lease.owner)
@@ -176,7 +167,7 @@ class EnvironmentLease:
         wait_seconds: float,
         tell: Callable[[str], None] = lambda line: None,
         pause: Callable[[float], None] = time.sleep,
-    ) -> "Held":
+    ) -> Held:
         """The lease, waited for.
 
         Args:
@@ -215,12 +206,12 @@ class EnvironmentLease:
 
     def judge(self, owner: Owner) -> Judgement:
         """Whether an owner is provably dead, by all that is to be seen from here."""
-        now = self._clock()
+        seconds = self._clock()
         run = self._run_state(owner.run_id) if owner.run_id else "unknown"
         # Counted anew from the end of the run: the keeper of a terraform that lost its platform just then
         # needs its time to be heard.
         if self._seen != (owner.token, owner.beats, run):
-            self._seen, self._seen_at = (owner.token, owner.beats, run), now
+            self._seen, self._seen_at = (owner.token, owner.beats, run), seconds
         here = self.processes.host.sees(owner.host)
         child = owner.child
         return judge(
@@ -228,11 +219,11 @@ class EnvironmentLease:
             process=self._process(owner) if here else "unseen",
             child=self.processes.state(child.pid, child.started) if here and child else "unseen",
             run=run,
-            silent_seconds=now - self._seen_at,
+            silent_seconds=seconds - self._seen_at,
         )
 
     def _process(self, owner: Owner) -> ProcessState:
-        if owner.pid == self.processes.pid and owner.token not in _HELD_HERE:
+        if owner.pid == self.processes.pid and owner.token not in HELD_HERE:
             return "gone"
         return self.processes.state(owner.pid, owner.started)
 
@@ -246,146 +237,3 @@ class EnvironmentLease:
             if found is not None and found[0] == content:
                 return found[1]
         return written
-
-
-class Held:
-    """A lease that is held. Its methods may be called from several threads.
-
-    ``dead`` is the owner whom it was taken over from, None where nobody held it.
-    """
-
-    def __init__(
-        self, lease: EnvironmentLease, record: Lease, version: str, *, dead: Owner | None
-    ) -> None:
-        self.lease = lease
-        self.dead = dead
-        self._record: Lease | None = record
-        self._version = version
-        self._guard = threading.Lock()
-        self._lost = ""
-
-    @property
-    def owner(self) -> Owner:
-        """Ourselves, as last written.
-
-        Raises:
-            BusyError: the lease is lost or given back.
-        """
-        if self._record is None or self._record.owner is None:
-            raise self._gone()
-        return self._record.owner
-
-    @property
-    def left(self) -> tuple[Owner, ...]:
-        """Dead owners whose terraform may have left a lock on the state."""
-        return self._record.left if self._record else ()
-
-    def beat(self) -> None:
-        """Renew it.
-
-        Raises:
-            BusyError: somebody has taken it over.
-            ArtifactError: the store cannot be read or written: whether it is still ours is not known.
-        """
-        self._change()
-
-    def require(self) -> None:
-        """Make sure, at the store, that it is still ours; asked right before anything is changed.
-
-        Raises:
-            BusyError: somebody has taken it over.
-            ArtifactError: the store cannot be read or written: whether it is still ours is not known.
-        """
-        self.beat()
-
-    def check(self) -> None:
-        """As `require`, by what is known without asking the store. Raises `BusyError`."""
-        if self._lost or self._record is None:
-            raise self._gone()
-
-    def record_child(self, child: Child | None) -> None:
-        """Write down which terraform works under it, or that it has ended. Raises as `beat` does."""
-        self._change(child=child)
-
-    def clear_left(self) -> None:
-        """Forget the dead owners: what they left is freed, or was not theirs. Raises as `beat` does."""
-        self._change(left=())
-
-    def release(self) -> None:
-        """Give it back; nothing to do where it was lost.
-
-        Raises:
-            ArtifactError: the store cannot be written. It then frees itself: nobody renews it.
-        """
-        with self._guard:
-            if self._record is None or self._record.owner is None:
-                return
-            _HELD_HERE.discard(self._record.owner.token)
-            try:
-                self._write(lambda owner: Lease(None, self.left))
-            except BusyError:
-                pass  # lost: it is another's now
-            finally:
-                self._record = None
-
-    @contextlib.contextmanager
-    def kept_alive(self, interval_seconds: float = INTERVAL_SECONDS) -> Iterator["Held"]:
-        """Renew it by a thread of its own until the end of the block."""
-        ended = threading.Event()
-
-        def run() -> None:
-            while not ended.wait(interval_seconds):
-                try:
-                    self.beat()
-                except BusyError:
-                    return
-                except ArtifactError:
-                    continue  # `require` asks again, and says so, before anything is changed
-
-        thread = threading.Thread(target=run, name=f"lease-{self.lease.environment}", daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            ended.set()
-            thread.join()
-
-    def _change(self, **changes: Any) -> None:
-        def renewed(owner: Owner) -> Lease:
-            child = changes.get("child", owner.child)
-            beat = replace(owner, beats=owner.beats + 1, heartbeat_at=_now(), child=child)
-            return Lease(beat, changes.get("left", self.left))
-
-        with self._guard:
-            self._write(renewed)
-
-    def _write(self, change: Callable[[Owner], Lease]) -> None:
-        for _ in range(_TRIES):
-            owner = self.owner
-            record = change(owner)
-            if (written := self.lease.swap(record, self._version)) is not None:
-                self._record, self._version = record, written
-                return
-            lease, version = self.lease.read()
-            if version is None or lease.owner is None or lease.owner.token != owner.token:
-                self._lost = told(lease.owner) if lease.owner else "nobody holds it now"
-                self._record = None
-                raise self._gone()
-            self._version = version
-        raise ArtifactError(
-            f"the lease of {self.lease.environment} cannot be written: other writes come between",
-            where=self.lease.store.url(self.lease.key),
-            fix="run it again",
-        )
-
-    def _gone(self) -> BusyError:
-        why = f": {self._lost}" if self._lost else ""
-        return BusyError(
-            f"{self.lease.environment} is no longer held by this run{why}",
-            where=self.lease.store.url(self.lease.key),
-            fix="nothing more was changed; plan again once the other has ended",
-        )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

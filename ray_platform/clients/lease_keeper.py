@@ -59,7 +59,8 @@ class Keeper:
 def keep(kept: Kept) -> None:
     """Renew the lease until terraform has ended or another one has taken the lease over."""
     from ray_platform.clients.artifacts import open_store
-    from ray_platform.clients.lease import EnvironmentLease, Held
+    from ray_platform.clients.held_lease import Held
+    from ray_platform.clients.lease import EnvironmentLease
     from ray_platform.clients.process_table import process_state
     from ray_platform.core.errors import ArtifactError, BusyError
 

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 from dagster import DagsterInstance
 
-from ray_platform.clients.lease import EnvironmentLease, Held
+from ray_platform.clients.held_lease import Held
+from ray_platform.clients.lease import EnvironmentLease
 from ray_platform.clients.lease_keeper import Keeper, Kept
+from ray_platform.clients.process_table import process_started
 from ray_platform.clients.state_bucket import ensure_state_bucket, has_bucket
 from ray_platform.clients.state_lock import free_lock, read_lock
 from ray_platform.core.errors import ArtifactError
@@ -40,7 +42,7 @@ class EnvironmentLock:
 
     def started(self, pid: int, call: str) -> None:
         """Write down a terraform before it becomes one. Raises `BusyError` where the lease is lost."""
-        started = self.held.lease.processes.started(pid)
+        started = process_started(pid) or ""
         since = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.held.record_child(Child(pid, started, call, since))
         kept = Kept(
