@@ -10,7 +10,10 @@
 {{- end }}
 {{- with .top }}
 - groupName: {{ $name }}
-  # No replicas: the autoscaler owns that field, and an upgrade must neither reset it nor conflict.
+  {{- with $group.replicas }}
+  # The autoscaler owns this field: what stands is handed on, so that an upgrade resets nothing.
+  replicas: {{ . }}
+  {{- end }}
   minReplicas: {{ $group.minReplicas }}
   maxReplicas: {{ $group.maxReplicas }}
   numOfHosts: {{ $group.numOfHosts }}
