@@ -80,11 +80,12 @@ def _provider(settings: Settings) -> Iterator[Finding]:
 def _ports(settings: Settings) -> Iterator[Finding]:
     ours = {
         port
-        for name in ("emulator", "ray")
+        for name in ("emulator", "ray", "kubernetes")
         if (service := processes.find(settings.home, name))
         for port in service.ports.values()
     }
-    for offset, purpose in enumerate(("emulator", "Ray control store", "Ray dashboard")):
+    purposes = {0: "emulator", 1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
+    for offset, purpose in purposes.items():
         port = settings.port_base + offset
         if port in ours:
             yield Finding("Port", True, f"{port} ({purpose}): in use by us")

@@ -27,12 +27,14 @@ class Artifacts(_Section):
 
 
 class Ray(_Section):
-    """Which adapter carries Ray. Times in seconds; ``token_path`` is the file of the cluster's token,
-    ``head_volume_gib`` the volume of the head's sessions, 0 for none, ``redis_secret`` the Kubernetes
-    secret with the user of Terraform's Redis, empty while Ray does not use it.
+    """Which adapter carries Ray: a release on the environment's ``kubernetes``, or an ``existing`` cluster.
+
+    Times in seconds; ``address`` and ``token_path`` (a file) are of an existing cluster,
+    ``head_volume_gib`` is the volume of the head's sessions, 0 for none, ``redis_secret`` the
+    Kubernetes secret with the user of Terraform's Redis, empty while Ray does not use it.
     """
 
-    runtime: Literal["local", "existing"]
+    runtime: Literal["kubernetes", "existing"]
     address: str = ""
     token_path: str = ""
     idle_timeout_seconds: float = Field(60, gt=0)

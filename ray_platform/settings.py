@@ -8,7 +8,7 @@ Variables that the platform itself reads:
 ===============================  ==================================================================
 ``RAY_PLATFORM_ROOT``            the checkout; otherwise found from the working directory upwards
 ``RAY_PLATFORM_HOME``            where local state lives; default ``.ray_platform`` in the checkout
-``RAY_PLATFORM_PORT_BASE``       first of the local ports (emulator, Ray GCS, Ray dashboard); 5580
+``RAY_PLATFORM_PORT_BASE``       first of the local ports (README.md lists them); 5580
 ``RAY_PLATFORM_TERRAFORM``       the Terraform or OpenTofu binary; default ``terraform``
 ``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
 ``RAY_PLATFORM_STORAGE``         Dagster's storage in the home: ``sqlite`` or ``postgres``
@@ -124,6 +124,8 @@ class Settings:
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
         self.dagster_url = variables.get("RAY_PLATFORM_DAGSTER_URL", "http://127.0.0.1:3000")
         self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
+        #: Set by Kubernetes in each of its pods.
+        self.is_in_cluster = "KUBERNETES_SERVICE_HOST" in variables
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))
 
     def run_url(self, run_id: str) -> str:

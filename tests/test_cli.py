@@ -158,7 +158,16 @@ def test_down_with_nothing_running_ends_nothing(tmp_path: Path) -> None:
     done = run(tmp_path, "down", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (
         0,
-        {"ended": {"ray": False, "emulator": False, "github": False, "postgres": False}},
+        {
+            "ended": {
+                "kuberay": False,
+                "ray": False,
+                "kubernetes": False,
+                "emulator": False,
+                "github": False,
+                "postgres": False,
+            }
+        },
     )
 
 

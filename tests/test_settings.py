@@ -59,7 +59,7 @@ def test_a_mistyped_environment_is_answered_with_those_that_there_are(root: Path
         ("required = 0", "requierd = 0", "approval"),
         ("monthly_usd = 2500.0", 'monthly_usd = "much"', "budget.monthly_usd"),
         ("[budget]", "[budget", "malformed"),
-        ('runtime = "local"', 'runtime = "cloud"', "ray.runtime"),
+        ('runtime = "kubernetes"', 'runtime = "cloud"', "ray.runtime"),
         ("idle_timeout_seconds = 6", "idle_timeout_seconds = 0", "ray.idle_timeout_seconds"),
     ],
 )

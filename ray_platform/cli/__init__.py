@@ -32,6 +32,7 @@ _COMMANDS = {
     "audit": "audit",
     "gitops": "gitops",
     "github": "github",
+    "ray": "ray",
     "status": "answers",
     "doctor": "machine",
     "down": "machine",

@@ -134,6 +134,7 @@ def status(env: str, as_json: bool) -> None:
         "latest_plan": planned.plan_digest if planned else None,
         "held_by": told(owner) if owner else None,
         "emulator": services.get("emulator"),
+        "kubernetes": services.get("kubernetes"),
         "ray": services.get("ray"),
         "artifacts": site.artifacts.store.url(""),
         "home": str(site.home),

@@ -43,10 +43,10 @@ def doctor(as_json: bool, env: str, github: bool) -> None:
 @click.command()
 @json_option
 def down(as_json: bool) -> None:
-    """End the emulator, Ray nodes, GitHub and PostgreSQL that this checkout started, and nothing else.
+    """End what this checkout started: emulator, Kubernetes, Ray nodes, GitHub, PostgreSQL; nothing else.
 
-    What was in the emulator is gone with it, the state of `local` included; history, artifacts and GitHub's
-    repositories stay.
+    What was in the emulator and in Kubernetes is gone with them, the state of `local` included; history,
+    artifacts and GitHub's repositories stay.
 
     \b
     Examples:
@@ -54,12 +54,12 @@ def down(as_json: bool) -> None:
     """
     from ray_platform.local.emulator import stop_emulator
     from ray_platform.local.github.service import stop_github
+    from ray_platform.local.kubernetes.kuberay.service import stop_all
     from ray_platform.local.postgres import stop_postgres
-    from ray_platform.local.ray_nodes import stop_ray
 
     settings = load_settings()
     ended = {
-        "ray": stop_ray(settings),
+        **stop_all(settings),
         "emulator": stop_emulator(settings),
         "github": stop_github(settings),
         "postgres": stop_postgres(settings),

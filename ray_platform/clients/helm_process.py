@@ -32,10 +32,6 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 def _act(config: Any, request: dict[str, Any]) -> Any:
     name, options = request["release"], request.get("options", {})
     match request["action"]:
-        case "history":
-            return config.history(name)
-        case "status":
-            return config.status(name, revision=options.get("revision"))
         case "install" | "upgrade":
             run = getattr(config, request["action"])
             return run(request["chart"], name, request["values"], **options)

@@ -8,7 +8,7 @@ than the instance type has.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.core.canonical import digest
@@ -40,6 +40,16 @@ HEAD_GROUP = "head"
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: Ray's own name for the head among the autoscaler's node types.
 HEAD_NODE_TYPE = "ray.head.default"
+
+_NOT_OF_PODS = ("suspend", "upgradeStrategy", "autoscalerOptions", "managedBy")
+_NOT_OF_WORKER_PODS = (
+    "replicas",
+    "minReplicas",
+    "maxReplicas",
+    "scaleStrategy",
+    "idleTimeoutSeconds",
+    "suspend",
+)
 
 _TAINT_EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
@@ -316,17 +326,15 @@ def local_autoscaling(
     }
 
 
-def spec_digest(
-    groups: Sequence[WorkerGroup], *, ray_version: str, idle_timeout_seconds: float
-) -> str:
-    """Names a local cluster's content: two clusters with the same digest are interchangeable."""
-    return digest(
-        {
-            "groups": [
-                {**asdict(group), "tolerations": [dict(t) for t in group.tolerations]}
-                for group in groups
-            ],
-            "ray_version": ray_version,
-            "idle_timeout_seconds": float(idle_timeout_seconds),
-        }
-    )
+def pods_digest(spec: Mapping[str, Any]) -> str:
+    """Names what the pods of a RayCluster are made of: two specs with the same replace no pod.
+
+    As KubeRay's ``GenerateHashWithoutReplicasAndWorkersToDelete``: without bounds, replicas and what
+    only the autoscaler or the operator reads.
+    """
+    kept = {key: value for key, value in spec.items() if key not in _NOT_OF_PODS}
+    kept["workerGroupSpecs"] = [
+        {key: value for key, value in group.items() if key not in _NOT_OF_WORKER_PODS}
+        for group in spec.get("workerGroupSpecs") or []
+    ]
+    return digest(kept)

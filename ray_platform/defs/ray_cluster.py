@@ -41,6 +41,7 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                 "address": dg.MetadataValue.url(ready.address),
                 "ray version": ready.ray.version,
                 "image": ready.ray.image,
+                **({"release revision": ready.release.revision} if ready.release else {}),
                 "worker groups": dg.MetadataValue.md(
                     "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
                 ),

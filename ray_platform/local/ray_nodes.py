@@ -17,17 +17,15 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray_platform
-from ray_platform.clients.ray_cluster import describe_cluster, is_ready
-from ray_platform.clients.ray_jobs import RayJobs
-from ray_platform.core.errors import LocalServiceError, RayError
-from ray_platform.core.ray_spec import WorkerGroup, local_autoscaling, spec_digest, worker_groups
+from ray_platform.core.errors import LocalServiceError
+from ray_platform.core.ray_spec import WorkerGroup, local_autoscaling
 from ray_platform.local import processes
-from ray_platform.settings import Environment, Settings, child_environment
+from ray_platform.settings import Settings, child_environment
 
 HEAD_NODE_ID = "f" * 51 + "00000"
 PROVIDER = "ray_platform.local.ray_head.LoopbackNodeProvider"
@@ -35,8 +33,6 @@ AUTOSCALER_SECONDS = 1
 POLL_SECONDS = 0.2
 #: Clusters that may run at a time: one, and during a blue/green upgrade another.
 MOST_CLUSTERS = 3
-#: How long the cluster may finish jobs of its old shape before a changed shape is refused.
-DRAIN_SECONDS = 10.0
 RELEASE_SECONDS = 5.0
 
 #: What jobs on the cluster see of the environment of whoever started it: no credentials.
@@ -52,7 +48,7 @@ class RayCluster:
     gcs_address: str
     token_path: Path
     version: str
-    spec_digest: str
+    frame: str
 
 
 @dataclass(frozen=True)
@@ -86,32 +82,6 @@ def place(settings: Settings, number: int = 0) -> Place:
     """The place of the first cluster of this home, or of one more beside it (0 to `MOST_CLUSTERS` - 1)."""
     first = settings.port_base + (1 if number == 0 else 8 + 2 * number)
     return Place(settings.home, "ray" if number == 0 else f"ray-{number + 1}", first, first + 1)
-
-
-def ensure_ray(settings: Settings, environment: Environment) -> RayCluster:
-    """The local cluster of the environment's worker groups, started unless it runs.
-
-    Raises:
-        LocalServiceError: it does not start, or a port is in use.
-        RayError: it has another shape, and a job runs on it.
-        SettingsError: the node pools make no worker groups.
-    """
-    groups = worker_groups(environment.node_pools)
-    version = importlib.metadata.version("ray")
-    idle_seconds = environment.ray.idle_timeout_seconds
-    frame = spec_digest(groups, ray_version=version, idle_timeout_seconds=idle_seconds)
-    at = place(settings)
-    with _locked(at, environment.ray.ready_timeout_seconds):
-        running = processes.find(at.home, at.name)
-        if running and running.ports == at.ports and recorded(at).get("frame") != frame:
-            _require_no_jobs(_cluster(at))
-    cluster = _cluster(at)
-    return ensure_nodes(
-        at,
-        Shape(groups, idle_seconds, frame),
-        ready=lambda: has_its_workers(cluster, groups),
-        timeout_seconds=environment.ray.ready_timeout_seconds,
-    )
 
 
 def ensure_nodes(
@@ -172,11 +142,6 @@ def find_nodes(at: Place) -> RayCluster | None:
     return _cluster(at) if processes.find(at.home, at.name) else None
 
 
-def find_ray(settings: Settings) -> RayCluster | None:
-    """The running first cluster of this home, or None."""
-    return find_nodes(place(settings))
-
-
 def stop_nodes(at: Place) -> bool:
     """End a cluster: head, autoscaler, all workers and their jobs; whether the head was running.
 
@@ -225,7 +190,7 @@ def _cluster(at: Place) -> RayCluster:
         gcs_address=f"{processes.LOOPBACK}:{at.gcs_port}",
         token_path=at.folder / "token",
         version=importlib.metadata.version("ray"),
-        spec_digest=recorded(at).get("frame", ""),
+        frame=recorded(at).get("frame", ""),
     )
 
 
@@ -243,37 +208,6 @@ def _stop(at: Place) -> bool:
     if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
         shutil.rmtree(folder, ignore_errors=True)
     return was_running
-
-
-def has_its_workers(cluster: RayCluster, groups: Sequence[WorkerGroup]) -> bool:
-    """Whether the head takes jobs and each group has at least its least number of workers."""
-    if not is_ready(cluster.address, cluster.token_path):
-        return False
-    up = describe_cluster(cluster.address, cluster.token_path).up()
-    if lacking := [group.name for group in groups if up.get(group.name, 0) < group.min]:
-        # The reason that a timeout shows.
-        raise RayError(f"worker groups below their least size: {', '.join(lacking)}")
-    return True
-
-
-def _require_no_jobs(cluster: RayCluster) -> None:
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while True:
-        try:
-            jobs = RayJobs(cluster.address, cluster.token_path).running()
-        except RayError:
-            # A head that does not answer runs no job that could be lost.
-            return
-        if not jobs:
-            return
-        if time.monotonic() >= deadline:
-            raise RayError(
-                "the Ray cluster's worker groups changed, but jobs still run on the old ones: "
-                + ", ".join(jobs),
-                where=cluster.address,
-                fix="wait for them, or stop them, and try again",
-            )
-        time.sleep(POLL_SECONDS)
 
 
 def _prepare(at: Place, shape: Shape, token: str) -> None:

@@ -5,24 +5,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
+from ray_platform.clients.helm_release import Release
 from ray_platform.clients.ray_cluster import ClusterInfo
 from ray_platform.core.canonical import digest
-from ray_platform.core.errors import PolicyDenied, SettingsError
+from ray_platform.core.errors import NotFoundError, PolicyDenied, SettingsError
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.policy import Verdict, both
 from ray_platform.core.ray_spec import Redis, WorkerGroup, helm_values, ray_namespace, worker_groups
+from ray_platform.stages import ray_release
+from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
 
 #: The Ray that every environment runs; the local nodes run the same one (pyproject.toml pins it).
 RAY_VERSION = "2.60.0"
-#: Of the chart helm/ray. The role that Terraform makes trusts the service account of this name.
-RELEASE = "ray"
 
 
 @dataclass(frozen=True)
 class RayClusterReady:
-    """A Ray cluster that answers, and what it was made from."""
+    """A Ray cluster that answers, and what it was made from; ``release`` None: it was found, not made."""
 
     ray: Ray
     address: str
@@ -30,6 +31,7 @@ class RayClusterReady:
     info: ClusterInfo
     manifest: str
     infra_version: str
+    release: Release | None = None
 
 
 def recorded_outputs(site: Site) -> Mapping[str, Any]:
@@ -101,7 +103,8 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
 
     Raises:
         PolicyDenied: a rule of policies/ray.rego or policies/kubernetes.rego denies the manifest.
-        RayError: it does not get ready in time, with the reason.
+        RayError: it does not get ready in time, with the reason; an upgrade is rolled back then.
+        KubernetesError: Helm or the Kubernetes API refuses, or the API stays away.
     """
     values, rendered = render(site)
     if (verdict := judge(site, rendered)).denied:
@@ -112,6 +115,9 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
             fix="; ".join(sorted({v.fix for v in verdict.violations})),
         )
     site.require_held()
+    release = None
+    if site.is_ray_ours:
+        release = ray_release.install(site, values, rendered, progress).release
     endpoint = site.ray(progress)
     ray = Ray(
         chart_digest=chart_digest(site.settings.ray_chart),
@@ -123,6 +129,11 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
     keep_sources(site)
     site.require_held()
     site.records.save_ray(ray)
+    if release is not None:
+        site.artifacts.write(
+            f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
+        )
+        _note_release(site, release, ray, endpoint.address)
     return RayClusterReady(
         ray=ray,
         address=endpoint.address,
@@ -130,6 +141,40 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         info=endpoint.info,
         manifest=rendered.text,
         infra_version=site.records.record_infra_version() or "",
+        release=release,
+    )
+
+
+def rolled_back(site: Site, release: Release) -> None:
+    """Record that the release is what it was: what runs on it from now on is tied to that.
+
+    Raises:
+        NotFoundError: it is not known here what that revision was made from.
+    """
+    key = f"environments/{site.name}/releases/{release.input}.json"
+    known = site.artifacts.read(key)
+    if known is None:
+        raise NotFoundError(
+            f"revision {release.revision} is ready, but what it was made from is not recorded here",
+            where=site.artifacts.store.url(key),
+            fix=f"ray-platform up --env {site.name}",
+        )
+    ray = Ray.from_json(known)
+    site.records.save_ray(ray)
+    _note_release(site, release, ray, site.ray().address)
+
+
+def _note_release(site: Site, release: Release, ray: Ray, address: str) -> None:
+    cluster = site.kubernetes
+    site.artifacts.write(
+        f"environments/{site.name}/release.json",
+        {
+            **release.to_json(),
+            "manifest_digest": ray.manifest_digest,
+            "image": ray.image,
+            "image_digest": cluster.image_digest(cluster.ray_cluster() or {}),
+            "address": address,
+        },
     )
 
 

@@ -26,8 +26,10 @@ from ray_platform.core.errors import BusyError, SettingsError
 from ray_platform.core.pull_request.model import PullRef
 from ray_platform.core.revision import Revision
 from ray_platform.local.emulator import ensure_emulator, find_emulator
-from ray_platform.local.ray_nodes import ensure_ray, find_ray, stop_ray
+from ray_platform.local.kubernetes.service import find_kubernetes
 from ray_platform.settings import Environment, Settings
+from ray_platform.stages import ray_ready
+from ray_platform.stages.kubernetes import RayOnKubernetes
 
 
 class Lock(Watch, Protocol):
@@ -155,23 +157,37 @@ class Site:
         """CloudTrail by region; None where the cloud keeps no trail, as the emulator does not."""
         return None if self.environment.cloud.emulator else cloudtrail
 
+    @functools.cached_property
+    def kubernetes(self) -> RayOnKubernetes:
+        """The Kubernetes cluster of this environment, and the RayCluster on it."""
+
+        def cluster() -> str:
+            outputs = self.artifacts.read(f"environments/{self.name}/outputs.json") or {}
+            return str(outputs.get("cluster_name", ""))
+
+        return RayOnKubernetes(
+            self.settings, self.environment, eks=lambda: self.aws("eks"), cluster=cluster
+        )
+
+    @property
+    def is_ray_ours(self) -> bool:
+        """Whether the platform deploys the Ray cluster, and does not only connect to it."""
+        return self.environment.ray.runtime == "kubernetes"
+
     def ray(self, progress: Callable[[str], None] | None = None) -> RayEndpoint:
-        """The Ray cluster of this environment, once it answers; local nodes are started where none run.
+        """The Ray cluster of this environment, once it answers.
 
         Raises:
-            RayError: it does not get ready in time.
-            LocalServiceError: the local nodes do not start.
+            RayError: there is none, or it does not get ready in time; says why.
+            KubernetesError: the Kubernetes API refuses or does not answer.
+            LocalServiceError: what stands in for Kubernetes on this machine does not start.
         """
+        tell = progress or (lambda _line: None)
+        if self.is_ray_ours:
+            return RayEndpoint(*ray_ready.endpoint(self.kubernetes, tell))
         choice = self.environment.ray
-        if choice.runtime == "local":
-            if progress:
-                progress("Waiting for the local Ray cluster")
-            cluster = ensure_ray(self.settings, self.environment)
-            token = cluster.token_path
-            return RayEndpoint(cluster.address, token, describe_cluster(cluster.address, token))
         token_path = Path(choice.token_path) if choice.token_path else None
-        if progress:
-            progress(f"Waiting for Ray at {choice.address}")
+        tell(f"Waiting for Ray at {choice.address}")
         info = wait_ready(choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds)
         return RayEndpoint(choice.address, token_path, info)
 
@@ -181,27 +197,28 @@ class Site:
         Raises:
             RayError: it does not answer.
         """
+        if self.is_ray_ours:
+            return self.kubernetes.now()
         choice = self.environment.ray
-        if choice.runtime == "local":
-            cluster = find_ray(self.settings)
-            return describe_cluster(cluster.address, cluster.token_path) if cluster else None
         token_path = Path(choice.token_path) if choice.token_path else None
         return describe_cluster(choice.address, token_path)
 
     def stop_ray(self) -> None:
-        """End the local Ray nodes; a cluster that was only connected to is left alone."""
-        if self.environment.ray.runtime == "local":
-            stop_ray(self.settings)
+        """Take away the Ray cluster that the platform deployed; one that is only used is left alone."""
+        if self.is_ray_ours:
+            self.kubernetes.stop()
 
     def services(self) -> dict[str, str | None]:
         """The addresses of what runs for this environment; None where nothing does. Starts nothing."""
-        emulator = find_emulator(self.settings) if self.environment.cloud.emulator else None
-        if self.environment.ray.runtime == "local":
-            cluster = find_ray(self.settings)
-            ray = cluster.address if cluster else None
-        else:
-            ray = self.environment.ray.address
-        return {"emulator": emulator.url if emulator else None, "ray": ray}
+        emulated = self.environment.cloud.emulator
+        emulator = find_emulator(self.settings) if emulated else None
+        kubernetes = find_kubernetes(self.settings) if emulated else None
+        ray = self.kubernetes.address_now() if self.is_ray_ours else self.environment.ray.address
+        return {
+            "emulator": emulator.url if emulator else None,
+            "kubernetes": kubernetes.url if kubernetes else None,
+            "ray": ray,
+        }
 
     @functools.cached_property
     def artifacts(self) -> Artifacts:

@@ -31,11 +31,13 @@ class _Cluster:
     worker_cpus: float | None
 
 
-_CLUSTERS = {
-    "local": _Cluster(AUTOSCALER_SECONDS, 1),
-    # Ray's own AUTOSCALER_UPDATE_INTERVAL_S (ray/autoscaler/_private/constants.py), which the chart keeps.
-    "existing": _Cluster(5, None),
-}
+_ON_ONE_MACHINE = _Cluster(AUTOSCALER_SECONDS, 1)
+#: Ray's own AUTOSCALER_UPDATE_INTERVAL_S (ray/autoscaler/_private/constants.py), which the chart keeps.
+_ON_AWS = _Cluster(5, None)
+
+
+def _cluster(site: Site) -> _Cluster:
+    return _ON_ONE_MACHINE if site.environment.cloud.emulator else _ON_AWS
 
 
 def remember(site: Site, run_id: str, infra_version: str) -> None:
@@ -91,7 +93,7 @@ def ask(
     metrics = read_metrics(stored, where=site.artifacts.store.url(key))
     before = _groups(site, pools_of(site, site.records.manifest(infra_version)["variables_digest"]))
     after = _groups(site, proposed)
-    cluster, ray = _CLUSTERS[site.environment.ray.runtime], site.environment.ray
+    cluster, ray = _cluster(site), site.environment.ray
     pace = measured_pace(
         metrics,
         beat_seconds=cluster.beat_seconds,
@@ -153,7 +155,7 @@ def pools_of(site: Site, variables_digest: str) -> tuple[NodePool, ...]:
 
 
 def _groups(site: Site, pools: Sequence[NodePool]) -> tuple[Group, ...]:
-    cpus = _CLUSTERS[site.environment.ray.runtime].worker_cpus
+    cpus = _cluster(site).worker_cpus
     spot = {pool.name: pool.spot for pool in pools}
     return tuple(
         Group(

@@ -14,8 +14,8 @@ from ray_platform.core.ray_spec import (
     Redis,
     helm_values,
     local_autoscaling,
+    pods_digest,
     ray_namespace,
-    spec_digest,
     worker_groups,
 )
 
@@ -129,24 +129,16 @@ def test_ten_local_workers_offer_one_cpu_each_and_a_gpu_in_name() -> None:
     assert local["idle_timeout_minutes"] == pytest.approx(0.1)
 
 
-def test_the_digest_moves_with_groups_version_and_idle_timeout_alone() -> None:
-    def named(pools: tuple[NodePool, ...], version: str = "2.60.0", idle: float = 6) -> str:
-        return spec_digest(worker_groups(pools), ray_version=version, idle_timeout_seconds=idle)
+def test_pods_are_replaced_for_what_they_are_made_of_and_not_for_bounds_or_replicas() -> None:
+    def spec(**group: object) -> dict[str, object]:
+        workers = {"groupName": "cpu", "minReplicas": 1, "maxReplicas": 2, "template": {}, **group}
+        return {"rayVersion": "2.60.0", "suspend": False, "workerGroupSpecs": [workers]}
 
-    same = named(POOLS)
-    assert named((CPU, GPU, SYSTEM)) == same
-    assert named((replace(SYSTEM, max_size=2), CPU, GPU)) == same
-    assert (
-        len(
-            {
-                same,
-                named((replace(CPU, max_size=9), GPU)),
-                named(POOLS, "2.61.0"),
-                named(POOLS, idle=7),
-            }
-        )
-        == 4
-    )
+    same = pods_digest(spec())
+    assert pods_digest(spec(minReplicas=3, maxReplicas=4, replicas=3)) == same
+    assert pods_digest({**spec(), "suspend": True, "autoscalerOptions": {}}) == same
+    assert pods_digest(spec(template={"spec": {}})) != same
+    assert pods_digest(spec(groupName="gpu")) != same
 
 
 def test_the_head_goes_where_no_workers_are_and_never_to_spot() -> None:

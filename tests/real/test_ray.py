@@ -15,13 +15,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ray_platform.clients.ray_cluster import describe_cluster, get_json, wait_ready
+from ray_platform.clients.ray_cluster import describe_cluster, get_json, is_ready, wait_ready
 from ray_platform.clients.ray_jobs import RayJobs, pipes_client
 from ray_platform.core.autoscaling import plot_png, read_trace
 from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics, unreached
 from ray_platform.core.errors import LocalServiceError, RayError
+from ray_platform.core.ray_spec import worker_groups
 from ray_platform.local import processes
-from ray_platform.local.ray_nodes import RayCluster, ensure_ray, find_ray, stop_ray
+from ray_platform.local.ray_nodes import (
+    RayCluster,
+    Shape,
+    ensure_nodes,
+    find_nodes,
+    place,
+    stop_ray,
+)
 from ray_platform.settings import Environment, Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
@@ -46,6 +54,27 @@ def checkout(folder: Path, largest: int) -> tuple[Settings, Environment]:
     (folder / "terraform" / "environments" / "local.tfvars").write_text(POOLS % largest)
     settings = Settings(folder, folder / "home", {"RAY_PLATFORM_PORT_BASE": PORT_BASE})
     return settings, settings.environment("local")
+
+
+def ensure_ray(settings: Settings, environment: Environment, frame: str = "one") -> RayCluster:
+    """The first local cluster with the environment's worker groups, once it has its workers."""
+    groups = worker_groups(environment.node_pools)
+    at = place(settings)
+    address, token = f"http://127.0.0.1:{at.dashboard_port}", at.folder / "token"
+
+    def ready() -> bool:
+        return is_ready(address, token) and describe_cluster(address, token).up().get("cpu", 0) >= 2
+
+    return ensure_nodes(
+        at,
+        Shape(groups, environment.ray.idle_timeout_seconds, frame),
+        ready=ready,
+        timeout_seconds=environment.ray.ready_timeout_seconds,
+    )
+
+
+def find_ray(settings: Settings) -> RayCluster | None:
+    return find_nodes(place(settings))
 
 
 @pytest.fixture(scope="module")
@@ -330,18 +359,19 @@ def test_a_job_that_fails_is_told_with_its_last_lines(cluster: RayCluster) -> No
     assert "about to" in heard
 
 
-def test_changed_worker_groups_replace_the_cluster_unless_a_job_runs(
+def test_new_bounds_reach_a_running_cluster_and_another_frame_replaces_it(
     site: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
-    jobs = RayJobs(cluster.address, cluster.token_path)
-    job = jobs.submit(["sleep", "100"], submission_id=uuid.uuid4().hex)
     settings, environment = checkout(site[0].root, 2)
-    with pytest.raises(RayError, match=job):
-        ensure_ray(settings, environment)
-    jobs.stop(job)
-    changed = ensure_ray(settings, environment)
-    assert changed.spec_digest != cluster.spec_digest
+    session = describe_cluster(cluster.address, cluster.token_path).session
+    assert ensure_ray(settings, environment) == cluster
+    config = json.loads((settings.home / "ray" / "autoscaling.json").read_text())
+    assert config["available_node_types"]["cpu"]["max_workers"] == 2
+    assert describe_cluster(cluster.address, cluster.token_path).session == session
+    changed = ensure_ray(settings, environment, frame="two")
+    assert changed.frame == "two"
     assert changed.token_path == cluster.token_path
+    assert describe_cluster(changed.address, changed.token_path).session != session
 
 
 def test_stopping_ends_everything_of_ours_and_nothing_else(

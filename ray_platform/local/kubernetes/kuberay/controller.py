@@ -20,7 +20,14 @@ from ray_platform.local.kubernetes.service import (
     kubernetes_access,
     objects_folder,
 )
-from ray_platform.local.ray_nodes import MOST_CLUSTERS, Place, place, recorded, stop_nodes
+from ray_platform.local.ray_nodes import (
+    MOST_CLUSTERS,
+    Place,
+    find_nodes,
+    place,
+    recorded,
+    stop_nodes,
+)
 from ray_platform.settings import Settings, load_settings
 
 MANAGER = "kuberay-operator"
@@ -105,10 +112,13 @@ class Controller:
         places = [place(self._settings, number) for number in range(MOST_CLUSTERS)]
         held = {k.at.name for other, k in self._keepers.items() if other != key and k.is_alive()}
         free = [at for at in places if at.name not in held]
-        for at in free:
-            if _split(recorded(at).get("frame", "").partition(" ")[0]) == key:
+        holders = {at: _split(recorded(at).get("frame", "").partition(" ")[0]) for at in free}
+        for at, holder in holders.items():
+            if holder == key:
                 return at
-        return next((at for at in free if not recorded(at)), None)
+        # Nodes that were started for no object, and run no more, hold no place.
+        empty = (at for at, holder in holders.items() if holder is None and find_nodes(at) is None)
+        return next(empty, None)
 
 
 def _key(content: Mapping[str, Any]) -> Key:

@@ -80,6 +80,8 @@ class Keeper(threading.Thread):
         self._latest: Mapping[str, Any] | None = None
         self._retry_at = 0.0
         self._told: tuple[str, str] | None = None
+        #: What the autoscaler was told last; None: not known since this process started.
+        self._given: Shape | None = None
 
     def hear(self, content: Mapping[str, Any] | None) -> None:
         """The object as it is now; None: it is gone."""
@@ -145,7 +147,7 @@ class Keeper(threading.Thread):
                 nodes = describe_cluster(self._address, self.at.folder / "token").nodes
         workers = [node for node in nodes if node.is_up and node.group != HEAD_GROUP]
         if head is not None and not problem:
-            self._match_pods(wanted, workers)
+            self._match_pods(wanted, workers, pods)
         self._write(wanted, content, head, workers, problem)
         return False
 
@@ -194,7 +196,10 @@ class Keeper(threading.Thread):
 
     def _run_head(self, wanted: Wanted, head: dict[str, Any] | None, frame: str) -> dict[str, Any]:
         """The pod of a head that answers; started where there is none."""
+        shape = Shape(wanted.groups, wanted.idle_timeout_seconds, frame)
         is_new = find_nodes(self.at) is None
+        if not is_new and head is not None and _was_running(head) and self._given == shape:
+            return head
         if head is None:
             head = self._make_pod(wanted)
             self._link_log(head["metadata"]["name"])
@@ -209,7 +214,7 @@ class Keeper(threading.Thread):
         try:
             ensure_nodes(
                 self.at,
-                Shape(wanted.groups, wanted.idle_timeout_seconds, frame),
+                shape,
                 ready=self._ready_or_unwanted(wanted),
                 timeout_seconds=START_SECONDS,
                 token=self._token(wanted),
@@ -221,7 +226,7 @@ class Keeper(threading.Thread):
             self._set(head, PodState("Pending", waiting="CrashLoopBackOff", message=message))
             raise
         self._set(head, manifests.RUNNING)
-        self._told = None
+        self._told, self._given = None, shape
         return head
 
     def _ready_or_unwanted(self, wanted: Wanted) -> Callable[[], bool]:
@@ -235,11 +240,13 @@ class Keeper(threading.Thread):
 
         return ready
 
-    def _match_pods(self, wanted: Wanted, workers: list[RayNode]) -> None:
+    def _match_pods(
+        self, wanted: Wanted, workers: list[RayNode], there: list[dict[str, Any]]
+    ) -> None:
         """A pod for each worker that is up, and none for any other; a deleted pod ends its worker."""
         pods = {
             pod["metadata"]["annotations"][manifests.NODE_ID]: pod
-            for pod in self._pods()
+            for pod in there
             if manifests.NODE_ID in pod["metadata"].get("annotations", {})
         }
         up = {node.node_id: node for node in workers}

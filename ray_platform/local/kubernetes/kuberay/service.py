@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from ray_platform.local import processes
-from ray_platform.local.kubernetes.service import ensure_kubernetes
+from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
+from ray_platform.local.ray_nodes import stop_ray
 from ray_platform.settings import Settings, child_environment
 
 NAME = "kuberay"
@@ -48,3 +49,14 @@ def stop_kuberay(settings: Settings) -> bool:
         LocalServiceError: another process is starting or stopping it.
     """
     return processes.stop(settings.home, NAME)
+
+
+def stop_all(settings: Settings) -> dict[str, bool]:
+    """End the stand-in, the Ray nodes and the Kubernetes API of this home; which of them were running.
+
+    Raises:
+        LocalServiceError: another process is starting or stopping one of them.
+    """
+    # In this order: the stand-in would start the nodes again, and ask for the API.
+    kuberay = stop_kuberay(settings)
+    return {"kuberay": kuberay, "ray": stop_ray(settings), "kubernetes": stop_kubernetes(settings)}

@@ -1,14 +1,12 @@
 """What a RayCluster object asks for, as far as one machine can give it."""
 
-import copy
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ray_platform.core.canonical import digest
-from ray_platform.core.ray_spec import INSTANCE_TYPE_LABEL, WorkerGroup
+from ray_platform.core.ray_spec import INSTANCE_TYPE_LABEL, WorkerGroup, pods_digest
 
 INSTANCE_TYPE_ANNOTATION = "ray-platform/instance-type"
 GPU = "nvidia.com/gpu"
@@ -67,27 +65,9 @@ def read_ray_cluster(content: Mapping[str, Any]) -> Wanted:
         token_secret=_token_secret(container),
         suspended=bool(spec.get("suspend")),
         recreates=(spec.get("upgradeStrategy") or {}).get("type") == RECREATE,
-        hash=pod_hash(spec),
+        hash=pods_digest(spec),
         pod_templates={"": head, **templates},
     )
-
-
-def pod_hash(spec: Mapping[str, Any]) -> str:
-    """Names what pods are made of, as KubeRay's `GenerateHashWithoutReplicasAndWorkersToDelete`."""
-    kept = copy.deepcopy(dict(spec))
-    for apart in ("suspend", "upgradeStrategy", "autoscalerOptions", "managedBy"):
-        kept.pop(apart, None)
-    for group in kept.get("workerGroupSpecs") or []:
-        for apart in (
-            "replicas",
-            "minReplicas",
-            "maxReplicas",
-            "scaleStrategy",
-            "idleTimeoutSeconds",
-            "suspend",
-        ):
-            group.pop(apart, None)
-    return digest(kept)
 
 
 def _group(group: Mapping[str, Any], scales: bool) -> WorkerGroup:

@@ -1,0 +1,270 @@
+"""The Kubernetes cluster of an environment, found by EKS, and the RayCluster on it.
+
+On one machine the emulator answers for EKS, and the API and the stand-in for KubeRay's operator are
+started where they do not run; everything else is the same on both.
+"""
+
+import base64
+import functools
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray_platform.clients.helm_release import HelmReleases
+from ray_platform.clients.kubeconfig import eks_access
+from ray_platform.clients.kubernetes_api import (
+    EVENTS,
+    NAMESPACES,
+    PODS,
+    RAY_CLUSTERS,
+    SECRETS,
+    KubernetesApi,
+)
+from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster
+from ray_platform.core.errors import KubernetesError, NotFoundError, RayError
+from ray_platform.core.ray_health import Diagnosis, diagnose, is_up
+from ray_platform.core.ray_spec import ray_namespace
+from ray_platform.local.kubernetes.kuberay.service import ensure_kuberay, stop_all
+from ray_platform.local.kubernetes.service import find_kubernetes, kubernetes_access
+from ray_platform.settings import Environment, Settings
+
+#: Of the chart helm/ray, and so of its RayCluster. Terraform's role trusts the account of this name.
+RELEASE = "ray"
+#: Name and key of the secret that the chart's pods take their token from.
+TOKEN_SECRET = ("ray-auth-token", "auth_token")
+MANAGER = "ray-platform"
+LOOPBACK = "127."
+DASHBOARD_PORT = 8265
+
+
+class RayOnKubernetes:
+    """The RayCluster of one environment.
+
+    Args:
+        settings: Where local state lies.
+        environment: Its settings.
+        eks: Makes a boto3 client of EKS.
+        cluster: Tells the EKS cluster's name, from the outputs of the latest apply.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        eks: Callable[[], Any],
+        cluster: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._eks = eks
+        self._cluster = cluster
+        self.namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
+
+    @property
+    def environment(self) -> Environment:
+        return self._environment
+
+    @functools.cached_property
+    def api(self) -> KubernetesApi:
+        """The API of the environment's cluster.
+
+        Raises:
+            NotFoundError: no cluster was applied.
+            KubernetesError: EKS does not tell where it is.
+            LocalServiceError: the local API does not start.
+        """
+        name = self._cluster()
+        if not name:
+            raise NotFoundError(
+                f"no EKS cluster is applied in {self._environment.name}",
+                fix=f"ray-platform up --env {self._environment.name}",
+            )
+        self.wake()
+        access = eks_access(self._eks(), name, self._environment.region, self._credentials(name))
+        return KubernetesApi(access, MANAGER)
+
+    @property
+    def releases(self) -> HelmReleases:
+        """The Helm releases of Ray's namespace."""
+        return HelmReleases(self.api, self.namespace)
+
+    def wake(self) -> None:
+        """Start what stands in for EKS and KubeRay where it does not run; on AWS nothing.
+
+        Raises:
+            LocalServiceError: it does not start.
+        """
+        if self._environment.cloud.emulator:
+            ensure_kuberay(self._settings)
+
+    def _credentials(self, cluster: str) -> Callable[[], Any]:
+        if self._environment.cloud.emulator:
+            from botocore.credentials import Credentials
+
+            # The local API takes its own secret for an AWS key, and the cluster's name for its id.
+            local = kubernetes_access(self._settings)
+            return lambda: Credentials(cluster, local.token(False))
+        import boto3
+
+        session: Any = boto3.Session()
+        return lambda: session.get_credentials()
+
+    def prepare(self) -> None:
+        """The namespace and the secret of the token, made where they are missing.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        name, key = TOKEN_SECRET
+        if self.api.get(NAMESPACES, self.namespace) is None:
+            self._made(NAMESPACES, {"metadata": {"name": self.namespace}}, "")
+        if self.api.get(SECRETS, name, self.namespace) is None:
+            content = {"metadata": {"name": name}, "stringData": {key: secrets.token_hex(32)}}
+            self._made(SECRETS, content, self.namespace)
+
+    def _made(self, of: tuple[str, str], content: Mapping[str, Any], namespace: str) -> None:
+        try:
+            self.api.create(of, content, namespace)
+        except KubernetesError as error:
+            # Somebody else made it meanwhile: theirs holds.
+            if error.code != 409:
+                raise
+
+    def ray_cluster(self, name: str = RELEASE) -> dict[str, Any] | None:
+        """The RayCluster object, or None.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        return self.api.get(RAY_CLUSTERS, name, self.namespace)
+
+    def diagnosis(self, content: Mapping[str, Any]) -> Diagnosis:
+        """Why a RayCluster is not ready.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        selector = f"ray.io/cluster={content['metadata']['name']}"
+        pods = self.api.list(PODS, self.namespace, labelSelector=selector)["items"]
+        return diagnose(content, pods, self.api.list(EVENTS, self.namespace)["items"])
+
+    def address(self, content: Mapping[str, Any]) -> str:
+        """Where the head's dashboard answers from here.
+
+        In the cluster that is its service; on one machine, the loopback address of the status.
+
+        Raises:
+            RayError: it cannot be reached from here without a port forward.
+        """
+        status = content.get("status") or {}
+        head = status.get("head") or {}
+        port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
+        if str(head.get("serviceIP", "")).startswith(LOOPBACK):
+            return f"http://{head['serviceIP']}:{port}"
+        service = head.get("serviceName") or f"{content['metadata']['name']}-head-svc"
+        if self._settings.is_in_cluster:
+            return f"http://{service}.{self.namespace}.svc.cluster.local:{DASHBOARD_PORT}"
+        if self._environment.ray.address:
+            return self._environment.ray.address
+        raise RayError(
+            "the Ray cluster's dashboard can be reached from inside its Kubernetes cluster alone",
+            where=f"service {self.namespace}/{service}",
+            fix=f"run `kubectl --namespace {self.namespace} port-forward service/{service} "
+            f'{DASHBOARD_PORT}`, and set [ray] address = "http://127.0.0.1:{DASHBOARD_PORT}"',
+        )
+
+    def now(self) -> ClusterInfo | None:
+        """What the Ray cluster says of itself; None where none runs. Starts and waits for nothing.
+
+        Raises:
+            RayError: it does not answer.
+        """
+        found = self._found()
+        return describe_cluster(found[1], self.token_file(found[0])) if found else None
+
+    def address_now(self) -> str | None:
+        """The address of a Ray cluster that is up, or None. Starts and waits for nothing."""
+        found = self._found()
+        return found[1] if found else None
+
+    def _found(self) -> tuple[KubernetesApi, str] | None:
+        """The API and the address of a Ray cluster that is up, which may be scaling."""
+        try:
+            if not self._environment.cloud.emulator:
+                api = self.api
+            elif find_kubernetes(self._settings) is not None:
+                api = KubernetesApi(kubernetes_access(self._settings), MANAGER)
+            else:
+                return None
+            content = api.get(RAY_CLUSTERS, RELEASE, self.namespace)
+            return (api, self.address(content)) if content and is_up(content) else None
+        except (KubernetesError, NotFoundError, RayError):
+            return None
+
+    def image_digest(self, content: Mapping[str, Any]) -> str:
+        """The digest of the image that the head runs, as its node says; empty where there are no images.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        name = ((content.get("status") or {}).get("head") or {}).get("podName", "")
+        pod = (self.api.get(PODS, name, self.namespace) if name else None) or {}
+        containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
+        return str(containers[0].get("imageID", "")).rpartition("@")[2]
+
+    def stop(self) -> None:
+        """Take the Ray cluster away with its release; on one machine the API and the nodes end too.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        if self._environment.cloud.emulator:
+            stop_all(self._settings)
+        else:
+            self.releases.uninstall(RELEASE)
+
+    def log(self, lines: int) -> str:
+        """The last lines of the head's log.
+
+        Raises:
+            RayError: no head runs.
+            KubernetesError: the API refuses or does not answer.
+        """
+        content = self.ray_cluster()
+        pod = ((content or {}).get("status") or {}).get("head", {}).get("podName")
+        if not pod:
+            raise RayError(
+                "no head of a Ray cluster runs",
+                where=f"namespace {self.namespace}",
+                fix=f"ray-platform ray status --env {self._environment.name}",
+            )
+        return self.api.log(pod, self.namespace, lines=lines)
+
+    def token_file(self, api: KubernetesApi | None = None) -> Path:
+        """The file of the Ray cluster's token, as its secret says now.
+
+        Raises:
+            RayError: the secret is gone.
+            KubernetesError: the API refuses or does not answer.
+        """
+        name, key = TOKEN_SECRET
+        secret = (api or self.api).get(SECRETS, name, self.namespace) or {}
+        token = base64.b64decode((secret.get("data") or {}).get(key, ""))
+        if not token:
+            raise RayError(
+                f"the secret {name} with the Ray cluster's token is gone",
+                where=f"namespace {self.namespace}",
+                fix=f"ray-platform up --env {self._environment.name}",
+            )
+        path = self._settings.home / "ray-tokens" / self._environment.name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists() or path.read_bytes() != token:
+            beside = path.with_name(f"{path.name}.{os.getpid()}")
+            beside.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
+                file.write(token)
+            beside.replace(path)
+        return path

@@ -1,0 +1,272 @@
+"""The Helm release of the Ray cluster: installed once for the same input, and taken back by itself.
+
+Two owners write the object: Helm the whole, Ray's autoscaler the replicas. Kubernetes knows one owner
+of the list of worker groups as a whole, so an upgrade first takes the list over, with the replicas as
+they stand; if the autoscaler writes in between, it begins again.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ray_platform.clients.helm import RenderedChart, chart_digest
+from ray_platform.clients.helm_release import DEPLOYED, MANAGER, Release, label
+from ray_platform.clients.kubernetes_api import RAY_CLUSTERS
+from ray_platform.clients.ray_cluster import get_json
+from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.core.canonical import digest
+from ray_platform.core.errors import KubernetesError, NotFoundError, PlatformError, RayError
+from ray_platform.core.ray_spec import pods_digest
+from ray_platform.stages import ray_ready
+from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
+from ray_platform.stages.site import Site
+
+#: How long an API that went away in the middle is waited for.
+AWAY_SECONDS = 120.0
+TAKE_OVERS = 5
+POLL_SECONDS = 0.5
+#: How long jobs of the old pods may finish before an upgrade that replaces them is refused.
+DRAIN_SECONDS = 10.0
+_GROUPS = "f:workerGroupSpecs"
+Tell = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The release that stands, and what was done to it: ``installed``, ``upgraded`` or ``unchanged``."""
+
+    release: Release
+    done: str
+
+
+def install(
+    site: Site, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
+) -> Installed:
+    """Bring the release in line with chart and values and wait until the Ray cluster is ready.
+
+    The same input as what stands changes nothing. An upgrade that does not get ready is rolled back.
+
+    Raises:
+        RayError: it does not get ready; jobs run on pods that the upgrade would replace.
+        KubernetesError: Helm or the API refuses, or the API stays away.
+        BusyError: another process is changing the release.
+    """
+    cluster = site.kubernetes
+    cluster.wake()
+    chart = site.settings.ray_chart
+    made_from = digest({"chart": chart_digest(chart), "values": values})
+
+    def once() -> Installed:
+        cluster.prepare()
+        history = cluster.releases.settled_history(RELEASE)
+        current = history[-1] if history else None
+        stands = cluster.ray_cluster() is not None
+        is_same = (
+            current is not None and current.status == DEPLOYED and current.input == label(made_from)
+        )
+        if current is not None and is_same and stands:
+            return Installed(current, "unchanged")
+        if current is not None and not stands:
+            tell("The RayCluster is gone although its release stands: it is made again")
+        elif current is not None:
+            _require_no_jobs(cluster, current, rendered)
+        with_replicas = _take_over(cluster, values)
+        release = cluster.releases.install(chart, RELEASE, with_replicas, made_from=made_from)
+        return Installed(release, "upgraded" if current else "installed")
+
+    before = _good_revision(cluster)
+    installed = _through_trouble(cluster, once, tell)
+    tell(f"Helm release {RELEASE} revision {installed.release.revision}: {installed.done}")
+    try:
+        ray_ready.wait(cluster, tell)
+    except RayError as error:
+        if before is None or installed.done != "upgraded":
+            raise
+        _back_out(cluster, before, error, tell)
+    return installed
+
+
+def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
+    """Make an earlier revision of the release the current one and wait until it is ready.
+
+    Args:
+        site: The environment.
+        revision: Which; None: the one before the current.
+        tell: Hears what is done.
+
+    Raises:
+        NotFoundError: there is no such revision.
+        RayError: jobs run on pods that would be replaced, or it does not get ready.
+        KubernetesError: as `install`.
+    """
+    cluster = site.kubernetes
+    history = cluster.releases.settled_history(RELEASE)
+    earlier = [r for r in history[:-1] if r.status in (DEPLOYED, "superseded")]
+    wanted = [r for r in earlier if revision in (None, r.revision)]
+    if not wanted:
+        known = ", ".join(str(r.revision) for r in earlier) or "none"
+        raise NotFoundError(
+            f"there is no earlier revision {revision or ''}".rstrip() + f" of release {RELEASE}",
+            where=f"namespace {cluster.namespace}; earlier revisions: {known}",
+            fix=f"ray-platform ray history --env {site.name}",
+        )
+    manifest = cluster.releases.manifest(RELEASE, wanted[-1].revision)
+    _require_no_jobs_of(cluster, history[-1], _spec(_documents(manifest)))
+    release = _through_trouble(cluster, lambda: _rolled_back(cluster, wanted[-1].revision), tell)
+    ray_ready.wait(cluster, tell)
+    return release
+
+
+def _rolled_back(cluster: RayOnKubernetes, revision: int) -> Release:
+    _take_over(cluster, {})
+    return cluster.releases.rollback(RELEASE, revision)
+
+
+def _back_out(cluster: RayOnKubernetes, before: int, why: RayError, tell: Tell) -> None:
+    tell(f"The upgrade did not get ready; going back to revision {before}")
+    try:
+        _through_trouble(cluster, lambda: _rolled_back(cluster, before), tell)
+        ray_ready.wait(cluster, tell)
+    except PlatformError as error:
+        raise RayError(
+            f"the upgrade failed, and so did the way back to revision {before}. "
+            f"Upgrade: {why.what}. Way back: {error.what}",
+            where=why.where,
+            fix=f"{why.fix}; then run it again",
+        ) from error
+    raise RayError(
+        f"the upgrade was rolled back to revision {before}, which is ready again: {why.what}",
+        where=why.where,
+        fix=why.fix,
+    ) from why
+
+
+def _good_revision(cluster: RayOnKubernetes) -> int | None:
+    """The revision that stands, to go back to."""
+    deployed = [r for r in cluster.releases.history(RELEASE) if r.status == DEPLOYED]
+    return deployed[-1].revision if deployed else None
+
+
+def _through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell) -> T:
+    """What an act comes to, tried again when the API went away or the autoscaler wrote in between."""
+    deadline = time.monotonic() + AWAY_SECONDS
+    conflicts, told = 0, False
+    while True:
+        try:
+            return act()
+        except KubernetesError as error:
+            if error.code == 409 and conflicts < TAKE_OVERS:
+                conflicts += 1
+                continue
+            if error.code or time.monotonic() >= deadline:
+                raise
+            if not told:
+                told = True
+                tell(f"{error.what}; going on as soon as it answers")
+            cluster.wake()
+            time.sleep(POLL_SECONDS)
+
+
+def _take_over(cluster: RayOnKubernetes, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make Helm the owner of the worker groups; the values with the replicas that stand.
+
+    Raises:
+        KubernetesError: the object changed meanwhile (422), or as the API says.
+    """
+    content = cluster.ray_cluster()
+    handed: dict[str, Any] = copy.deepcopy(dict(values))
+    if content is None:
+        return handed
+    for group in content["spec"].get("workerGroupSpecs") or []:
+        wanted = (handed.get("workerGroups") or {}).get(group["groupName"])
+        if wanted is not None and group.get("replicas"):
+            least, most = int(wanted["minReplicas"]), int(wanted["maxReplicas"])
+            wanted["replicas"] = min(max(int(group["replicas"]), least), most)
+    entries = copy.deepcopy(content["metadata"].get("managedFields") or [])
+    if not any(_owns_groups(entry) for entry in entries if entry["manager"] != MANAGER):
+        return handed
+    for entry in entries:
+        spec = entry["fieldsV1"].setdefault("f:spec", {})
+        if entry["manager"] == MANAGER:
+            spec[_GROUPS] = {}
+        else:
+            spec.pop(_GROUPS, None)
+        if not spec:
+            del entry["fieldsV1"]["f:spec"]
+    version = content["metadata"]["resourceVersion"]
+    operations = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {
+            "op": "replace",
+            "path": "/metadata/managedFields",
+            "value": [entry for entry in entries if entry["fieldsV1"]],
+        },
+    ]
+    name = content["metadata"]["name"]
+    try:
+        cluster.api.patch(RAY_CLUSTERS, name, cluster.namespace, operations, how="json")
+    except KubernetesError as error:
+        if error.code == 422:
+            error.code = 409  # the autoscaler wrote in between: as any other conflict
+        raise
+    return handed
+
+
+def _owns_groups(entry: Mapping[str, Any]) -> bool:
+    return _GROUPS in (entry.get("fieldsV1") or {}).get("f:spec", {})
+
+
+def _require_no_jobs(cluster: RayOnKubernetes, current: Release, rendered: RenderedChart) -> None:
+    _require_no_jobs_of(cluster, current, _spec(list(rendered.documents)))
+
+
+def _require_no_jobs_of(
+    cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]
+) -> None:
+    """Refuse to replace pods under running jobs; bounds and replicas replace none."""
+    stands = _spec(_documents(cluster.releases.manifest(RELEASE, current.revision)))
+    address = cluster.address_now()
+    if address is None or pods_digest(stands) == pods_digest(wanted):
+        return
+    token_path = cluster.token_file()
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while True:
+        try:
+            jobs = RayJobs(address, token_path).running()
+        except RayError:
+            # A head that does not answer at all runs no job that could be lost.
+            if not _answers(address, token_path):
+                return
+            raise
+        if not jobs:
+            return
+        if time.monotonic() >= deadline:
+            raise RayError(
+                "the upgrade would replace the Ray cluster's pods, but jobs still run on them: "
+                + ", ".join(jobs),
+                where=f"{address}, revision {current.revision}",
+                fix="wait for them, or stop them, and try again",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _answers(address: str, token_path: Path) -> bool:
+    try:
+        get_json(address, "/api/version", token_path)
+    except RayError:
+        return False
+    return True
+
+
+def _documents(manifest: str) -> list[dict[str, Any]]:
+    return [doc for doc in yaml.load_all(manifest, Loader=yaml.CSafeLoader) if doc]
+
+
+def _spec(documents: list[dict[str, Any]]) -> Mapping[str, Any]:
+    return next((doc["spec"] for doc in documents if doc.get("kind") == "RayCluster"), {})

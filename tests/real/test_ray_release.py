@@ -1,0 +1,361 @@
+"""The release of the Ray cluster: real Helm on the local API, with an operator that finds all ready."""
+
+import base64
+import gzip
+import http.server
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ray_platform.clients.helm import RenderedChart, render_chart
+from ray_platform.clients.helm_release import HelmReleases
+from ray_platform.clients.kubernetes_api import (
+    NAMESPACES,
+    PODS,
+    RAY_CLUSTERS,
+    SECRETS,
+    KubernetesApi,
+)
+from ray_platform.core.errors import BusyError, KubernetesError, NotFoundError, RayError
+from ray_platform.local.kubernetes.service import (
+    ensure_kubernetes,
+    find_kubernetes,
+    kubernetes_access,
+    stop_kubernetes,
+)
+from ray_platform.settings import Settings
+from ray_platform.stages import ray_ready, ray_release
+from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
+from ray_platform.stages.ray_cluster import render
+from ray_platform.stages.site import Site
+from tests.real.conftest import make_settings
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+
+MISSING = "rayproject/ray:9.9.9"
+
+
+class Eks:
+    """EKS that knows one cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._access = kubernetes_access(settings)
+
+    def describe_cluster(self, name: str) -> dict[str, Any]:
+        data = base64.b64encode(self._access.authority.encode()).decode()
+        return {
+            "cluster": {"endpoint": self._access.endpoint, "certificateAuthority": {"data": data}}
+        }
+
+
+class Cluster(RayOnKubernetes):
+    """Without the stand-in for the operator: `Operator` says what is ready."""
+
+    local: Settings
+    rendered: tuple[Mapping[str, Any], RenderedChart]
+
+    def wake(self) -> None:
+        ensure_kubernetes(self.local)
+
+    @property
+    def releases(self) -> HelmReleases:
+        return HelmReleases(self.api, self.namespace, stuck_seconds=3)
+
+
+class Operator(threading.Thread):
+    """Finds every RayCluster ready at once, unless its head's image is the missing one."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self._api = KubernetesApi(kubernetes_access(settings), "operator")
+        self.over = threading.Event()
+        #: Where the head's dashboard is said to be; nothing listens there.
+        self.dashboard = "9"
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            try:
+                listed = self._api.list(RAY_CLUSTERS)
+                for content in listed["items"]:
+                    self._see(content)
+                version = listed["metadata"]["resourceVersion"]
+                for kind, content in self._api.watch(RAY_CLUSTERS, version, seconds=600):
+                    if kind != "DELETED":
+                        self._see(content)
+            except KubernetesError:
+                self.over.wait(0.2)  # it is killed, or ended
+
+    def _see(self, content: Mapping[str, Any]) -> None:
+        metadata, spec = content["metadata"], content["spec"]
+        if (content.get("status") or {}).get("observedGeneration") == metadata["generation"]:
+            return
+        container = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
+        state = "failed" if container["image"] == MISSING else "ready"
+        pod = {
+            "metadata": {"name": "ray-head-0", "labels": {"ray.io/cluster": metadata["name"]}},
+            "spec": {"containers": [{"name": "ray", "image": container["image"]}]},
+        }
+        waiting = {"reason": "ImagePullBackOff", "message": f"no {container['image']}"}
+        states = [{"state": {"waiting": waiting} if state == "failed" else {"running": {}}}]
+        namespace = metadata["namespace"]
+        if self._api.get(PODS, "ray-head-0", namespace) is None:
+            self._api.create(PODS, pod, namespace)
+        of_pod = {"status": {"containerStatuses": states}}
+        self._api.patch(PODS, "ray-head-0", namespace, of_pod, subresource="status")
+        status = {
+            "state": state,
+            "observedGeneration": metadata["generation"],
+            "head": {"serviceIP": "127.0.0.1"},
+            "endpoints": {"dashboard": self.dashboard},
+        }
+        self._api.patch(
+            RAY_CLUSTERS, metadata["name"], namespace, {"status": status}, subresource="status"
+        )
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = make_settings(tmp_path_factory.mktemp("release"))
+    ensure_kubernetes(settings)
+    yield settings
+    stop_kubernetes(settings)
+
+
+@pytest.fixture(scope="module")
+def operator(settings: Settings) -> Iterator[Operator]:
+    operator = Operator(settings)
+    operator.start()
+    yield operator
+    operator.over.set()
+    # Its watch ends with the API.
+    stop_kubernetes(settings)
+    operator.join()
+
+
+@pytest.fixture(scope="module")
+def rendered(settings: Settings) -> tuple[Mapping[str, Any], RenderedChart]:
+    return render(Site(settings, "local"))
+
+
+@pytest.fixture
+def site(
+    settings: Settings,
+    operator: Operator,
+    rendered: tuple[Mapping[str, Any], RenderedChart],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Site]:
+    site = Site(settings, "local")
+    cluster = Cluster(
+        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+    )
+    cluster.local, cluster.rendered = settings, rendered
+    site.__dict__["kubernetes"] = cluster
+    # No registry is slow here.
+    monkeypatch.setattr(ray_ready, "HOPELESS_SECONDS", 0.2)
+    yield site
+    cluster.api.delete(NAMESPACES, "ray")
+
+
+def install(site: Site, said: list[str] | None = None, **changes: Any) -> ray_release.Installed:
+    cluster = site.kubernetes
+    assert isinstance(cluster, Cluster)
+    default, rendered = cluster.rendered
+    values = json.loads(json.dumps(default))
+    for path, value in changes.items():
+        *folders, leaf = path.split("__")
+        at = values
+        for folder in folders:
+            at = at.setdefault(folder, {})
+        at[leaf] = value
+    if "image__tag" in changes:
+        rendered = render_chart(site.settings.ray_chart, values, release=RELEASE, namespace="ray")
+    tell = (said if said is not None else []).append
+    return ray_release.install(site, values, rendered, tell)
+
+
+def group(site: Site) -> dict[str, Any]:
+    content = site.kubernetes.ray_cluster()
+    assert content is not None
+    found: dict[str, Any] = content["spec"]["workerGroupSpecs"][0]
+    return found
+
+
+def scale(site: Site, replicas: int) -> None:
+    """As Ray's autoscaler does."""
+    operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
+    site.kubernetes.api.patch(
+        RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="ray-autoscaler"
+    )
+
+
+def revisions(site: Site) -> list[tuple[int, str]]:
+    return [(r.revision, r.status) for r in site.kubernetes.releases.history(RELEASE)]
+
+
+def test_the_same_input_makes_no_revision_and_another_keeps_the_autoscalers_replicas(
+    site: Site,
+) -> None:
+    assert install(site).done == "installed"
+    assert install(site).done == "unchanged"
+    scale(site, 7)
+    assert install(site).done == "unchanged"
+    done = install(site, workerGroups__cpu__maxReplicas=9)
+    assert (done.done, done.release.revision) == ("upgraded", 2)
+    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (9, 7)
+    # And the autoscaler goes on from there.
+    scale(site, 8)
+    assert install(site, workerGroups__cpu__maxReplicas=8).done == "upgraded"
+    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (8, 8)
+    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+
+
+def test_an_upgrade_that_does_not_get_ready_is_rolled_back_and_says_why(site: Site) -> None:
+    first = install(site)
+    said: list[str] = []
+    with pytest.raises(RayError, match="rolled back to revision 1, which is ready again") as error:
+        install(site, said, image__repository="rayproject/ray", image__tag="9.9.9")
+    assert f"ImagePullBackOff: no {MISSING}" in error.value.what
+    assert "image.tag" in error.value.fix
+    assert any("going back to revision 1" in line for line in said)
+    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    assert site.kubernetes.releases.history(RELEASE)[-1].input == first.release.input
+    assert install(site).done == "unchanged"
+
+
+def test_a_first_install_that_cannot_get_ready_says_why_and_is_mended_by_the_next(
+    site: Site,
+) -> None:
+    with pytest.raises(RayError, match=r"cannot get ready: .*ImagePullBackOff"):
+        install(site, image__tag="9.9.9")
+    assert install(site).done == "upgraded"
+
+
+def test_a_ray_cluster_deleted_behind_our_back_is_made_again_when_asked(site: Site) -> None:
+    install(site)
+    site.kubernetes.api.delete(RAY_CLUSTERS, RELEASE, "ray")
+    with pytest.raises(RayError, match="somebody deleted it"):
+        ray_ready.wait(site.kubernetes, lambda line: None)
+    said: list[str] = []
+    assert install(site, said).done == "upgraded"
+    assert any("is made again" in line for line in said)
+    assert site.kubernetes.ray_cluster() is not None
+
+
+def test_an_earlier_revision_is_gone_back_to_by_name(site: Site) -> None:
+    install(site)
+    install(site, workerGroups__cpu__maxReplicas=9)
+    release = ray_release.roll_back(site, None, lambda line: None)
+    assert release.revision == 3
+    assert group(site)["maxReplicas"] == 10
+    with pytest.raises(NotFoundError, match="no earlier revision 77"):
+        ray_release.roll_back(site, 77, lambda line: None)
+
+
+def make_pending(site: Site, seconds_ago: int) -> None:
+    """As a process leaves the latest revision that was killed in the middle of an upgrade."""
+    import datetime
+
+    latest = site.kubernetes.releases.history(RELEASE)[-1]
+    name = f"sh.helm.release.v1.{RELEASE}.v{latest.revision}"
+    secret = site.kubernetes.api.get(SECRETS, name, "ray") or {}
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    release = json.loads(gzip.decompress(packed))
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds_ago)
+    release["info"] |= {"status": "pending-upgrade", "last_deployed": then.isoformat()}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode())))
+    patch = {
+        "data": {"release": packed.decode()},
+        "metadata": {"labels": {"status": "pending-upgrade"}},
+    }
+    site.kubernetes.api.patch(SECRETS, name, "ray", patch)
+
+
+def test_a_release_stuck_in_pending_is_gone_on_with_and_one_in_work_is_waited_for(
+    site: Site,
+) -> None:
+    install(site)
+    install(site, workerGroups__cpu__maxReplicas=9)
+    make_pending(site, seconds_ago=60)
+    assert install(site, workerGroups__cpu__maxReplicas=9).done == "upgraded"
+    assert revisions(site) == [(1, "superseded"), (2, "deployed")]
+    make_pending(site, seconds_ago=-60)  # its clock is ahead: it stays young
+    with pytest.raises(BusyError, match="pending-upgrade"):
+        install(site)
+
+
+def test_an_api_killed_in_the_middle_of_an_upgrade_ends_in_one_release(
+    site: Site,
+) -> None:
+    install(site)
+    api, settings = site.kubernetes.api, site.settings
+    version = api.list(SECRETS)["metadata"]["resourceVersion"]
+
+    def kill_at_the_pending_record() -> None:
+        for kind, content in api.watch(SECRETS, version, seconds=30):
+            if kind == "ADDED" and content["metadata"]["name"].endswith("v2"):
+                running = find_kubernetes(settings)
+                assert running is not None
+                os.kill(running.pid, signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill_at_the_pending_record)
+    killer.start()
+    said: list[str] = []
+    done = install(site, said, workerGroups__cpu__maxReplicas=9)
+    killer.join()
+    assert done.release.status == "deployed"
+    assert group(site)["maxReplicas"] == 9
+    found = revisions(site)
+    assert [status for _, status in found].count("deployed") == 1
+    assert not [status for _, status in found if status.startswith("pending")]
+    assert any("going on as soon as it answers" in line for line in said)
+    assert install(site, workerGroups__cpu__maxReplicas=9).done == "unchanged"
+
+
+def test_two_deployments_at_once_make_one_release(site: Site) -> None:
+    site.kubernetes.prepare()
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: install(site).done, range(2)))
+    assert sorted(done) == ["installed", "unchanged"]
+    assert revisions(site) == [(1, "deployed")]
+
+
+class JobServer(http.server.BaseHTTPRequestHandler):
+    """A head whose job runs for ever."""
+
+    def do_GET(self) -> None:
+        job = {
+            "type": "SUBMISSION",
+            "submission_id": "busy",
+            "status": "RUNNING",
+            "entrypoint": "x",
+        }
+        version = {"version": "4", "ray_version": "2.60.0", "ray_commit": "x"}
+        content = json.dumps([job] if "jobs" in self.path else version).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_pods_are_not_replaced_under_a_running_job_but_bounds_may_change(
+    site: Site, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_release, "DRAIN_SECONDS", 0.2)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), JobServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(operator, "dashboard", str(server.server_port))
+        install(site)
+        with pytest.raises(RayError, match="jobs still run on them: busy"):
+            install(site, image__tag="2.60.0-py312")
+        assert install(site, workerGroups__cpu__maxReplicas=9).release.revision == 2
+        server.shutdown()
