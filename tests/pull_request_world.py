@@ -9,7 +9,6 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -354,11 +353,14 @@ class NoBursts:
     def get_run_records(self, *_: object, **__: object) -> list[Any]:
         return []
 
+    def get_run_by_id(self, run_id: str) -> None:
+        return None
+
 
 class RecordedTerraform:
     """Terraform whose plans are computed from a commit's files, on a world's state."""
 
-    def __init__(self, world: "World", site: Site) -> None:
+    def __init__(self, world: Any, site: Site) -> None:
         self.world, self.site = world, site
 
     def init(self) -> None:
@@ -401,23 +403,10 @@ class RecordedTerraform:
 class RecordedSite(Site):
     """An environment of a world, at a commit of its Git."""
 
-    world: "World"
+    world: Any
 
     def terraform(self, progress: Callable[[str], None] | None = None) -> Any:
         return RecordedTerraform(self.world, self)
-
-    @contextmanager
-    def change_lock(
-        self,
-        holder: str,
-        *,
-        tell: Callable[[str], None] | None = None,
-        wait_seconds: float = 600,
-    ) -> Iterator[None]:
-        yield  # one thing at a time happens in a world
-
-    def require_held(self) -> None:
-        pass
 
     def at_commit(self, commit: str, git: Git) -> Site:
         return self.world.site(self.name, commit, self.base or commit)
@@ -432,6 +421,36 @@ def content_of(files: Content, environment: str) -> str:
         if path.startswith("terraform/") and path.endswith((".tf", ".tfvars"))
         if not others.match(path)
     )
+
+
+def record_plan(site: Site, why: str = "") -> bool:
+    """Do what the `plan` job does, with a `RecordedTerraform`; whether no check says no."""
+    terraform = cast(RecordedTerraform, site.terraform())
+    state = terraform.state()
+    made, saved = terraform.plan()
+    plan = read_plan(made)
+    root = site.settings.terraform_root
+    record = PlanRecord(
+        environment=site.name,
+        plan_digest=plan.digest,
+        file_digest=digest_bytes(saved),
+        state_lineage=state.lineage,
+        state_serial=state.serial,
+        revision=Revision(commit=site.commit or "").to_json(),
+        configuration_digest=configuration_digest(root),
+        variables_digest=site.artifacts.put_content("variables", dict(site.environment.variables)),
+        provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
+        price_book_version=site.prices.version,
+        counts={"update": plan.counts.update},
+        empty=plan.is_empty,
+        destroy=False,
+        made_at=_THEN,
+        pull_request=str(site.pull),
+        base=site.base or "",
+    )
+    site.records.save_plan(record, file=saved, plan_json=made, text="a plan")
+    keep_report(site, MadePlan(record, plan, estimate(plan, site.prices)), why=why)
+    return not gates.verdict(site, record).denied
 
 
 @dataclass(frozen=True)
@@ -625,34 +644,7 @@ class World:
             self._forget_machine_times()
 
     def _plan(self, site: Site, why: str) -> bool:
-        terraform = site.terraform()
-        state = terraform.state()
-        made, saved = cast(RecordedTerraform, terraform).plan()
-        plan = read_plan(made)
-        root = site.settings.terraform_root
-        record = PlanRecord(
-            environment=site.name,
-            plan_digest=plan.digest,
-            file_digest=digest_bytes(saved),
-            state_lineage=state.lineage,
-            state_serial=state.serial,
-            revision=Revision(commit=site.commit or "").to_json(),
-            configuration_digest=configuration_digest(root),
-            variables_digest=site.artifacts.put_content(
-                "variables", dict(site.environment.variables)
-            ),
-            provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
-            price_book_version=site.prices.version,
-            counts={"update": plan.counts.update},
-            empty=plan.is_empty,
-            destroy=False,
-            made_at=_THEN,
-            pull_request=str(site.pull),
-            base=site.base or "",
-        )
-        site.records.save_plan(record, file=saved, plan_json=made, text="a plan")
-        keep_report(site, MadePlan(record, plan, estimate(plan, site.prices)), why=why)
-        return not gates.verdict(site, record).denied
+        return record_plan(site, why)
 
     def approve_by_command(self, name: str, number: int, by: str) -> None:
         """As ``ray-platform approve`` does for the plan that was made last for a pull request."""

@@ -133,8 +133,15 @@ class Git:
             archive = beside / "tree.tar"
             self._run("archive", "--format=tar", "--output", str(archive), commit)
             tree = beside / "tree"
-            with tarfile.open(archive) as tar:
-                tar.extractall(tree, filter="data")
+            try:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(tree, filter="data")
+            except tarfile.FilterError as error:
+                raise GitError(
+                    f"commit {commit[:12]} holds what leads out of its own tree: {error.tarinfo.name}",
+                    where=str(self.repository),
+                    fix="take the link out of the commit, or let it lead to a file beside it",
+                ) from error
             try:
                 tree.rename(folder)
             except OSError:
