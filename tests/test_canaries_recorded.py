@@ -233,3 +233,35 @@ def test_every_canary_is_found_by_something() -> None:
             assert canary not in alone, name
         elif name in BY_KEY:
             assert canary in alone, "it is to be found by its key alone"
+
+
+@pytest.mark.parametrize(
+    ("type_", "attribute", "value", "marks"),
+    [
+        (
+            "aws_launch_template",
+            "network_interfaces",
+            [{"associate_public_ip_address": "true"}],
+            True,
+        ),
+        ("aws_cloudwatch_log_group", "kms_key_id", "", True),
+        (
+            "aws_launch_template",
+            "metadata_options",
+            [{"http_tokens": "optional"}],
+            [{"http_tokens": True}],
+        ),
+    ],
+)
+def test_a_setting_that_is_marked_sensitive_does_not_pass_the_rules(
+    type_: str, attribute: str, value: Any, marks: Any
+) -> None:
+    plan = copy.deepcopy(PLAN)
+    for item in plan["resource_changes"]:
+        if item["type"] == type_:
+            item["change"]["after"][attribute] = value
+            item["change"]["after_sensitive"] = {attribute: marks}
+    verdict = PolicyEngine(ROOT / "policies").check_plan(read_plan(redact_plan_json(plan)), "local")
+    hidden = [item for item in verdict.violations if item.id == "hidden-value"]
+    assert hidden
+    assert all(attribute in item.message for item in hidden)

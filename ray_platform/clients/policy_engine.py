@@ -18,6 +18,8 @@ from ray_platform.core.node_pools import NodePool
 from ray_platform.core.plan import Plan
 from ray_platform.core.policy import (
     Verdict,
+    both,
+    hidden_fields,
     manifests_input,
     policy_input,
     ray_input,
@@ -120,7 +122,9 @@ class PolicyEngine:
         found = self._answers(whole, "terraform/unusable_settings", "terraform/findings_of_whole")
         for part in parts:
             found += self._answers(part, "terraform/findings_of_each")
-        return read_verdict([item for answer in found for item in answer], self.bundle_digest)
+        verdict = read_verdict([item for answer in found for item in answer], self.bundle_digest)
+        hidden = Verdict(hidden_fields(plan, self.fields), self.bundle_digest)
+        return both(verdict, hidden)
 
     def check_ray(
         self,

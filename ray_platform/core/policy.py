@@ -140,6 +140,41 @@ def policy_input(
     }
 
 
+def hidden_fields(plan: Plan, fields: Mapping[str, Sequence[str]]) -> tuple[Violation, ...]:
+    """A violation for each attribute that a rule reads and that is marked sensitive.
+
+    A stored plan holds no sensitive value, so that no rule could judge it: ``sensitive(...)`` around a
+    setting must not carry it past the rules.
+    """
+    return tuple(
+        Violation(
+            id="hidden-value",
+            resource=change.address,
+            message=f"{name} is marked sensitive, so that no rule can judge it",
+            fix=f"do not mark {name} sensitive: it is a setting, not a secret",
+        )
+        for change in plan.changes
+        if change.mode == "managed" and change.action not in ("delete", "forget")
+        for name in fields.get(change.type, ())
+        if _is_marked(change.after_sensitive, name)
+    )
+
+
+def _is_marked(marks: Any, name: str) -> bool:
+    """Whether anything in an attribute is sensitive; marks are nested as the attributes are."""
+    if not isinstance(marks, Mapping):
+        return marks is True
+    return _any_true(marks.get(name))
+
+
+def _any_true(marks: Any) -> bool:
+    if isinstance(marks, Mapping):
+        return any(_any_true(item) for item in marks.values())
+    if isinstance(marks, list):
+        return any(_any_true(item) for item in marks)
+    return marks is True
+
+
 def split_input(
     asked: Mapping[str, Any], fields: Mapping[str, Sequence[str]], *, size: int = 1000
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
