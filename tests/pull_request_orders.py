@@ -28,7 +28,7 @@ key = "state"
 [artifacts]
 uri = "file"
 [ray]
-runtime = "local"
+runtime = "existing"
 [approval]
 required = {required}
 people = ["alice", "bob", "carol", "dave"]

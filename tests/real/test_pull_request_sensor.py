@@ -138,6 +138,12 @@ def test_a_pull_request_cannot_change_the_rules_that_judge_it(flow: Flow) -> Non
     assert flow.states["local"].serial == 1
 
 
+def test_the_heads_of_many_pull_requests_are_fetched_at_once(flow: Flow) -> None:
+    number = opened(flow)
+    many = flow.mirror.fetch([number] * 60)  # git packs a request that is as long as this one
+    assert many.has(head_of(flow, number))
+
+
 def test_another_base_branch_is_no_concern_of_ours(flow: Flow) -> None:
     flow.server.push(flow.name, "other", {"README.md": "other"}, onto="main")
     opened(flow, base="other")

@@ -81,7 +81,8 @@ class GitHttp:
                 "REQUEST_METHOD": request.method,
                 "QUERY_STRING": request.query_string,
                 "CONTENT_TYPE": request.headers.get("Content-Type", ""),
-                "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+                # aiohttp has undone it: git packs a body of more than 1,024 bytes, as for many references.
+                "HTTP_CONTENT_ENCODING": "",
                 "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
                 "REMOTE_USER": caller.login,
                 "REMOTE_ADDR": "127.0.0.1",
