@@ -32,7 +32,7 @@ class Diagnosis:
 
     @property
     def text(self) -> str:
-        return "; ".join(self.reasons) or "it says nothing yet"
+        return "; ".join(self.reasons) or "the operator has not looked at the latest change yet"
 
 
 def is_ready(content: Mapping[str, Any]) -> bool:
