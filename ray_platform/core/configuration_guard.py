@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ray_platform.core.configuration_blocks import META, Block, Unreadable, plain, read_blocks
 from ray_platform.core.errors import PolicyDenied
 
 #: Terraform's own provider, part of the binary.
@@ -42,7 +43,6 @@ _FILE_CALL = re.compile(
 _OWN_FILE = re.compile(r'"(?:\$\{path\.(?:module|root)\}/|\./)?(?!/)[A-Za-z0-9_./-]+"')
 _LOCKED = re.compile(r'^provider "([^"]+)" \{', re.MULTILINE)
 _UNREAD = (".tf.json", ".tofu", ".tofu.json")
-_META = ("__start_line__", "__end_line__")
 SHOWN = 10
 
 
@@ -60,22 +60,9 @@ class Finding:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A block with its labels, in its file."""
-
-    file: str
-    kind: str
-    labels: tuple[str, ...]
-    body: Mapping[str, Any]
-
-    @property
-    def line(self) -> int:
-        return int(self.body.get("__start_line__", 0))
-
-    def finding(self, name: str, what: str) -> Finding:
-        folder = posixpath.dirname(self.file)
-        return Finding(f"{folder}:{name}" if folder else name, self.file, self.line, what)
+def _finding(block: Block, name: str, what: str) -> Finding:
+    folder = posixpath.dirname(block.file)
+    return Finding(f"{folder}:{name}" if folder else name, block.file, block.line, what)
 
 
 def require_harmless(
@@ -118,7 +105,7 @@ def foreign_code(
 ) -> tuple[Finding, ...]:
     """All that a plan or an apply of ``files`` would run, load or read; arguments as `require_harmless`."""
     found: list[Finding] = []
-    blocks: list[_Block] = []
+    blocks: list[Block] = []
     for file, text in sorted(files.items()):
         if file.endswith(_UNREAD) or text.startswith("-> "):
             kind = (
@@ -127,8 +114,8 @@ def foreign_code(
             found.append(Finding(file, file, 0, kind))
         elif file.endswith(".tf"):
             try:
-                blocks += _blocks(file, text)
-            except _Unreadable as error:
+                blocks += read_blocks(file, text)
+            except Unreadable as error:
                 found.append(Finding(file, file, error.line, "cannot be read as HCL"))
         elif calls := _foreign_files(text):
             # A template may call every function.
@@ -137,7 +124,7 @@ def foreign_code(
         block
         for file, text in base.items()
         if file.endswith(".tf") and not text.startswith("-> ")
-        for block in _blocks(file, text)
+        for block in read_blocks(file, text)
     ]
     locked = frozenset(_LOCKED.findall(lock)) | {_BUILTIN}
     sources = _sources(blocks)
@@ -151,75 +138,13 @@ def foreign_code(
     return tuple(found)
 
 
-class _Unreadable(Exception):
-    def __init__(self, line: int) -> None:
-        self.line = line
-
-
-def _blocks(file: str, text: str) -> list[_Block]:
-    from hcl2.api import loads
-
-    try:
-        tree = loads(text.replace("\r\n", "\n"), with_meta=True)
-    except Exception as error:  # the parser raises its grammar library's own exceptions
-        raise _Unreadable(int(getattr(error, "line", 0) or 0)) from error
-    return list(_walk(file, tree, ()))
-
-
-#: Block types by their number of labels; what else there is holds no block that matters here.
-_LABELS = {
-    "data": 2,
-    "resource": 2,
-    "ephemeral": 2,
-    "action": 2,
-    "module": 1,
-    "provider": 1,
-    "check": 1,
-    "provisioner": 1,
-    "output": 1,
-    "variable": 1,
-    "backend": 1,
-    "terraform": 0,
-    "required_providers": 0,
-    "cloud": 0,
-    "locals": 0,
-    "removed": 0,
-    "import": 0,
-}
-
-
-def _walk(file: str, node: Mapping[str, Any], outer: tuple[str, ...]) -> Iterator[_Block]:
-    for kind, items in node.items():
-        if not isinstance(items, list):
-            continue
-        for item in items:
-            if not isinstance(item, Mapping):
-                continue
-            for labels, body in _labelled(item, _LABELS.get(kind, 0)):
-                if kind in _LABELS:
-                    yield _Block(file, kind, outer[:2] if kind == "provisioner" else labels, body)
-                yield from _walk(file, body, labels or outer)
-
-
-def _labelled(
-    item: Mapping[str, Any], count: int
-) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    if count == 0:
-        yield (), item
-        return
-    for label, inner in item.items():
-        if label not in _META and isinstance(inner, Mapping):
-            for labels, body in _labelled(inner, count - 1):
-                yield (label.strip('"'), *labels), body
-
-
-def _odd_labels(block: _Block) -> Iterator[Finding]:
+def _odd_labels(block: Block) -> Iterator[Finding]:
     # "exter\u006eal" is "external" to Terraform.
     if any("\\" in label or "$" in label for label in block.labels):
-        yield block.finding(".".join(block.labels), "has a name that hides what it is")
+        yield _finding(block, ".".join(block.labels), "has a name that hides what it is")
 
 
-def _sources(blocks: Sequence[_Block]) -> dict[tuple[str, str], str]:
+def _sources(blocks: Sequence[Block]) -> dict[tuple[str, str], str]:
     """(folder, local name) -> the provider's source."""
     return {
         (posixpath.dirname(block.file), name): source
@@ -228,11 +153,11 @@ def _sources(blocks: Sequence[_Block]) -> dict[tuple[str, str], str]:
     }
 
 
-def _named(block: _Block) -> Iterator[tuple[str, str]]:
+def _named(block: Block) -> Iterator[tuple[str, str]]:
     """(local name, source) of each provider that a block of `required_providers` names."""
     if block.kind == "required_providers":
         for name, asked in block.body.items():
-            if name not in _META:
+            if name not in META:
                 source = asked.get("source", name) if isinstance(asked, Mapping) else name
                 yield name, _full(str(source))
 
@@ -245,10 +170,10 @@ def _full(source: str) -> str:
 
 
 def _of_provider(
-    block: _Block,
+    block: Block,
     sources: Mapping[tuple[str, str], str],
     locked: frozenset[str],
-    base: Sequence[_Block],
+    base: Sequence[Block],
 ) -> Iterator[Finding]:
     folder = posixpath.dirname(block.file)
 
@@ -258,35 +183,35 @@ def _of_provider(
     for name, source in _named(block):
         if source not in locked:
             what = f"the provider {source} is not in the base branch's lock file"
-            yield block.finding(f"provider.{name}", what)
+            yield _finding(block, f"provider.{name}", what)
     if block.kind in ("resource", "data", "ephemeral", "action"):
         named = str(block.body.get("provider", "")).strip('${}"').split(".")[0]
         name = named or block.labels[0].split("_")[0]
         if source_of(name) not in locked and block.labels[0] not in _CODE:
             what = f"its provider {source_of(name)} is not in the base branch's lock file"
-            yield block.finding(".".join(block.labels), f"{block.labels[0]}: {what}")
+            yield _finding(block, ".".join(block.labels), f"{block.labels[0]}: {what}")
     elif block.kind == "provider":
         same = [
             item.body for item in base if (item.kind, item.labels) == ("provider", block.labels)
         ]
         for key in sorted(_PROVIDER_SETTINGS & set(block.body)):
-            if not any(_plain(body.get(key)) == _plain(block.body[key]) for body in same):
+            if not any(plain(body.get(key)) == plain(block.body[key]) for body in same):
                 what = (
                     f"the provider {block.labels[0]} is given another {key} than on the base branch"
                 )
-                yield block.finding(f"provider.{block.labels[0]}", what)
+                yield _finding(block, f"provider.{block.labels[0]}", what)
 
 
-def _of_code(block: _Block) -> Iterator[Finding]:
+def _of_code(block: Block) -> Iterator[Finding]:
     if block.kind in ("data", "ephemeral") and (what := _CODE.get(block.labels[0])):
-        yield block.finding(f"data.{'.'.join(block.labels)}", f'data "{block.labels[0]}" {what}')
+        yield _finding(block, f"data.{'.'.join(block.labels)}", f'data "{block.labels[0]}" {what}')
     elif block.kind == "terraform" and "encryption" in block.body:
-        yield block.finding("encryption", "the state would be encrypted by what it names")
+        yield _finding(block, "encryption", "the state would be encrypted by what it names")
     elif block.kind == "provisioner":
-        yield block.finding(".".join(block.labels), "a provisioner runs a program")
+        yield _finding(block, ".".join(block.labels), "a provisioner runs a program")
 
 
-def _of_module(block: _Block) -> Iterator[Finding]:
+def _of_module(block: Block) -> Iterator[Finding]:
     if block.kind != "module":
         return
     source = str(block.body.get("source", "")).strip('"')
@@ -294,15 +219,15 @@ def _of_module(block: _Block) -> Iterator[Finding]:
     local = source.startswith(("./", "../")) and "${" not in source and "\\" not in source
     if not local or target.startswith("..") or "//" in source:
         what = "is loaded from outside terraform/ of this repository"
-        yield block.finding(f"module.{block.labels[0]}", f"the module {block.labels[0]} {what}")
+        yield _finding(block, f"module.{block.labels[0]}", f"the module {block.labels[0]} {what}")
 
 
-def _of_files(block: _Block) -> Iterator[Finding]:
+def _of_files(block: Block) -> Iterator[Finding]:
     # A block that holds others is looked at by its own values alone: the others come by themselves.
     for text in _expressions(block.body):
         if calls := _foreign_files(text):
             name = ".".join((block.kind, *block.labels))
-            yield block.finding(name, f"{calls[0]}() may read files outside terraform/")
+            yield _finding(block, name, f"{calls[0]}() may read files outside terraform/")
             return
 
 
@@ -330,22 +255,10 @@ def _expressions(value: Any) -> Iterator[str]:
         yield value
 
 
-def _of_backend(blocks: Sequence[_Block], base: Sequence[_Block]) -> Iterator[Finding]:
+def _of_backend(blocks: Sequence[Block], base: Sequence[Block]) -> Iterator[Finding]:
     """Another state is another place for secrets, and the first plan there reads nothing of what stands."""
     kinds = ("backend", "cloud")
-    known = [_plain((b.kind, list(b.labels), b.body)) for b in base if b.kind in kinds]
+    known = [plain((b.kind, list(b.labels), b.body)) for b in base if b.kind in kinds]
     for block in blocks:
-        if (
-            block.kind in kinds
-            and _plain((block.kind, list(block.labels), block.body)) not in known
-        ):
-            yield block.finding("backend", "the backend is another than on the base branch")
-
-
-def _plain(value: Any) -> Any:
-    """Without the parser's line numbers."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if key not in _META}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+        if block.kind in kinds and plain((block.kind, list(block.labels), block.body)) not in known:
+            yield _finding(block, "backend", "the backend is another than on the base branch")
