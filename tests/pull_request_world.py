@@ -40,6 +40,7 @@ from ray_platform.core.pull_request.model import (
     ReviewState,
     Watermark,
 )
+from ray_platform.core.pull_request.queue import Queue
 from ray_platform.core.revision import Revision
 from ray_platform.partitions import (
     ASKED_FOR_TAG,
@@ -654,8 +655,7 @@ class World:
         site = self.site(name, base, base)
         record = site.records.plan(report.plan_digest)
         gates.give_approval(site, record, by=by, source="cli")
-        records = PullRequestRecords(site.artifacts, name)
-        records.save_queue(records.queue().approved_by_command())
+        PullRequestRecords(site.artifacts, name).change_queue(Queue.approved_by_command)
         bound = (
             record.plan_digest,
             record.state_lineage,

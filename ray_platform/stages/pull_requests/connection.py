@@ -13,6 +13,7 @@ from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import NotApproved, PlatformError, SettingsError
 from ray_platform.core.pull_request.model import PullRef, Repository
+from ray_platform.core.pull_request.queue import Queue
 from ray_platform.core.pull_request.reviews import Approvers, may_approve
 from ray_platform.partitions import BASE_TAG, ISSUE_TAG, PULL_TAG, REPOSITORY_TAG
 from ray_platform.settings import Settings
@@ -145,7 +146,7 @@ def require_may_approve(site: Site, record: PlanRecord, by: str) -> None:
 def tell_of_approval(site: Site, record: PlanRecord) -> None:
     """Let the sensor see that a pull request's plan was approved by command."""
     records = PullRequestRecords(site.artifacts, record.environment)
-    records.save_queue(records.queue().approved_by_command())
+    records.change_queue(Queue.approved_by_command)
 
 
 def git_with(

@@ -16,6 +16,7 @@ from ray_platform.core.errors import NotApproved, Refused, StalePlan
 from ray_platform.core.pull_request.decide import Decision, Facts, Next, decide
 from ray_platform.core.pull_request.forge import Forge
 from ray_platform.core.pull_request.model import PullRef, Review
+from ray_platform.core.pull_request.queue import Queue
 from ray_platform.stages.pull_requests.facts import (
     EnvironmentNow,
     SiteMaker,
@@ -92,19 +93,22 @@ def take_the_environment(site: Site, record: PlanRecord, decided: Decided | None
     Raises:
         Refused: another pull request holds it.
     """
-    records = PullRequestRecords(site.artifacts, site.name)
-    queue = records.queue()
-    if queue.holder and queue.holder != record.pull_request:
-        raise Refused(
-            f"{queue.holder} holds the environment: it is applied and not merged yet",
-            where=f"environment {site.name}, plan {short(record.plan_digest)}",
-            fix="merge or close it first; what stands has its changes and this plan has not",
-        )
-    if decided is not None and decided.merge_commit:
-        records.save_queue(forward(queue, decided.merge_commit, decided.git))
-    elif decided is not None:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        records.save_queue(queue.held_by(record.pull_request, at))
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def take(queue: Queue) -> Queue:
+        if queue.holder and queue.holder != record.pull_request:
+            raise Refused(
+                f"{queue.holder} holds the environment: it is applied and not merged yet",
+                where=f"environment {site.name}, plan {short(record.plan_digest)}",
+                fix="merge or close it first; what stands has its changes and this plan has not",
+            )
+        if decided is None:
+            return queue
+        if decided.merge_commit:
+            return forward(queue, decided.merge_commit, decided.git)
+        return queue.held_by(record.pull_request, at)
+
+    PullRequestRecords(site.artifacts, site.name).change_queue(take)
 
 
 def _facts(

@@ -7,6 +7,7 @@ what it tells is looked for before it is written; what it remembers can all be f
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from dagster import DagsterInstance
 
@@ -17,6 +18,7 @@ from ray_platform.core.canonical import digest
 from ray_platform.core.pull_request.decide import Decision, Facts, Next, Run, State, decide
 from ray_platform.core.pull_request.forge import Forge
 from ray_platform.core.pull_request.model import PullRef, PullRequest, Repository
+from ray_platform.core.pull_request.queue import Queue
 from ray_platform.partitions import (
     ASKED_BY_TAG,
     ASKED_FOR_TAG,
@@ -269,12 +271,18 @@ def _move_queues(look: _Look, active: Mapping[int, Watched]) -> None:
         ref = look.ref(number)
         for name in watched.touched:
             now = look.environment(name)
-            queue = now.queue.freed_by(str(ref))
+            done = ""
             if watched.pull.is_merged and _stands(look, watched, number, name):
-                queue = forward(queue, watched.pull.merge_commit, look.git)
-            if queue != now.queue:
-                now.records.save_queue(queue)
+                done = watched.pull.merge_commit
+            move = partial(_moved, pull=str(ref), done=done, git=look.git)
+            if move(now.queue) != now.queue:
+                now.records.change_queue(move)
                 del look.now[name]
+
+
+def _moved(queue: Queue, *, pull: str, done: str, git: Git) -> Queue:
+    freed = queue.freed_by(pull)
+    return forward(freed, done, git) if done else freed
 
 
 def _stands(look: _Look, watched: Watched, number: int, name: str) -> bool:
