@@ -65,7 +65,7 @@ lint: $(SETUP_TEST)
 
 bench: $(SETUP_TEST)
 	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --extra local --group dev --group bench
-	@for script in bench/load_time.py bench/policy.py bench/whatif.py bench/ledger.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
+	@for script in bench/load_time.py bench/policy.py bench/whatif.py bench/ledger.py bench/pull_requests.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	@rm -rf .venv $(TOOLS)

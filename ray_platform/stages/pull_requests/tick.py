@@ -249,10 +249,10 @@ def _note_runs(look: _Look) -> None:
 def _note_commits(look: _Look, watched: Watched) -> None:
     """What a pull request touches, and how far its branch is behind; asked of Git when either end moved."""
     pull, git = watched.pull, look.git
+    if (watched.touched_head, watched.seen_base) == (pull.head, look.base):
+        return  # before Git is asked anything: a process for each open pull request is a second for 200
     if not git.has(pull.head):
         watched.touched = ()  # gone from the forge, as a deleted fork's
-        return
-    if (watched.touched_head, watched.seen_base) == (pull.head, look.base):
         return
     if watched.touched_head != pull.head:
         # Against the base that it was opened on or updated to: once merged, the branch holds it already.
