@@ -50,6 +50,8 @@ from ray_platform.environment_file import EnvironmentFile
 from ray_platform.github_app_settings import GitHubApp, read_github_app
 
 ROOT_MARK = "workspace.yaml"
+#: Stands in the environment files where only their owner knows the value.
+PLACEHOLDER = "CHANGE-ME"
 
 
 class Environment:
@@ -104,6 +106,23 @@ class Environment:
         for name in ("cloud", "state", "artifacts", "approval", "pull_requests", "budget"):
             setattr(governed, name, getattr(today, name))
         return governed
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether its owner has filled in where its state and artifacts lie."""
+        return not self.unset
+
+    @property
+    def unset(self) -> tuple[str, ...]:
+        """The settings that still hold a place holder, as in ``state.bucket = 'CHANGE-ME-...'``."""
+        return tuple(
+            f"{key} = {value!r}"
+            for key, value in (
+                ("state.bucket", self.state.bucket),
+                ("artifacts.uri", self.artifacts.uri),
+            )
+            if PLACEHOLDER in value
+        )
 
     @property
     def region(self) -> str:

@@ -43,8 +43,12 @@ STORIES = {
         1300,
     ),
     "two environments": (
-        Story({"push": 1}, required={"dev": 0, "prod": 1}, before=("tick", "runs")),
-        200,
+        Story({"push": 1}, required={"dev": 0, "prod": 1}, before=_PLANNED),
+        300,
+    ),
+    "two environments, applied once merged": (
+        Story({}, apply="merged", required={"dev": 0, "prod": 1}, before=("merge 1", *_PLANNED)),
+        300,
     ),
 }
 _SAMPLE = 25

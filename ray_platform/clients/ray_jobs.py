@@ -31,9 +31,11 @@ def use_token(token_path: Path | None) -> None:
     if token_path is not None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_path)
-        from ray._raylet import Config  # type: ignore[attr-defined]
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
         Config.initialize("")
+        # Ray remembers the first token that it read, which may be of another cluster.
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def entrypoint(argv: Sequence[str]) -> str:

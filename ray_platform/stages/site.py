@@ -39,10 +39,6 @@ class Lock(Watch, Protocol):
         """Make sure that it is still held. Raises `BusyError`."""
 
 
-#: Stands in the environment files where only their owner knows the value.
-PLACEHOLDER = "CHANGE-ME"
-
-
 @dataclass(frozen=True)
 class RayEndpoint:
     """A Ray cluster that answers: its job server's address, the file of its token, and its nodes."""
@@ -280,15 +276,7 @@ class Site:
         self.lock.require()
 
     def _require_filled_in(self) -> None:
-        unset = [
-            f"{key} = {value!r}"
-            for key, value in (
-                ("state.bucket", self.environment.state.bucket),
-                ("artifacts.uri", self.environment.artifacts.uri),
-            )
-            if PLACEHOLDER in value
-        ]
-        if unset:
+        if unset := self.environment.unset:
             raise SettingsError(
                 f"the environment {self.name} is not set up yet: {', '.join(unset)}",
                 where=str(self.settings.root / "environments" / f"{self.name}.toml"),

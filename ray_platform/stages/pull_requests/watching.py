@@ -16,13 +16,17 @@ from ray_platform.stages.site import Site
 
 
 def environments_of(settings: Settings, repository: Repository) -> tuple[str, ...]:
-    """The environments that a repository's pull requests change, in the order of promotion."""
+    """The environments that a repository's pull requests change, in the order of promotion.
+
+    One whose file still has the place holders that it came with is left out: nothing stands there.
+    """
     app = settings.github
     first = str(app.repositories[0]) if app else ""
     return tuple(
         name
         for name in settings.environment_names
-        if (settings.environment(name).pull_requests.repository or first) == str(repository)
+        if (environment := settings.environment(name)).is_set_up
+        and (environment.pull_requests.repository or first) == str(repository)
     )
 
 
