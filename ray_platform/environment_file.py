@@ -178,6 +178,15 @@ class EnvironmentFile(_Section):
     gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
 
     @model_validator(mode="after")
+    def _one_way_to_apply_a_merge(self) -> "EnvironmentFile":
+        if self.pull_requests.apply == "merged" and self.watch.git_pushes:
+            raise ValueError(
+                'pull_requests.apply = "merged" and watch.git_pushes = true would both apply a merge: '
+                "choose one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _forks_see_no_secrets(self) -> "EnvironmentFile":
         if self.pull_requests.forks == "plan" and not self.cloud.emulator:
             raise ValueError(

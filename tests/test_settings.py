@@ -115,3 +115,24 @@ def test_another_checkout_keeps_home_and_repository(root: Path, tmp_path: Path) 
     there = here.at(tmp_path / "elsewhere")
     assert (there.home, there.repository) == (here.home, here.repository)
     assert there.terraform_root == tmp_path / "elsewhere" / "terraform"
+
+
+def test_a_merge_is_applied_in_one_way(root: Path) -> None:
+    file = root / "environments" / "local.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(f'{text}\n[pull_requests]\napply = "merged"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="would both apply a merge"):
+        settings(root).environment("local")
+
+
+def test_environments_are_promoted_in_order() -> None:
+    after = {
+        name: settings(ROOT).environment(name).pull_requests.after
+        for name in ("dev", "staging", "prod")
+    }
+    assert after == {"dev": "", "staging": "dev", "prod": "staging"}
+
+
+def test_an_environment_with_place_holders_is_not_set_up() -> None:
+    assert settings(ROOT).environment("local").is_set_up
+    assert not settings(ROOT).environment("prod").is_set_up

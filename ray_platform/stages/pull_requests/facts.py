@@ -82,6 +82,16 @@ def look_at(
 SiteMaker = Callable[[Settings, str, str, Git], Site]
 
 
+def environments_set_up(settings: Settings) -> tuple[str, ...]:
+    """The environments whose files say where state and artifacts lie, in the order of promotion.
+
+    One that still has the place holders that it came with takes no pull requests: nothing stands there.
+    """
+    return tuple(
+        name for name in settings.environment_names if settings.environment(name).is_set_up
+    )
+
+
 def make_site(settings: Settings, name: str, commit: str, git: Git) -> Site:
     """An environment at a commit of the base branch, whose own rules hold."""
     return Site(settings, name, commit, base=commit, git=git)

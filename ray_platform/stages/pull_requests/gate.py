@@ -22,6 +22,7 @@ from ray_platform.stages.pull_requests.facts import (
     SiteMaker,
     commit_to_plan,
     earlier,
+    environments_set_up,
     facts_of,
     forward,
     look_at,
@@ -127,7 +128,8 @@ def _facts(
         return here[name]
 
     now = environment(site.name)
-    chain = (site.name, *_chain(now, environment))
+    known = environments_set_up(site.today)
+    chain = (site.name, *_chain(now, environment, known))
     since = pull.base_head if git.has(pull.base_head) else base
     names = touched(git, pull, since, chain)
     reports = {}
@@ -169,10 +171,13 @@ def _with_permission(
     )
 
 
-def _chain(now: EnvironmentNow, environment: Callable[[str], EnvironmentNow]) -> tuple[str, ...]:
+def _chain(
+    now: EnvironmentNow, environment: Callable[[str], EnvironmentNow], known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The environments before this one; one that is not set up ends them, as for the sensor."""
     names: list[str] = []
     before = now.after
-    while before and before not in (*names, now.name):
+    while before in known and before not in (*names, now.name):
         names.append(before)
         before = environment(before).after
     return tuple(names)

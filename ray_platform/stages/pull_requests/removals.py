@@ -193,7 +193,11 @@ def plan_kept(site: Site, ref: PullRef, made: MadePlan) -> Removal:
         losses=tuple((loss.address, loss.holds) for loss in losses(made.plan) if loss.holds),
     )
     before = read_removal(site.artifacts, site.name, ref)
-    same = before is not None and before.plan_digest == removal.plan_digest
+    same = (
+        before is not None
+        and before.plan_digest == removal.plan_digest
+        and before.is_of(removal.state_lineage, removal.state_serial, removal.policy_digest)
+    )
     if before is not None and same:
         removal = removal.shown(before.shown_at)
     keep_removal(site.artifacts, ref, removal)

@@ -10,23 +10,20 @@ from ray_platform.clients.tick_memory import TickMemory
 from ray_platform.core.pull_request.model import Repository
 from ray_platform.settings import Settings
 from ray_platform.stages.pull_requests.connection import connect
+from ray_platform.stages.pull_requests.facts import environments_set_up
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.tick import Tick, Watch, tick
 from ray_platform.stages.site import Site
 
 
 def environments_of(settings: Settings, repository: Repository) -> tuple[str, ...]:
-    """The environments that a repository's pull requests change, in the order of promotion.
-
-    One whose file still has the place holders that it came with is left out: nothing stands there.
-    """
+    """The environments that a repository's pull requests change, in the order of promotion."""
     app = settings.github
     first = str(app.repositories[0]) if app else ""
     return tuple(
         name
-        for name in settings.environment_names
-        if (environment := settings.environment(name)).is_set_up
-        and (environment.pull_requests.repository or first) == str(repository)
+        for name in environments_set_up(settings)
+        if (settings.environment(name).pull_requests.repository or first) == str(repository)
     )
 
 
