@@ -25,10 +25,11 @@ from ray_platform.partitions import ASKED_FOR_TAG, BASE_TAG, COMMIT_TAG, PLAN_TA
 from ray_platform.settings import Settings
 from ray_platform.stages.apply import apply_plan
 from ray_platform.stages.pull_requests.gate import Connection
+from ray_platform.stages.pull_requests.looking import Watch
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.reports import failure_noted
 from ray_platform.stages.pull_requests.request import Request
-from ray_platform.stages.pull_requests.tick import Tick, Watch, tick
+from ray_platform.stages.pull_requests.tick import Tick, tick
 from ray_platform.stages.site import Site
 from tests.pull_request_world import (
     Fuse,

@@ -55,9 +55,10 @@ from ray_platform.stages import gates
 from ray_platform.stages.apply import apply_plan
 from ray_platform.stages.plan import MadePlan, configuration_digest
 from ray_platform.stages.pull_requests.gate import Connection
+from ray_platform.stages.pull_requests.looking import Watch
 from ray_platform.stages.pull_requests.memory import Memory
 from ray_platform.stages.pull_requests.reports import failure_noted, keep_report, note_verified
-from ray_platform.stages.pull_requests.tick import Tick, Watch, tick
+from ray_platform.stages.pull_requests.tick import Tick, tick
 from ray_platform.stages.site import Site
 
 REPOSITORY = Repository("acme", "infra")

@@ -123,12 +123,14 @@ def sync(as_json: bool) -> None:
     started: list[dict[str, Any]] = []
     decisions: dict[str, dict[str, str]] = {}
     keys: list[str] = []
+    unread: dict[str, str] = {}
     for _ in range(_MOST_LOOKS):
         requests: list[Request] = []
         asked = set(keys)
         for repository, done in look_at_all(settings, open_instance(), settings.run_url):
             # What was started in this process is not started again, as the daemon would not.
             requests += [request for request in done.requests if request.key not in asked]
+            unread |= {str(PullRef(repository, number)): why for number, why in done.unread.items()}
             for (number, name), decision in done.decisions.items():
                 key = f"{PullRef(repository, number)} {name}"
                 decisions[key] = {"next": decision.next.value, "why": decision.why}
@@ -148,14 +150,16 @@ def sync(as_json: bool) -> None:
         if not requests:
             break
     if as_json:
-        print_json({"decisions": decisions, "runs": started})
+        print_json({"decisions": decisions, "runs": started, "left_alone": unread})
     else:
         for key, told in decisions.items():
             say(f"{key}: {told['next']}{': ' if told['why'] else ''}{told['why']}")
-        if not decisions:
+        for key, why in unread.items():
+            say(f"{key} is left alone: {why}")
+        if not decisions and not unread:
             say("nothing is new")
     said = {told["next"] for told in decisions.values()}
-    if Next.FAILED.value in said:
+    if unread or Next.FAILED.value in said:
         sys.exit(PlatformError.exit_code)
     if Next.DENIED.value in said:
         sys.exit(DENIED)

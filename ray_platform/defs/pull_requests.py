@@ -22,8 +22,12 @@ def pull_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return dg.SensorResult(skip_reason=dg.SkipReason("no GitHub App is set up"))
     requests: list[dg.RunRequest] = []
     try:
-        for _, done in look_at_all(settings, context.instance, settings.run_url, due_only=True):
+        for repository, done in look_at_all(
+            settings, context.instance, settings.run_url, due_only=True
+        ):
             requests += [_request(item) for item in done.requests]
+            for number, why in done.unread.items():
+                context.log.warning(f"{repository}#{number} is left alone: {why}")
     except RateLimited as waiting:
         # What was decided for the repositories before is started; the others are looked at again.
         return dg.SensorResult(

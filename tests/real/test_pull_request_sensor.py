@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from ray_platform.clients.git import Git
 from ray_platform.clients.github import GitHubRepository
-from ray_platform.core.errors import ForgeError, GitError, RateLimited
+from ray_platform.core.errors import ForgeError, GitError, RateLimited, StateError
 from ray_platform.core.pull_request.comment import MARKER
 from ray_platform.core.pull_request.decide import Next
 from ray_platform.core.pull_request.model import Repository
+from ray_platform.settings import Settings
+from ray_platform.stages.site import Site
 from tests.pull_request_flow import Flow, git
 from tests.real.github_site import Sites, running_github
 
@@ -142,6 +145,30 @@ def test_the_heads_of_many_pull_requests_are_fetched_at_once(flow: Flow) -> None
     number = opened(flow)
     many = flow.mirror.fetch([number] * 60)  # git packs a request that is as long as this one
     assert many.has(head_of(flow, number))
+
+
+def test_an_environment_that_cannot_be_read_holds_up_its_own_pull_requests_alone(
+    sites: Sites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = new_flow(sites, tmp_path, "local", "dev")
+    here = opened(flow)
+    there = opened(flow, {TFVARS.format("dev"): 'region = "us-east-1"\nsize = 2\n'})
+    make = flow.make
+
+    def away(settings: Settings, name: str, commit: str, repository: Git) -> Site:
+        if name == "dev":
+            raise StateError("the state cannot be read", where="dev")
+        return make(settings, name, commit, repository)
+
+    monkeypatch.setattr(flow, "make", away)
+    done = flow.look()
+    assert done.unread == {there: "the state cannot be read"}
+    assert {key for key, _ in done.decisions.items()} <= {(here, "local")}
+    assert [c for c in flow.server.comments(flow.name, here) if MARKER in c["body"]]
+    assert not flow.server.comments(flow.name, there)
+    monkeypatch.undo()
+    assert not flow.look().unread
+    assert [c for c in flow.server.comments(flow.name, there) if MARKER in c["body"]]
 
 
 def test_another_base_branch_is_no_concern_of_ours(flow: Flow) -> None:

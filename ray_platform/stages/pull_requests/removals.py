@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ray_platform.clients.artifacts import Artifacts
 from ray_platform.clients.records import PlanRecord
 from ray_platform.core.canonical import digest, short
-from ray_platform.core.errors import NotApproved, PlatformError, StalePlan
+from ray_platform.core.errors import ForgeError, NotApproved, PlatformError, StalePlan
 from ray_platform.core.losses import losses
 from ray_platform.core.pull_request.forge import Forge
 from ray_platform.core.pull_request.model import Issue, PullRef
@@ -93,7 +93,14 @@ def look_at_removals(
         if refused:
             _tell(asked, render_removal(None, refused, (), 0, ""))
             continue
-        if request := _follow(asked, environment(name), base):
+        try:
+            request = _follow(asked, environment(name), base)
+        except ForgeError:
+            raise
+        except PlatformError as error:
+            _tell(asked, render_removal(None, f"{name} cannot be read: {error.what}", (), 0, ""))
+            continue
+        if request is not None:
             requests.append(request)
     memory.told_issues = {
         number: told

@@ -11,8 +11,9 @@ from ray_platform.core.pull_request.model import Repository
 from ray_platform.settings import Settings
 from ray_platform.stages.pull_requests.connection import connect
 from ray_platform.stages.pull_requests.facts import environments_set_up
+from ray_platform.stages.pull_requests.looking import Watch
 from ray_platform.stages.pull_requests.memory import Memory
-from ray_platform.stages.pull_requests.tick import Tick, Watch, tick
+from ray_platform.stages.pull_requests.tick import Tick, tick
 from ray_platform.stages.site import Site
 
 
