@@ -12,10 +12,11 @@ _SHOWN = "\ufffd"
 _LINKS = re.compile(r"(?i)(www(?=\.)|://|[@#]|\bGH(?=-))")
 
 
-def code(text: str) -> str:
-    """A code span that the text cannot leave; on one line, with ``|`` as a table's cell needs it."""
+def code(text: str, *, in_table: bool = True) -> str:
+    """A code span on one line that the text cannot leave; ``|`` as a table needs it, or as it is."""
     # Our comments are found by a mark that is an HTML comment: nobody else's text may hold one.
-    flat = _flat(text).replace("|", "\\|").replace("<!--", "<!\u200b--")
+    flat = _flat(text).replace("<!--", "<!\u200b--")
+    flat = flat.replace("|", "\\|") if in_table else flat
     longest = max((len(run) for run in re.findall(r"`+", flat)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if flat.startswith("`") or flat.endswith("`") else ""

@@ -168,7 +168,7 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
         parts += ["", "**Rules that deny it**", ""]
         parts += _listed(
             [
-                f"- {code(item['id'])} {code(item['resource'])}: {plain(item['message'])}. "
+                f"- {code(item['id'])} {code(item['resource'], in_table=False)}: {plain(item['message'])}. "
                 f"To mend it: {plain(item['fix'])}"
                 for item in report.violations
             ],
@@ -182,7 +182,8 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
         parts += ["", "**What goes**", ""]
         parts += _listed(
             [
-                f"- {action}: {code(address)}" + (f", and with it {plain(holds)}" if holds else "")
+                f"- {action}: {code(address, in_table=False)}"
+                + (f", and with it {plain(holds)}" if holds else "")
                 for address, action, holds in report.losses
             ],
             most,
@@ -191,7 +192,7 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
     if report.changes:
         parts += ["", "**Changes**", ""]
         parts += _listed(
-            [f"- {action}: {code(address)}" for action, address in report.changes],
+            [f"- {action}: {code(address, in_table=False)}" for action, address in report.changes],
             most,
             row.plan_url,
         )

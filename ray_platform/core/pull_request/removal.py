@@ -129,7 +129,7 @@ def render_removal(
     if removal.losses:
         lines += ["", "With them goes what cannot be had again:", ""]
         lines += [
-            f"- {code(address)}: {plain(holds)}"
+            f"- {code(address, in_table=False)}: {plain(holds)}"
             for address, holds in removal.losses[:_SHOWN_LOSSES]
         ]
         if len(removal.losses) > _SHOWN_LOSSES:
