@@ -14,6 +14,7 @@ from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
 from ray_platform.stages.ray_cluster import render
 from ray_platform.stages.site import RayEndpoint, Site
+from ray_platform.stages.whatif import worker_cpus
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,15 @@ def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str
     """The workload's command line, run in its own folder on the cluster.
 
     A task takes all CPUs of a worker, so that each has a worker of its own; how many those are, the
-    workers that are up say, or else the node pools.
+    workers that are up say, or else the node pools. Right after an upgrade none may be up yet.
     """
     seen = [
         int(node.resources.get("CPU", 0))
         for node in endpoint.info.nodes
         if node.is_up and node.group != HEAD_GROUP and not node.resources.get("GPU")
     ]
-    specified = [group.cpus for group in worker_groups(site.environment.node_pools)]
+    groups = worker_groups(site.environment.node_pools)
+    specified = [worker_cpus(site, group.cpus) for group in groups]
     wanted = site.environment.burst
     return [
         "python",

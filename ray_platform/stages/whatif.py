@@ -40,6 +40,12 @@ def _cluster(site: Site) -> _Cluster:
     return _ON_ONE_MACHINE if site.environment.cloud.emulator else _ON_AWS
 
 
+def worker_cpus(site: Site, specified: int) -> int:
+    """CPUs that a worker has where the environment's Ray runs: on one machine one, else as specified."""
+    known = _cluster(site).worker_cpus
+    return specified if known is None else int(known)
+
+
 def remember(site: Site, run_id: str, infra_version: str) -> None:
     """Make a burst run whose metrics are stored the latest recorded one of its environment."""
     site.artifacts.write(_latest_key(site), {"run_id": run_id, "infra_version": infra_version})
