@@ -8,7 +8,6 @@ from ray_platform.core.errors import SettingsError
 from ray_platform.core.ray_health import is_ready
 from ray_platform.settings import load_settings
 from ray_platform.stages import audit, ray_cluster, ray_release
-from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.site import Site
 
@@ -42,19 +41,22 @@ def status(env: str, as_json: bool) -> None:
       ray-platform ray status --json | jq -r .address
     """
     cluster = _site(env).kubernetes
-    history = cluster.releases.history(RELEASE)
-    content = cluster.ray_cluster()
+    switch = cluster.switch()
+    name = switch.active
+    history = cluster.releases.history(name)
+    content = cluster.ray_cluster(name)
     found = (content or {}).get("status") or {}
     ready = content is not None and is_ready(content)
     answer = {
         "environment": env,
         "release": history[-1].to_json() if history else None,
-        "ray_cluster": f"{cluster.namespace}/{RELEASE}" if content else None,
+        "ray_cluster": f"{cluster.namespace}/{name}" if content else None,
         "ready": ready,
         "state": found.get("state"),
         "workers": found.get("availableWorkerReplicas"),
         "workers_wanted": found.get("desiredWorkerReplicas"),
-        "address": cluster.address_now(),
+        "address": cluster.address_now(name),
+        "upgrade": switch.upgrade.to_json() if switch.upgrade else None,
         "why_not": None if ready or content is None else cluster.diagnosis(content).text,
     }
     if as_json:
@@ -64,7 +66,7 @@ def status(env: str, as_json: bool) -> None:
     rows = [
         (
             "release",
-            f"{RELEASE} revision {release.revision}, {release.status}" if release else "none",
+            f"{name} revision {release.revision}, {release.status}" if release else "none",
         ),
         *((key.replace("_", " "), answer[key]) for key in ("ray_cluster", "ready", "state")),
         ("workers", f"{answer['workers']} of {answer['workers_wanted']}" if content else "none"),
@@ -84,12 +86,14 @@ def history(env: str, as_json: bool) -> None:
     Examples:
       ray-platform ray history
     """
-    revisions = _site(env).kubernetes.releases.history(RELEASE)
+    cluster = _site(env).kubernetes
+    name = cluster.switch().active
+    revisions = cluster.releases.history(name)
     if as_json:
         print_json({"environment": env, "revisions": [r.to_json() for r in revisions]})
         return
     rows = [(str(r.revision), r.status, r.updated, r.chart, r.input[:12]) for r in revisions]
-    table(f"Release {RELEASE} in {env}", ("revision", "status", "updated", "chart", "input"), rows)
+    table(f"Release {name} in {env}", ("revision", "status", "updated", "chart", "input"), rows)
 
 
 @ray.command()

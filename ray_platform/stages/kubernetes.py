@@ -20,18 +20,27 @@ from ray_platform.clients.kubernetes_api import (
     PODS,
     RAY_CLUSTERS,
     SECRETS,
+    SERVICES,
     KubernetesApi,
 )
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster
 from ray_platform.core.errors import KubernetesError, NotFoundError, RayError
 from ray_platform.core.ray_health import Diagnosis, diagnose, is_up
 from ray_platform.core.ray_spec import ray_namespace
+from ray_platform.core.ray_switch import (
+    BLUE,
+    NAMES,
+    SERVICE,
+    Switch,
+    read_switch,
+    service_of,
+)
 from ray_platform.local.kubernetes.kuberay.service import ensure_kuberay, stop_all
 from ray_platform.local.kubernetes.service import find_kubernetes, kubernetes_access
 from ray_platform.settings import Environment, Settings
 
-#: Of the chart helm/ray, and so of its RayCluster. Terraform's role trusts the account of this name.
-RELEASE = "ray"
+#: The release that manifests for people and for Argo CD are rendered for.
+RELEASE = BLUE
 #: Name and key of the secret that the chart's pods take their token from.
 TOKEN_SECRET = ("ray-auth-token", "auth_token")
 MANAGER = "ray-platform"
@@ -132,13 +141,34 @@ class RayOnKubernetes:
             if error.code != 409:
                 raise
 
-    def ray_cluster(self, name: str = RELEASE) -> dict[str, Any] | None:
-        """The RayCluster object, or None.
+    def switch(self) -> Switch:
+        """Which RayCluster takes new work, and the upgrade that is under way.
 
         Raises:
+            RayError: the object that says so was changed by somebody else.
             KubernetesError: the API refuses or does not answer.
         """
-        return self.api.get(RAY_CLUSTERS, name, self.namespace)
+        return read_switch(self.api.get(SERVICES, SERVICE, self.namespace))
+
+    def write_switch(self, switch: Switch) -> Switch:
+        """Say so, unless somebody has written since it was read; what stands then.
+
+        Raises:
+            KubernetesError: somebody has (code 409), or the API refuses or does not answer.
+        """
+        content = service_of(switch, self.namespace)
+        if switch.version:
+            return read_switch(self.api.patch(SERVICES, SERVICE, self.namespace, content))
+        return read_switch(self.api.create(SERVICES, content, self.namespace))
+
+    def ray_cluster(self, name: str = "") -> dict[str, Any] | None:
+        """The RayCluster object, or None; by default the one that takes new work.
+
+        Raises:
+            RayError: as `switch`.
+            KubernetesError: the API refuses or does not answer.
+        """
+        return self.api.get(RAY_CLUSTERS, name or self.switch().active, self.namespace)
 
     def diagnosis(self, content: Mapping[str, Any]) -> Diagnosis:
         """Why a RayCluster is not ready.
@@ -184,12 +214,16 @@ class RayOnKubernetes:
         found = self._found()
         return describe_cluster(found[1], self.token_file(found[0])) if found else None
 
-    def address_now(self) -> str | None:
-        """The address of a Ray cluster that is up, or None. Starts and waits for nothing."""
-        found = self._found()
+    def address_now(self, name: str = "") -> str | None:
+        """The address of a Ray cluster that is up, or None. Starts and waits for nothing.
+
+        Args:
+            name: Which; by default the one that takes new work.
+        """
+        found = self._found(name)
         return found[1] if found else None
 
-    def _found(self) -> tuple[KubernetesApi, str] | None:
+    def _found(self, name: str = "") -> tuple[KubernetesApi, str] | None:
         """The API and the address of a Ray cluster that is up, which may be scaling."""
         try:
             if not self._environment.cloud.emulator:
@@ -198,7 +232,8 @@ class RayOnKubernetes:
                 api = KubernetesApi(kubernetes_access(self._settings), MANAGER)
             else:
                 return None
-            content = api.get(RAY_CLUSTERS, RELEASE, self.namespace)
+            asked = name or read_switch(api.get(SERVICES, SERVICE, self.namespace)).active
+            content = api.get(RAY_CLUSTERS, asked, self.namespace)
             return (api, self.address(content)) if content and is_up(content) else None
         except (KubernetesError, NotFoundError, RayError):
             return None
@@ -223,7 +258,9 @@ class RayOnKubernetes:
         if self._environment.cloud.emulator:
             stop_all(self._settings)
         else:
-            self.releases.uninstall(RELEASE)
+            for name in reversed(NAMES):
+                self.releases.uninstall(name)
+            self.api.delete(SERVICES, SERVICE, self.namespace)
 
     def log(self, lines: int) -> str:
         """The last lines of the head's log.

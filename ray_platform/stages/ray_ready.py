@@ -8,32 +8,35 @@ from typing import Any
 from ray_platform.clients.ray_cluster import ClusterInfo, wait_ready
 from ray_platform.core.errors import KubernetesError, RayError
 from ray_platform.core.ray_health import is_ready
-from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
+from ray_platform.stages.kubernetes import RayOnKubernetes
 
 POLL_SECONDS = 0.5
 #: How long a pod may wait with a reason that waiting does not mend: a registry may only be slow.
 HOPELESS_SECONDS = 10.0
 
 
-def wait(cluster: RayOnKubernetes, progress: Callable[[str], None]) -> dict[str, Any]:
+def wait(
+    cluster: RayOnKubernetes, progress: Callable[[str], None], name: str = ""
+) -> dict[str, Any]:
     """The RayCluster object, once the operator has brought up all of it.
 
     Args:
         cluster: Where it is.
         progress: Hears what is waited for, each time that it changes.
+        name: Which RayCluster; by default the one that takes new work.
 
     Raises:
         RayError: there is none, or it is not ready in time, or waiting will not help; says why.
         KubernetesError: the API refuses, or stays away for as long.
     """
     seconds = cluster.environment.ray.ready_timeout_seconds
-    where = f"RayCluster {cluster.namespace}/{RELEASE}"
+    where = f"RayCluster {name} in namespace {cluster.namespace}".replace("  ", " ")
     deadline = time.monotonic() + seconds
     hopeless_since: float | None = None
     told = ""
     while True:
         try:
-            content = cluster.ray_cluster()
+            content = cluster.ray_cluster(name)
             if content is None:
                 raise RayError(
                     f"there is no Ray cluster in {cluster.environment.name}: it was never "
@@ -65,16 +68,16 @@ def wait(cluster: RayOnKubernetes, progress: Callable[[str], None]) -> dict[str,
 
 
 def endpoint(
-    cluster: RayOnKubernetes, progress: Callable[[str], None]
+    cluster: RayOnKubernetes, progress: Callable[[str], None], name: str = ""
 ) -> tuple[str, Path, ClusterInfo]:
-    """Address, token file and nodes of the Ray cluster, once it answers.
+    """Address, token file and nodes of a Ray cluster, once it answers; by default of the active one.
 
     Raises:
         RayError: as `wait`, or its head does not answer in time.
         KubernetesError: as `wait`.
     """
     cluster.wake()
-    content = wait(cluster, progress)
+    content = wait(cluster, progress, name)
     address, token_path = cluster.address(content), cluster.token_file()
     seconds = cluster.environment.ray.ready_timeout_seconds
     return address, token_path, wait_ready(address, token_path, timeout_seconds=seconds)

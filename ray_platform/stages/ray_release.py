@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ray_platform.clients.helm import RenderedChart, chart_digest
+from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.clients.helm_release import DEPLOYED, MANAGER, Release, label
 from ray_platform.clients.kubernetes_api import RAY_CLUSTERS
 from ray_platform.clients.ray_cluster import get_json
@@ -22,8 +22,9 @@ from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import KubernetesError, NotFoundError, PlatformError, RayError
 from ray_platform.core.ray_spec import pods_digest
+from ray_platform.core.ray_switch import BLUE, release_values
 from ray_platform.stages import ray_ready
-from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
+from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.site import Site
 
 #: How long an API that went away in the middle is waited for.
@@ -48,9 +49,15 @@ class Installed:
 def install(
     site: Site, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
 ) -> Installed:
-    """Bring the release in line with chart and values and wait until the Ray cluster is ready.
+    """Bring the release that takes new work in line with chart and values; wait until it is ready.
 
     The same input as what stands changes nothing. An upgrade that does not get ready is rolled back.
+
+    Args:
+        site: The environment.
+        values: The chart's values, as for the first release.
+        rendered: What the chart makes of them.
+        tell: Hears what is done.
 
     Raises:
         RayError: it does not get ready; jobs run on pods that the upgrade would replace.
@@ -59,36 +66,71 @@ def install(
     """
     cluster = site.kubernetes
     cluster.wake()
-    chart = site.settings.ray_chart
-    made_from = digest({"chart": chart_digest(chart), "values": values})
-
-    def once() -> Installed:
-        cluster.prepare()
-        history = cluster.releases.settled_history(RELEASE)
-        current = history[-1] if history else None
-        stands = cluster.ray_cluster() is not None
-        is_same = (
-            current is not None and current.status == DEPLOYED and current.input == label(made_from)
-        )
-        if current is not None and is_same and stands:
-            return Installed(current, "unchanged")
-        if current is not None and not stands:
-            tell("The RayCluster is gone although its release stands: it is made again")
-        elif current is not None:
-            _require_no_jobs(cluster, current, rendered)
-        with_replicas = _take_over(cluster, values)
-        release = cluster.releases.install(chart, RELEASE, with_replicas, made_from=made_from)
-        return Installed(release, "upgraded" if current else "installed")
-
-    before = _good_revision(cluster)
-    installed = _through_trouble(cluster, once, tell)
-    tell(f"Helm release {RELEASE} revision {installed.release.revision}: {installed.done}")
+    name = through_trouble(cluster, lambda: cluster.switch().active, tell)
+    before = _good_revision(cluster, name)
+    if name != BLUE:
+        put(site, BLUE, values, tell, stands=False)
+    installed = put(site, name, values, tell, rendered=rendered if name == BLUE else None)
     try:
-        ray_ready.wait(cluster, tell)
+        ray_ready.wait(cluster, tell, name)
     except RayError as error:
         if before is None or installed.done != "upgraded":
             raise
-        _back_out(cluster, before, error, tell)
+        _back_out(cluster, name, before, error, tell)
+    return installed
+
+
+def put(
+    site: Site,
+    name: str,
+    values: Mapping[str, Any],
+    tell: Tell,
+    *,
+    stands: bool = True,
+    rendered: RenderedChart | None = None,
+) -> Installed:
+    """Bring one release in line with chart and values; waits for nothing.
+
+    Args:
+        site: The environment.
+        name: The release, and its RayCluster.
+        values: The chart's values, as for the first release.
+        tell: Hears what is done.
+        stands: Whether its RayCluster is to stand.
+        rendered: What the chart makes of them for this release, where that is known.
+
+    Raises:
+        RayError: jobs run on pods that this would replace.
+        KubernetesError: Helm or the API refuses, or the API stays away.
+        BusyError: another process is changing the release.
+    """
+    cluster = site.kubernetes
+    chart = site.settings.ray_chart
+    own = release_values(values, name, stands=stands)
+    made_from = digest({"chart": chart_digest(chart), "values": own})
+
+    def once() -> Installed:
+        cluster.prepare()
+        history = cluster.releases.settled_history(name)
+        current = history[-1] if history else None
+        content = cluster.ray_cluster(name)
+        is_same = (
+            current is not None and current.status == DEPLOYED and current.input == label(made_from)
+        )
+        if current is not None and is_same and (content is not None) == stands:
+            return Installed(current, "unchanged")
+        if current is not None and stands and content is None:
+            if _spec_of(cluster, current):
+                tell("The RayCluster is gone although its release stands: it is made again")
+        elif current is not None and stands:
+            made = rendered or render_chart(chart, own, release=name, namespace=cluster.namespace)
+            _require_no_jobs(cluster, current, spec_in(list(made.documents)))
+        with_replicas = _take_over(cluster, own, content)
+        release = cluster.releases.install(chart, name, with_replicas, made_from=made_from)
+        return Installed(release, "upgraded" if current else "installed")
+
+    installed = through_trouble(cluster, once, tell)
+    tell(f"Helm release {name} revision {installed.release.revision}: {installed.done}")
     return installed
 
 
@@ -106,54 +148,60 @@ def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
         KubernetesError: as `install`.
     """
     cluster = site.kubernetes
-    history = cluster.releases.settled_history(RELEASE)
+    name = cluster.switch().active
+    history = cluster.releases.settled_history(name)
     earlier = [r for r in history[:-1] if r.status in (DEPLOYED, "superseded")]
-    wanted = [r for r in earlier if revision in (None, r.revision)]
-    if not wanted:
+    # A release whose RayCluster stood elsewhere meanwhile is no cluster to go back to.
+    wanted = next(
+        (r for r in reversed(earlier) if revision in (None, r.revision) and _spec_of(cluster, r)),
+        None,
+    )
+    if wanted is None:
         known = ", ".join(str(r.revision) for r in earlier) or "none"
         raise NotFoundError(
-            f"there is no earlier revision {revision or ''}".rstrip() + f" of release {RELEASE}",
+            f"there is no earlier revision {revision or ''}".rstrip() + f" of release {name}",
             where=f"namespace {cluster.namespace}; earlier revisions: {known}",
             fix=f"ray-platform ray history --env {site.name}",
         )
-    manifest = cluster.releases.manifest(RELEASE, wanted[-1].revision)
-    _require_no_jobs_of(cluster, history[-1], _spec(_documents(manifest)))
-    release = _through_trouble(cluster, lambda: _rolled_back(cluster, wanted[-1].revision), tell)
-    ray_ready.wait(cluster, tell)
+    _require_no_jobs(cluster, history[-1], _spec_of(cluster, wanted))
+    release = through_trouble(cluster, lambda: _rolled_back(cluster, wanted), tell)
+    ray_ready.wait(cluster, tell, name)
     return release
 
 
-def _rolled_back(cluster: RayOnKubernetes, revision: int) -> Release:
-    _take_over(cluster, {})
-    return cluster.releases.rollback(RELEASE, revision)
+def _rolled_back(cluster: RayOnKubernetes, to: Release) -> Release:
+    _take_over(cluster, {}, cluster.ray_cluster(to.name))
+    return cluster.releases.rollback(to.name, to.revision)
 
 
-def _back_out(cluster: RayOnKubernetes, before: int, why: RayError, tell: Tell) -> None:
-    tell(f"The upgrade did not get ready; going back to revision {before}")
+def _back_out(
+    cluster: RayOnKubernetes, name: str, before: Release, why: RayError, tell: Tell
+) -> None:
+    tell(f"The upgrade did not get ready; going back to revision {before.revision}")
     try:
-        _through_trouble(cluster, lambda: _rolled_back(cluster, before), tell)
-        ray_ready.wait(cluster, tell)
+        through_trouble(cluster, lambda: _rolled_back(cluster, before), tell)
+        ray_ready.wait(cluster, tell, name)
     except PlatformError as error:
         raise RayError(
-            f"the upgrade failed, and so did the way back to revision {before}. "
+            f"the upgrade failed, and so did the way back to revision {before.revision}. "
             f"Upgrade: {why.what}. Way back: {error.what}",
             where=why.where,
             fix=f"{why.fix}; then run it again",
         ) from error
     raise RayError(
-        f"the upgrade was rolled back to revision {before}, which is ready again: {why.what}",
+        f"the upgrade was rolled back to revision {before.revision}, which is ready again: {why.what}",
         where=why.where,
         fix=why.fix,
     ) from why
 
 
-def _good_revision(cluster: RayOnKubernetes) -> int | None:
+def _good_revision(cluster: RayOnKubernetes, name: str) -> Release | None:
     """The revision that stands, to go back to."""
-    deployed = [r for r in cluster.releases.history(RELEASE) if r.status == DEPLOYED]
-    return deployed[-1].revision if deployed else None
+    deployed = [r for r in cluster.releases.history(name) if r.status == DEPLOYED]
+    return deployed[-1] if deployed else None
 
 
-def _through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell) -> T:
+def through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell) -> T:
     """What an act comes to, tried again when the API went away or the autoscaler wrote in between."""
     deadline = time.monotonic() + AWAY_SECONDS
     conflicts, told = 0, False
@@ -173,13 +221,14 @@ def _through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell)
             time.sleep(POLL_SECONDS)
 
 
-def _take_over(cluster: RayOnKubernetes, values: Mapping[str, Any]) -> dict[str, Any]:
+def _take_over(
+    cluster: RayOnKubernetes, values: Mapping[str, Any], content: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Make Helm the owner of the worker groups; the values with the replicas that stand.
 
     Raises:
         KubernetesError: the object changed meanwhile (422), or as the API says.
     """
-    content = cluster.ray_cluster()
     handed: dict[str, Any] = copy.deepcopy(dict(values))
     if content is None:
         return handed
@@ -222,17 +271,10 @@ def _owns_groups(entry: Mapping[str, Any]) -> bool:
     return _GROUPS in (entry.get("fieldsV1") or {}).get("f:spec", {})
 
 
-def _require_no_jobs(cluster: RayOnKubernetes, current: Release, rendered: RenderedChart) -> None:
-    _require_no_jobs_of(cluster, current, _spec(list(rendered.documents)))
-
-
-def _require_no_jobs_of(
-    cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]
-) -> None:
+def _require_no_jobs(cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]) -> None:
     """Refuse to replace pods under running jobs; bounds and replicas replace none."""
-    stands = _spec(_documents(cluster.releases.manifest(RELEASE, current.revision)))
-    address = cluster.address_now()
-    if address is None or pods_digest(stands) == pods_digest(wanted):
+    address = cluster.address_now(current.name)
+    if address is None or pods_digest(_spec_of(cluster, current)) == pods_digest(wanted):
         return
     token_path = cluster.token_file()
     deadline = time.monotonic() + DRAIN_SECONDS
@@ -251,7 +293,8 @@ def _require_no_jobs_of(
                 "the upgrade would replace the Ray cluster's pods, but jobs still run on them: "
                 + ", ".join(jobs),
                 where=f"{address}, revision {current.revision}",
-                fix="wait for them, or stop them, and try again",
+                fix="wait for them, or stop them, and try again; or let a second cluster take the new work: "
+                f"`ray-platform ray upgrade --blue-green --env {cluster.environment.name}`",
             )
         time.sleep(POLL_SECONDS)
 
@@ -264,9 +307,13 @@ def _answers(address: str, token_path: Path) -> bool:
     return True
 
 
-def _documents(manifest: str) -> list[dict[str, Any]]:
-    return [doc for doc in yaml.load_all(manifest, Loader=yaml.CSafeLoader) if doc]
+def _spec_of(cluster: RayOnKubernetes, release: Release) -> Mapping[str, Any]:
+    """The RayCluster's spec in a revision; empty: it holds none."""
+    manifest = cluster.releases.manifest(release.name, release.revision)
+    documents = yaml.load_all(manifest, Loader=yaml.CSafeLoader)
+    return spec_in([document for document in documents if document])
 
 
-def _spec(documents: list[dict[str, Any]]) -> Mapping[str, Any]:
+def spec_in(documents: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """The RayCluster's spec among manifests; empty: there is none."""
     return next((doc["spec"] for doc in documents if doc.get("kind") == "RayCluster"), {})
