@@ -20,7 +20,8 @@ from ray_platform.core.policy import Verdict
 from ray_platform.core.ray_spec import POOL_LABEL
 from ray_platform.settings import Settings
 from ray_platform.stages.gitops import platform_charts
-from ray_platform.stages.ray_cluster import deploy, judge, render
+from ray_platform.stages.ray_chart import judge, render
+from ray_platform.stages.ray_cluster import deploy
 from ray_platform.stages.site import Site
 from tests.charts import ROOT, in_helm, kuberay_errors, pod_templates
 

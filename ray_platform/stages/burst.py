@@ -12,7 +12,7 @@ from ray_platform.core.errors import NotFoundError, RayError, StalePlan
 from ray_platform.core.ray_spec import HEAD_GROUP, worker_groups
 from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
-from ray_platform.stages.ray_cluster import render
+from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import RayEndpoint, Site
 from ray_platform.stages.whatif import worker_cpus
 

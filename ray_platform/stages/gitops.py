@@ -20,7 +20,7 @@ from ray_platform.core.platform_charts import (
 from ray_platform.core.policy import both
 from ray_platform.core.ray_spec import ray_namespace
 from ray_platform.settings import Environment
-from ray_platform.stages.ray_cluster import judge, recorded_outputs, render
+from ray_platform.stages.ray_chart import judge, recorded_outputs, render
 from ray_platform.stages.site import Site
 
 #: Foreign files that a refusal names.

@@ -32,7 +32,7 @@ from ray_platform.local.kubernetes.service import (
 from ray_platform.settings import Settings
 from ray_platform.stages import ray_ready, ray_release
 from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
-from ray_platform.stages.ray_cluster import render
+from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import Site
 from tests.real.conftest import make_settings
 
