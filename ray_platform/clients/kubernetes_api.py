@@ -4,16 +4,20 @@ The `kubernetes` package takes a second to import and knows no server-side apply
 this needs neither.
 """
 
+import base64
 import contextlib
 import functools
 import json
+import os
 import ssl
+import tempfile
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray_platform.core.errors import KubernetesError
@@ -42,26 +46,48 @@ class ClusterAccess:
     Args:
         endpoint: As in ``https://127.0.0.1:5584``.
         authority: The certificate to trust, PEM.
-        token: Gives the bearer token; called with True when the last one was refused.
+        token: Gives the bearer token; called with True when the last one was refused. Empty: none is
+            shown, as with a certificate.
+        certificate: The client's certificate, PEM; empty: it has none.
+        key: Its private key, PEM.
     """
 
     endpoint: str
     authority: str
     token: Callable[[bool], str] = field(repr=False)
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+    def headers(self, was_refused: bool = False) -> dict[str, str]:
+        """What a request shows of who asks."""
+        token = self.token(was_refused)
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def tls(self) -> ssl.SSLContext:
+        """The context of a connection: whom to trust, and the client's certificate.
+
+        Raises:
+            ssl.SSLError: a certificate or the key is no PEM, or they do not belong together.
+        """
+        return _context(self.authority, self.certificate, self.key)
 
     def kubeconfig(self) -> str:
         """A kubeconfig with a token of now, for tools that live shorter than it."""
-        import base64
-
-        trusted = base64.b64encode(self.authority.encode()).decode()
-        cluster = {"server": self.endpoint, "certificate-authority-data": trusted}
+        cluster = {
+            "server": self.endpoint,
+            "certificate-authority-data": _base64(self.authority),
+        }
+        user = {"token": token} if (token := self.token(False)) else {}
+        if self.certificate:
+            user["client-certificate-data"] = _base64(self.certificate)
+            user["client-key-data"] = _base64(self.key)
         return json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
                 "current-context": "c",
                 "clusters": [{"name": "c", "cluster": cluster}],
-                "users": [{"name": "u", "user": {"token": self.token(False)}}],
+                "users": [{"name": "u", "user": user}],
                 "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             }
         )
@@ -229,13 +255,13 @@ class KubernetesApi:
         )
         data = None if body is None else json.dumps(body).encode()
         for is_again in (False, True):
-            request = urllib.request.Request(url, data, method=method)  # noqa: S310  (https only)
-            request.add_header("Authorization", f"Bearer {self.access.token(is_again)}")
+            shown = self.access.headers(is_again)
+            request = urllib.request.Request(url, data, shown, method=method)  # noqa: S310  (https)
             request.add_header("Accept", _JSON)
             if data is not None:
                 request.add_header("Content-Type", _PATCHES.get(patch, _JSON))
             try:
-                answer = _opener(self.access.authority).open(request, timeout=timeout)
+                answer = _opener(self.access).open(request, timeout=timeout)
                 break
             except urllib.error.HTTPError as error:
                 # A token that ended meanwhile is renewed once.
@@ -291,17 +317,32 @@ def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
 _openers = threading.local()
 
 
-def _opener(authority: str) -> urllib.request.OpenerDirector:
-    made: dict[str, urllib.request.OpenerDirector] = _openers.__dict__.setdefault("made", {})
-    if authority not in made:
+def _opener(access: ClusterAccess) -> urllib.request.OpenerDirector:
+    made: dict[tuple[str, str], urllib.request.OpenerDirector]
+    made = _openers.__dict__.setdefault("made", {})
+    who = (access.authority, access.certificate)
+    if who not in made:
         # A proxy of this machine's would not know the address; an API is reached directly.
-        made[authority] = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),
-            urllib.request.HTTPSHandler(context=_context(authority)),
+        made[who] = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=access.tls())
         )
-    return made[authority]
+    return made[who]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 @functools.cache
-def _context(authority: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=authority)
+def _context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority)
+    if certificate:
+        # OpenSSL reads a key from a file alone: one that only we can read, gone at once.
+        descriptor, path = tempfile.mkstemp(prefix="client-", suffix=".pem")
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{certificate}\n{key}\n")
+            context.load_cert_chain(path)
+        finally:
+            Path(path).unlink()
+    return context

@@ -84,6 +84,9 @@ def _resources(kinds: Kinds, api_version: str) -> dict[str, Any] | None:
     }
 
 
+_VERBS = {"log": ["get"], "portforward": ["create", "get"]}
+
+
 def _entries(kind: Kind) -> Iterator[dict[str, Any]]:
     common = {"kind": kind.kind, "namespaced": kind.namespaced}
     yield {
@@ -99,7 +102,7 @@ def _entries(kind: Kind) -> Iterator[dict[str, Any]]:
             **common,
             "name": f"{kind.plural}/{subresource}",
             "singularName": "",
-            "verbs": ["get"] if subresource == "log" else ["get", "patch", "update"],
+            "verbs": _VERBS.get(subresource, ["get", "patch", "update"]),
         }
 
 

@@ -13,7 +13,7 @@ REVIEWS = "reviews"
 #: apiVersion, plural, kind, scope (N: namespaced, C: of the cluster), short names, subresources.
 _BUILT_IN = """
 v1 namespaces Namespace C ns status,finalize
-v1 pods Pod N po status,log
+v1 pods Pod N po status,log,portforward
 v1 services Service N svc status
 v1 endpoints Endpoints N ep -
 v1 configmaps ConfigMap N cm -

@@ -25,6 +25,7 @@ from ray_platform.local.kubernetes.failures import ApiFailure, bad_request, no_s
 from ray_platform.local.kubernetes.journal import Journal
 from ray_platform.local.kubernetes.kinds import CRD_GROUP, CRD_PLURAL
 from ray_platform.local.kubernetes.paths import Target, parse_path
+from ray_platform.local.kubernetes.port_forward import forward
 from ray_platform.local.kubernetes.protobuf import MAGIC, decode
 from ray_platform.local.kubernetes.tables import table
 from ray_platform.local.kubernetes.watching import Bell, watch
@@ -80,6 +81,8 @@ class Server:
                 raise no_such_path()
             return web.json_response(document)
         request = await self._read(http, target)
+        if target.subresource == "portforward":
+            return await forward(http, self.api.get(request))
         if http.method == "GET":
             return await self._show(http, request)
         if http.method == "POST" and not target.name:

@@ -323,9 +323,12 @@ class Keeper(threading.Thread):
         return found
 
     def _make_pod(self, wanted: Wanted, group: str = "", node_id: str = "") -> dict[str, Any]:
-        made: dict[str, Any] = self._api.create(
-            PODS, manifests.pod(wanted, group, node_id), self.namespace
-        )
+        ports = {
+            manifests.DASHBOARD_PORT: self.at.dashboard_port,
+            manifests.GCS_PORT: self.at.gcs_port,
+        }
+        content = manifests.pod(wanted, group, node_id, {} if group else ports)
+        made: dict[str, Any] = self._api.create(PODS, content, self.namespace)
         return made
 
     def _set(self, pod: dict[str, Any], state: PodState) -> None:

@@ -1,13 +1,17 @@
 """The objects that KubeRay makes for a RayCluster: pods, the head's service, events."""
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.local.kubernetes.kuberay.wanted import Wanted
+from ray_platform.local.kubernetes.port_forward import PORTS_ANNOTATION
 from ray_platform.local.kubernetes.store import now
 
+#: The head's ports in its container, which the chart and KubeRay use.
+DASHBOARD_PORT, GCS_PORT = 8265, 6379
 #: Holds a deleted pod until its processes are gone, as a kubelet does.
 FINALIZER = "ray-platform.local/processes"
 NODE_ID = "ray-platform.local/ray-node-id"
@@ -46,8 +50,13 @@ def head_service_name(wanted: Wanted) -> str:
     return f"{wanted.name}-head-svc"
 
 
-def pod(wanted: Wanted, group: str = "", node_id: str = "") -> dict[str, Any]:
-    """A pod of a group's template; of the head's without a group."""
+def pod(
+    wanted: Wanted,
+    group: str = "",
+    node_id: str = "",
+    ports: Mapping[int, int] | None = None,
+) -> dict[str, Any]:
+    """A pod of a group's template; of the head's without a group. ``ports``: its own, on this machine."""
     template = wanted.pod_templates[group]
     metadata = template.get("metadata") or {}
     kind = "worker" if group else "head"
@@ -69,6 +78,7 @@ def pod(wanted: Wanted, group: str = "", node_id: str = "") -> dict[str, Any]:
                 **(metadata.get("annotations") or {}),
                 HASH_ANNOTATION: wanted.hash,
                 **({NODE_ID: node_id} if node_id else {}),
+                **({PORTS_ANNOTATION: json.dumps(ports)} if ports else {}),
             },
             "ownerReferences": [owner(wanted)],
             "finalizers": [FINALIZER],
