@@ -31,7 +31,8 @@ class Ray(_Section):
 
     Times in seconds; ``address`` and ``token_path`` (a file) are of an existing cluster,
     ``head_volume_gib`` is the volume of the head's sessions, 0 for none, ``redis_secret`` the
-    Kubernetes secret with the user of Terraform's Redis, empty while Ray does not use it.
+    Kubernetes secret with the user of Terraform's Redis, empty while Ray does not use it. ``upgrade``:
+    how pods that must be replaced are, ``drain_seconds`` how long the old cluster's jobs may then run on.
     """
 
     runtime: Literal["kubernetes", "existing"]
@@ -40,6 +41,8 @@ class Ray(_Section):
     idle_timeout_seconds: float = Field(60, gt=0)
     ready_timeout_seconds: float = Field(900, gt=0)
     head_volume_gib: int = Field(20, ge=0)
+    upgrade: Literal["in-place", "blue-green"] = "in-place"
+    drain_seconds: float = Field(3600, ge=0)
     redis_secret: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
 
 

@@ -33,6 +33,8 @@ WHY_TAG = "ray_platform/why"
 ASKED_FOR_TAG = "ray_platform/asked_for"
 #: "true" on a run that may harm live burst runs: somebody said so.
 DESPITE_LIVE_RUNS_TAG = "ray_platform/despite_live_runs"
+#: How the pods of the Ray cluster are replaced (`UpgradeWish`); without it, as the environment says.
+RAY_UPGRADE_TAG = "ray_platform/ray_upgrade"
 #: The infra version that a burst run ran on.
 INFRA_VERSION_TAG = "ray_platform/infra_version"
 

@@ -8,8 +8,14 @@ from typing import Protocol
 import dagster as dg
 
 from ray_platform.core.errors import PlatformError, ToolError
+from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.core.redaction import redact_text
-from ray_platform.partitions import ASKED_BY_TAG, COMMIT_TAG, DESPITE_LIVE_RUNS_TAG
+from ray_platform.partitions import (
+    ASKED_BY_TAG,
+    COMMIT_TAG,
+    DESPITE_LIVE_RUNS_TAG,
+    RAY_UPGRADE_TAG,
+)
 from ray_platform.settings import load_settings
 from ray_platform.stages.pull_requests.connection import site_of, unreadable_noted
 from ray_platform.stages.pull_requests.reports import failure_noted
@@ -60,6 +66,9 @@ def stage(context: RunContext) -> Iterator[Site]:
                 run_id=context.run.run_id,
                 instance=context.instance,
                 despite_live_runs=tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
+                ray_upgrade=(
+                    UpgradeWish.from_tag(tags[RAY_UPGRADE_TAG]) if RAY_UPGRADE_TAG in tags else None
+                ),
             )
         with failure_noted(site):
             yield site

@@ -1,14 +1,18 @@
-"""The Helm release of the Ray cluster: `ray-platform ray status|history|rollback|logs`."""
+"""The Helm release of the Ray cluster: `ray-platform ray status|history|upgrade|rollback|logs`."""
 
 import click
 
-from ray_platform.cli.jobs import asker
+from ray_platform.cli.jobs import asker, run_job
 from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.ray_health import is_ready
+from ray_platform.core.ray_switch import Switch, UpgradeWish
+from ray_platform.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
 from ray_platform.settings import load_settings
-from ray_platform.stages import audit, ray_cluster, ray_release
+from ray_platform.stages import audit, ray_blue_green, ray_cluster, ray_release
 from ray_platform.stages.lock import change_lock
+from ray_platform.stages.ray_chart import render
+from ray_platform.stages.ray_release import Standing
 from ray_platform.stages.site import Site
 
 
@@ -72,6 +76,7 @@ def status(env: str, as_json: bool) -> None:
         ("workers", f"{answer['workers']} of {answer['workers_wanted']}" if content else "none"),
         ("address", answer["address"] or "none"),
         *([("why not", answer["why_not"])] if answer["why_not"] else []),
+        *_told(switch),
     ]
     table(f"Ray in {env}", ("what", "value"), [(k, str(v)) for k, v in rows])
 
@@ -122,6 +127,108 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
         return
     was = f"revision {revision}" if revision else "the revision before"
     say(f"revision {release.revision} is what {was} was, and ready")
+
+
+@ray.command()
+@env_option
+@click.option(
+    "--blue-green/--in-place",
+    "blue_green",
+    default=None,
+    help="A second cluster takes the work, or the pods are replaced. Default: ray.upgrade.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    help="How long jobs of the cluster that goes may run on. Default: ray.drain_seconds.",
+)
+@click.option("--end-jobs", is_flag=True, help="End those that still run then.")
+@click.option("--back-out", "going_back", is_flag=True, help="Go back to the cluster before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+def upgrade(
+    env: str,
+    blue_green: bool | None,
+    drain_seconds: float | None,
+    end_jobs: bool,
+    going_back: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bring the Ray cluster in line with the environment's files, without losing running work.
+
+    With --blue-green a second cluster comes up and shows that it takes jobs, new runs go to it, and the
+    old one ends when its jobs have. Safe to repeat: it goes on where it was. Until the old cluster is gone,
+    --back-out sends new runs back to it.
+
+    \b
+    Examples:
+      ray-platform ray upgrade --dry-run
+      ray-platform ray upgrade --blue-green --drain-seconds 600
+      ray-platform ray upgrade --back-out
+    """
+    site = _site(env)
+    default = site.ray_upgrade
+    wish = UpgradeWish(
+        how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",
+        drain_seconds=default.drain_seconds if drain_seconds is None else drain_seconds,
+        end_jobs=end_jobs,
+    )
+    if dry_run:
+        _outlook(site, wish, as_json=as_json)
+        return
+    if going_back:
+        site.ray_upgrade = wish
+        with change_lock(site, "ray upgrade --back-out", tell=say):
+            active = ray_cluster.back_out(site, progress=say)
+        answer = {"environment": env, "active": active, "backed_out": True}
+    else:
+        tags = {CHANGE_TAG: env, RAY_UPGRADE_TAG: wish.to_tag()}
+        facts = run_job("deploy_ray_cluster", partition=env, tags=tags).require().facts
+        answer = {
+            "environment": env,
+            "active": site.kubernetes.switch().active,
+            "infra_version": facts["ray_cluster"]["infra version"],
+            "address": facts["ray_cluster"]["address"],
+        }
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{answer['active']} takes the work")
+
+
+def _outlook(site: Site, wish: UpgradeWish, *, as_json: bool) -> None:
+    values, rendered = render(site)
+    found = ray_blue_green.outlook(site, values, rendered)
+    steps = {
+        Standing.NOTHING: "nothing would be done",
+        Standing.BOUNDS: f"{found.active} would be changed as it stands, no pod is replaced",
+        Standing.ALL: f"{found.active} would be made",
+        Standing.PODS: f"{found.switch.other} would come up beside {found.active} and take the work"
+        if wish.how == "blue-green"
+        else f"all pods of {found.active} would be replaced"
+        + ("; refused while jobs run on it" if found.jobs else ""),
+    }
+    if as_json:
+        print_json({"environment": site.name, **found.to_json(), "would": steps[found.lacks]})
+        return
+    rows = [
+        ("takes the work", found.active),
+        ("lacks", found.lacks.value),
+        ("jobs on it", ", ".join(found.jobs) or "none"),
+        ("would", steps[found.lacks]),
+        *_told(found.switch),
+    ]
+    table(f"Upgrade of Ray in {site.name}", ("what", "value"), rows)
+
+
+def _told(switch: Switch) -> list[tuple[str, str]]:
+    """The rows that tell of an upgrade under way."""
+    if switch.upgrade is None:
+        return []
+    until = f", until {switch.upgrade.deadline}" if switch.upgrade.deadline else ""
+    said = f"{switch.upgrade.step}: {switch.upgrade.before} to {switch.upgrade.after}{until}"
+    return [("upgrade", said)]
 
 
 @ray.command()

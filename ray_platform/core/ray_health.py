@@ -47,6 +47,12 @@ def is_up(content: Mapping[str, Any]) -> bool:
     return (content.get("status") or {}).get("state") == READY
 
 
+def is_head_ready(content: Mapping[str, Any]) -> bool:
+    """Whether the operator says that the head's pod runs and is ready."""
+    conditions = (content.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "HeadPodReady" and c["status"] == "True" for c in conditions)
+
+
 def diagnose(
     content: Mapping[str, Any],
     pods: Sequence[Mapping[str, Any]],

@@ -38,17 +38,50 @@ BACKING_OUT: Final = "backing-out"
 
 
 @dataclass(frozen=True)
+class UpgradeWish:
+    """How pods that must be replaced are: ``in-place``, or ``blue-green`` by a second cluster.
+
+    ``drain_seconds`` is how long the jobs of the cluster that goes may run on; ``end_jobs`` whether those
+    that still run then are ended, or the cluster is left to them.
+    """
+
+    how: Literal["in-place", "blue-green"] = "in-place"
+    drain_seconds: float = 3600.0
+    end_jobs: bool = False
+
+    def to_tag(self) -> str:
+        """As the value of a run tag."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_tag(cls, text: str) -> "UpgradeWish":
+        """Raises `RayError` where it is none."""
+        try:
+            wish = cls(**json.loads(text))
+            if wish.how not in ("in-place", "blue-green") or not wish.drain_seconds >= 0:
+                raise ValueError(wish.how)
+            return wish
+        except (TypeError, ValueError) as error:
+            raise RayError(
+                f"the run's tag is no wish for an upgrade: {error}",
+                where="run tag ray_platform/ray_upgrade",
+                fix="start it by `ray-platform ray upgrade`",
+            ) from error
+
+
+@dataclass(frozen=True)
 class Upgrade:
     """An upgrade under way, from one cluster to the other; times in ISO 8601, empty for none.
 
-    ``deadline`` is until when the jobs of the cluster that goes may run.
+    ``moved`` is when new work was last sent elsewhere, ``deadline`` until when the jobs of the cluster
+    that goes may run.
     """
 
     before: str
     after: str
     step: Step
     started: str
-    switched: str = ""
+    moved: str = ""
     deadline: str = ""
 
     def to_json(self) -> dict[str, str]:
@@ -76,19 +109,21 @@ class Switch:
         upgrade = Upgrade(self.active, self.other, PREPARING, started=at.isoformat())
         return replace(self, upgrade=upgrade)
 
-    def switched(self, at: datetime, deadline: datetime) -> "Switch":
-        """The new cluster takes the work, the old one's jobs have until the deadline."""
-        upgrade = self._under_way
-        moved = replace(
-            upgrade, step=DRAINING, switched=at.isoformat(), deadline=deadline.isoformat()
-        )
-        return replace(self, active=upgrade.after, upgrade=moved)
+    def switched(self, at: datetime) -> "Switch":
+        """The new cluster takes the work, the old one is drained."""
+        upgrade = replace(self._under_way, step=DRAINING, moved=at.isoformat())
+        return replace(self, active=upgrade.after, upgrade=upgrade)
 
-    def backing_out(self, deadline: datetime) -> "Switch":
-        """The old cluster takes the work, as before; the new one's jobs have until the deadline."""
-        upgrade = self._under_way
-        moved = replace(upgrade, step=BACKING_OUT, deadline=deadline.isoformat())
-        return replace(self, active=upgrade.before, upgrade=moved)
+    def backing_out(self, at: datetime) -> "Switch":
+        """The old cluster takes the work, as before; the new one is drained."""
+        was = self._under_way
+        moved = at.isoformat() if was.step == DRAINING else was.moved
+        upgrade = replace(was, step=BACKING_OUT, moved=moved)
+        return replace(self, active=upgrade.before, upgrade=upgrade)
+
+    def until(self, deadline: datetime) -> "Switch":
+        """Until when the jobs of the cluster that goes may run."""
+        return replace(self, upgrade=replace(self._under_way, deadline=deadline.isoformat()))
 
     def settled(self) -> "Switch":
         """The upgrade is over."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_platform.clients.helm import RenderedChart, render_chart
-from ray_platform.core.errors import SettingsError
+from ray_platform.core.errors import PolicyDenied, SettingsError
 from ray_platform.core.policy import Verdict, both
 from ray_platform.core.ray_spec import Redis, helm_values, ray_namespace
 from ray_platform.stages.kubernetes import RELEASE
@@ -76,3 +76,18 @@ def judge(site: Site, rendered: RenderedChart) -> Verdict:
         ),
         site.policies.check_manifests(rendered.documents, site.name),
     )
+
+
+def require_allowed(site: Site, rendered: RenderedChart) -> None:
+    """Let manifests pass that today's policies allow.
+
+    Raises:
+        PolicyDenied: a rule of policies/ray.rego or policies/kubernetes.rego denies them.
+    """
+    if (verdict := judge(site, rendered)).denied:
+        raise PolicyDenied(
+            "policy denies the Ray cluster: "
+            + "; ".join(f"[{v.id}] {v.resource}: {v.message}" for v in verdict.violations),
+            where=f"helm/ray for {site.name}",
+            fix="; ".join(sorted({v.fix for v in verdict.violations})),
+        )

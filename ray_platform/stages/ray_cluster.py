@@ -7,11 +7,11 @@ from ray_platform.clients.helm import chart_digest
 from ray_platform.clients.helm_release import Release
 from ray_platform.clients.ray_cluster import ClusterInfo
 from ray_platform.core.canonical import digest
-from ray_platform.core.errors import NotFoundError, PolicyDenied
+from ray_platform.core.errors import NotFoundError
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.ray_spec import WorkerGroup, worker_groups
-from ray_platform.stages import ray_release
-from ray_platform.stages.ray_chart import judge, render
+from ray_platform.stages import ray_blue_green, ray_release
+from ray_platform.stages.ray_chart import render, require_allowed
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
 
@@ -38,16 +38,13 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         KubernetesError: Helm or the Kubernetes API refuses, or the API stays away.
     """
     values, rendered = render(site)
-    if (verdict := judge(site, rendered)).denied:
-        raise PolicyDenied(
-            "policy denies the Ray cluster: "
-            + "; ".join(f"[{v.id}] {v.resource}: {v.message}" for v in verdict.violations),
-            where=f"helm/ray for {site.name}",
-            fix="; ".join(sorted({v.fix for v in verdict.violations})),
-        )
+    require_allowed(site, rendered)
     site.require_held()
     release = None
-    if site.is_ray_ours:
+    if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
+        release = ray_blue_green.bring(site, values, rendered, progress).release
+    elif site.is_ray_ours:
+        ray_blue_green.going_on(site, values, progress)
         release = ray_release.install(site, values, rendered, progress).release
     endpoint = site.ray(progress)
     ray = Ray(
@@ -65,7 +62,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
             f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
         )
         _note_release(site, release, ray, endpoint.address)
-    return RayClusterReady(
+    ready = RayClusterReady(
         ray=ray,
         address=endpoint.address,
         groups=worker_groups(site.environment.node_pools),
@@ -74,6 +71,25 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         infra_version=site.records.record_infra_version() or "",
         release=release,
     )
+    if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
+        # What runs from now on is tied to the new cluster, while the old one is still drained.
+        ray_blue_green.drain(site, values, progress)
+    return ready
+
+
+def back_out(site: Site, *, progress: Callable[[str], None]) -> str:
+    """Go back to the cluster that was there before a blue/green upgrade; its name.
+
+    Raises:
+        NotFoundError: no upgrade is under way.
+        BusyError: jobs still run on the new cluster at the deadline.
+        RayError: the cluster to go back to does not work.
+        KubernetesError: the Kubernetes API refuses or stays away.
+    """
+    values, _ = render(site)
+    if (release := ray_blue_green.back_out(site, progress)) is not None:
+        rolled_back(site, release)
+    return ray_blue_green.drain(site, values, progress).active
 
 
 def rolled_back(site: Site, release: Release) -> None:

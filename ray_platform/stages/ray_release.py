@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,22 +18,25 @@ import yaml
 from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.clients.helm_release import DEPLOYED, MANAGER, Release, label
 from ray_platform.clients.kubernetes_api import RAY_CLUSTERS
-from ray_platform.clients.ray_cluster import get_json
-from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.core.canonical import digest
-from ray_platform.core.errors import KubernetesError, NotFoundError, PlatformError, RayError
+from ray_platform.core.errors import (
+    BusyError,
+    KubernetesError,
+    NotFoundError,
+    PlatformError,
+    RayError,
+)
 from ray_platform.core.ray_spec import pods_digest
 from ray_platform.core.ray_switch import BLUE, release_values
 from ray_platform.stages import ray_ready
 from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_jobs import require_no_jobs
 from ray_platform.stages.site import Site
 
 #: How long an API that went away in the middle is waited for.
 AWAY_SECONDS = 120.0
 TAKE_OVERS = 5
 POLL_SECONDS = 0.5
-#: How long jobs of the old pods may finish before an upgrade that replaces them is refused.
-DRAIN_SECONDS = 10.0
 _GROUPS = "f:workerGroupSpecs"
 Tell = Callable[[str], None]
 T = TypeVar("T")
@@ -66,9 +70,11 @@ def install(
     """
     cluster = site.kubernetes
     cluster.wake()
-    name = through_trouble(cluster, lambda: cluster.switch().active, tell)
+    switch = through_trouble(cluster, cluster.switch, tell)
+    name = switch.active
     before = _good_revision(cluster, name)
-    if name != BLUE:
+    # A first cluster that is still drained must not end with this.
+    if name != BLUE and switch.upgrade is None:
         put(site, BLUE, values, tell, stands=False)
     installed = put(site, name, values, tell, rendered=rendered if name == BLUE else None)
     try:
@@ -78,6 +84,47 @@ def install(
             raise
         _back_out(cluster, name, before, error, tell)
     return installed
+
+
+class Standing(StrEnum):
+    """What a release lacks of what is asked for."""
+
+    NOTHING = "nothing: it is in line"
+    BOUNDS = "what replaces no pods"
+    PODS = "what replaces its pods"
+    ALL = "everything: it does not stand"
+
+
+def standing(
+    site: Site, name: str, values: Mapping[str, Any], rendered: RenderedChart | None = None
+) -> Standing:
+    """What a release lacks of chart and values; arguments and errors as `put`."""
+    cluster = site.kubernetes
+    history = cluster.releases.history(name)
+    current = history[-1] if history else None
+    if current is None or cluster.ray_cluster(name) is None:
+        return Standing.ALL
+    chart, own = site.settings.ray_chart, release_values(values, name)
+    if current.status == DEPLOYED and current.input == label(_made_from(chart, own)):
+        return Standing.NOTHING
+    made = rendered or rendered_for(site, name, values)
+    same = pods_digest(_spec_of(cluster, current)) == pods_digest(spec_in(list(made.documents)))
+    return Standing.BOUNDS if same else Standing.PODS
+
+
+def rendered_for(site: Site, name: str, values: Mapping[str, Any]) -> RenderedChart:
+    """What the chart makes of the environment's values for one of the two releases.
+
+    Raises:
+        SettingsError: the chart refuses the values.
+    """
+    own = release_values(values, name)
+    namespace = site.kubernetes.namespace
+    return render_chart(site.settings.ray_chart, own, release=name, namespace=namespace)
+
+
+def _made_from(chart: Path, values: Mapping[str, Any]) -> str:
+    return digest({"chart": chart_digest(chart), "values": values})
 
 
 def put(
@@ -107,7 +154,7 @@ def put(
     cluster = site.kubernetes
     chart = site.settings.ray_chart
     own = release_values(values, name, stands=stands)
-    made_from = digest({"chart": chart_digest(chart), "values": own})
+    made_from = _made_from(chart, own)
 
     def once() -> Installed:
         cluster.prepare()
@@ -123,7 +170,7 @@ def put(
             if _spec_of(cluster, current):
                 tell("The RayCluster is gone although its release stands: it is made again")
         elif current is not None and stands:
-            made = rendered or render_chart(chart, own, release=name, namespace=cluster.namespace)
+            made = rendered or rendered_for(site, name, values)
             _require_no_jobs(cluster, current, spec_in(list(made.documents)))
         with_replicas = _take_over(cluster, own, content)
         release = cluster.releases.install(chart, name, with_replicas, made_from=made_from)
@@ -144,11 +191,19 @@ def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
 
     Raises:
         NotFoundError: there is no such revision.
+        BusyError: a blue/green upgrade is under way, or another process is changing the release.
         RayError: jobs run on pods that would be replaced, or it does not get ready.
         KubernetesError: as `install`.
     """
     cluster = site.kubernetes
-    name = cluster.switch().active
+    switch = cluster.switch()
+    name = switch.active
+    if switch.upgrade is not None:
+        raise BusyError(
+            f"a blue/green upgrade is {switch.upgrade.step}: it has its own way back",
+            where=f"namespace {cluster.namespace}, since {switch.upgrade.started}",
+            fix=f"ray-platform ray upgrade --back-out --env {site.name}",
+        )
     history = cluster.releases.settled_history(name)
     earlier = [r for r in history[:-1] if r.status in (DEPLOYED, "superseded")]
     # A release whose RayCluster stood elsewhere meanwhile is no cluster to go back to.
@@ -273,38 +328,8 @@ def _owns_groups(entry: Mapping[str, Any]) -> bool:
 
 def _require_no_jobs(cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]) -> None:
     """Refuse to replace pods under running jobs; bounds and replicas replace none."""
-    address = cluster.address_now(current.name)
-    if address is None or pods_digest(_spec_of(cluster, current)) == pods_digest(wanted):
-        return
-    token_path = cluster.token_file()
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while True:
-        try:
-            jobs = RayJobs(address, token_path).running()
-        except RayError:
-            # A head that does not answer at all runs no job that could be lost.
-            if not _answers(address, token_path):
-                return
-            raise
-        if not jobs:
-            return
-        if time.monotonic() >= deadline:
-            raise RayError(
-                "the upgrade would replace the Ray cluster's pods, but jobs still run on them: "
-                + ", ".join(jobs),
-                where=f"{address}, revision {current.revision}",
-                fix="wait for them, or stop them, and try again; or let a second cluster take the new work: "
-                f"`ray-platform ray upgrade --blue-green --env {cluster.environment.name}`",
-            )
-        time.sleep(POLL_SECONDS)
-
-
-def _answers(address: str, token_path: Path) -> bool:
-    try:
-        get_json(address, "/api/version", token_path)
-    except RayError:
-        return False
-    return True
+    if pods_digest(_spec_of(cluster, current)) != pods_digest(wanted):
+        require_no_jobs(cluster, current.name)
 
 
 def _spec_of(cluster: RayOnKubernetes, release: Release) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from ray_platform.clients.usage_ledger import UsageLedger
 from ray_platform.core.cost.price_book import PriceBook, load_price_book
 from ray_platform.core.errors import BusyError, SettingsError
 from ray_platform.core.pull_request.model import PullRef
+from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.core.revision import Revision
 from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.kubernetes.service import find_kubernetes
@@ -66,6 +67,7 @@ class Site:
         run_id: The Dagster run that asks; likewise.
         instance: Dagster's storage, which knows the runs that are live.
         despite_live_runs: Somebody said that live burst runs may be harmed.
+        ray_upgrade: How the Ray cluster's pods are replaced; by default as the environment says.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Site:
         run_id: str = "",
         instance: DagsterInstance | None = None,
         despite_live_runs: bool = False,
+        ray_upgrade: UpgradeWish | None = None,
     ) -> None:
         self.name = name
         self.asked_by = asked_by or "unknown"
@@ -98,6 +101,8 @@ class Site:
         self.today = settings
         self.settings = self._at(settings, commit) if commit else settings
         self.environment: Environment = self.settings.environment(name)
+        choice = self.environment.ray
+        self.ray_upgrade = ray_upgrade or UpgradeWish(choice.upgrade, choice.drain_seconds)
         self.policy_root = self.settings.policy_root
         if commit and (base or self._left_behind(commit)):
             ruling = self._at(settings, base) if base else settings

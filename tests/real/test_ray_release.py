@@ -14,109 +14,26 @@ from typing import Any
 import pytest
 
 from ray_platform.clients.helm import RenderedChart, render_chart
-from ray_platform.clients.helm_release import HelmReleases
 from ray_platform.clients.kubernetes_api import (
     NAMESPACES,
-    PODS,
     RAY_CLUSTERS,
     SECRETS,
-    KubernetesApi,
 )
-from ray_platform.core.errors import BusyError, KubernetesError, NotFoundError, RayError
+from ray_platform.core.errors import BusyError, NotFoundError, RayError
 from ray_platform.local.kubernetes.service import (
     ensure_kubernetes,
     find_kubernetes,
-    kubernetes_access,
     stop_kubernetes,
 )
 from ray_platform.settings import Settings
-from ray_platform.stages import ray_ready, ray_release
-from ray_platform.stages.kubernetes import RELEASE, RayOnKubernetes
+from ray_platform.stages import ray_jobs, ray_ready, ray_release
+from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import Site
+from tests.ray_operator import MISSING, Cluster, Eks, Operator
 from tests.real.conftest import make_settings
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
-
-MISSING = "rayproject/ray:9.9.9"
-
-
-class Eks:
-    """EKS that knows one cluster."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._access = kubernetes_access(settings)
-
-    def describe_cluster(self, name: str) -> dict[str, Any]:
-        data = base64.b64encode(self._access.authority.encode()).decode()
-        return {
-            "cluster": {"endpoint": self._access.endpoint, "certificateAuthority": {"data": data}}
-        }
-
-
-class Cluster(RayOnKubernetes):
-    """Without the stand-in for the operator: `Operator` says what is ready."""
-
-    local: Settings
-    rendered: tuple[Mapping[str, Any], RenderedChart]
-
-    def wake(self) -> None:
-        ensure_kubernetes(self.local)
-
-    @property
-    def releases(self) -> HelmReleases:
-        return HelmReleases(self.api, self.namespace, stuck_seconds=3)
-
-
-class Operator(threading.Thread):
-    """Finds every RayCluster ready at once, unless its head's image is the missing one."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(daemon=True)
-        self._api = KubernetesApi(kubernetes_access(settings), "operator")
-        self.over = threading.Event()
-        #: Where the head's dashboard is said to be; nothing listens there.
-        self.dashboard = "9"
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            try:
-                listed = self._api.list(RAY_CLUSTERS)
-                for content in listed["items"]:
-                    self._see(content)
-                version = listed["metadata"]["resourceVersion"]
-                for kind, content in self._api.watch(RAY_CLUSTERS, version, seconds=600):
-                    if kind != "DELETED":
-                        self._see(content)
-            except KubernetesError:
-                self.over.wait(0.2)  # it is killed, or ended
-
-    def _see(self, content: Mapping[str, Any]) -> None:
-        metadata, spec = content["metadata"], content["spec"]
-        if (content.get("status") or {}).get("observedGeneration") == metadata["generation"]:
-            return
-        container = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
-        state = "failed" if container["image"] == MISSING else "ready"
-        pod = {
-            "metadata": {"name": "ray-head-0", "labels": {"ray.io/cluster": metadata["name"]}},
-            "spec": {"containers": [{"name": "ray", "image": container["image"]}]},
-        }
-        waiting = {"reason": "ImagePullBackOff", "message": f"no {container['image']}"}
-        states = [{"state": {"waiting": waiting} if state == "failed" else {"running": {}}}]
-        namespace = metadata["namespace"]
-        if self._api.get(PODS, "ray-head-0", namespace) is None:
-            self._api.create(PODS, pod, namespace)
-        of_pod = {"status": {"containerStatuses": states}}
-        self._api.patch(PODS, "ray-head-0", namespace, of_pod, subresource="status")
-        status = {
-            "state": state,
-            "observedGeneration": metadata["generation"],
-            "head": {"serviceIP": "127.0.0.1"},
-            "endpoints": {"dashboard": self.dashboard},
-        }
-        self._api.patch(
-            RAY_CLUSTERS, metadata["name"], namespace, {"status": status}, subresource="status"
-        )
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +267,7 @@ class JobServer(http.server.BaseHTTPRequestHandler):
 def test_pods_are_not_replaced_under_a_running_job_but_bounds_may_change(
     site: Site, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_release, "DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(ray_jobs, "PATIENCE_SECONDS", 0.2)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), JobServer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(operator, "dashboard", str(server.server_port))

@@ -1,0 +1,65 @@
+"""The jobs that run on a RayCluster: what an upgrade must not end."""
+
+import time
+
+from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.core.errors import RayError
+from ray_platform.core.ray_health import is_head_ready
+from ray_platform.stages.kubernetes import RayOnKubernetes
+
+POLL_SECONDS = 0.5
+#: How long jobs may finish before an upgrade that replaces their pods is refused.
+PATIENCE_SECONDS = 10.0
+
+
+def jobs_on(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
+    """The ids of the jobs that run on a RayCluster; none where it does not stand, or its head is dead.
+
+    Raises:
+        RayError: its head lives, and does not say.
+        KubernetesError: the API refuses or does not answer.
+    """
+    content = cluster.ray_cluster(name)
+    if content is None or not (content.get("status") or {}).get("head"):
+        return ()
+    try:
+        return RayJobs(cluster.address(content), cluster.token_file()).running()
+    except RayError:
+        # Whether the head is dead, its operator says: an answer that is missing may be the network's fault.
+        content = cluster.ray_cluster(name)
+        if content is not None and is_head_ready(content):
+            raise
+        return ()
+
+
+def stop_job(cluster: RayOnKubernetes, name: str, job: str) -> None:
+    """Ask a job on a RayCluster to end.
+
+    Raises:
+        RayError: its head does not answer, or there is no such job.
+        KubernetesError: the API refuses or does not answer.
+    """
+    content = cluster.ray_cluster(name)
+    if content is not None:
+        RayJobs(cluster.address(content), cluster.token_file()).stop(job)
+
+
+def require_no_jobs(cluster: RayOnKubernetes, name: str) -> None:
+    """Refuse to replace the pods of a RayCluster under its jobs.
+
+    Raises:
+        RayError: jobs run on it, or its head does not say.
+        KubernetesError: the API refuses or does not answer.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while jobs := jobs_on(cluster, name):
+        if time.monotonic() >= deadline:
+            env = cluster.environment.name
+            raise RayError(
+                "the upgrade would replace the Ray cluster's pods, but jobs still run on them: "
+                + ", ".join(jobs),
+                where=f"RayCluster {cluster.namespace}/{name}",
+                fix="wait for them, or stop them, and try again; or let a second cluster take the new "
+                f"work: `ray-platform ray upgrade --blue-green --env {env}`",
+            )
+        time.sleep(POLL_SECONDS)
