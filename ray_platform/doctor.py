@@ -15,9 +15,10 @@ from ray_platform.clients.terraform import terraform_version
 from ray_platform.core.errors import PlatformError
 from ray_platform.local import processes
 from ray_platform.local.postgres import require_programs, require_reachable
-from ray_platform.settings import Settings
+from ray_platform.settings import Environment, Settings
 
 MIN_MEMORY_GB = 6.0
+MIN_KIND_MEMORY_GB = 12.0
 MIN_DISK_GB = 3.0
 
 
@@ -36,15 +37,16 @@ class Finding:
 
 def examine(settings: Settings, environment: str) -> tuple[Finding, ...]:
     """Every finding about this machine for one environment; changes nothing."""
-    local = settings.environment(environment).cloud.emulator
+    chosen = settings.environment(environment)
+    emulated = chosen.cloud.emulator
     return (
         _python(),
         _git(),
         _terraform(settings),
         *(_provider(settings)),
-        *(_ports(settings) if local else ()),
+        *(_ports(settings, chosen) if emulated else ()),
         *_storage(settings),
-        _memory() if local else _credentials(),
+        _memory(chosen) if emulated else _credentials(),
         _disk(settings),
     )
 
@@ -77,14 +79,16 @@ def _provider(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
+def _ports(settings: Settings, environment: Environment) -> Iterator[Finding]:
     ours = {
         port
         for name in ("emulator", "ray", "kubernetes")
         if (service := processes.find(settings.home, name))
         for port in service.ports.values()
     }
-    purposes = {0: "emulator", 1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
+    purposes = {0: "emulator"}
+    if environment.has_local_kubernetes:
+        purposes |= {1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
     for offset, purpose in purposes.items():
         port = settings.port_base + offset
         if port in ours:
@@ -116,14 +120,12 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     yield Finding("PostgreSQL", True, f"for Dagster's storage, from {programs}")
 
 
-def _memory() -> Finding:
+def _memory(environment: Environment) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return Finding(
-        "Memory",
-        total >= MIN_MEMORY_GB,
-        f"{total:.1f} GB",
-        f"ten Ray nodes and Terraform need {MIN_MEMORY_GB:.0f} GB",
-    )
+    needed, why = MIN_MEMORY_GB, "ten Ray nodes and Terraform need"
+    if not environment.has_local_kubernetes:
+        needed, why = MIN_KIND_MEMORY_GB, "a cluster in Docker, Ray's pods and Terraform need"
+    return Finding("Memory", total >= needed, f"{total:.1f} GB", f"{why} {needed:.0f} GB")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -26,6 +26,16 @@ class Artifacts(_Section):
     uri: str = "file"
 
 
+class Kubernetes(_Section):
+    """Which Kubernetes API it is: that of a kubeconfig's ``context``; empty: the one that EKS names.
+
+    ``api_port`` is where the API server itself listens, for the network policies of the pods.
+    """
+
+    context: str = ""
+    api_port: int = Field(443, ge=1, le=65535)
+
+
 class Ray(_Section):
     """Which adapter carries Ray: a release on the environment's ``kubernetes``, or an ``existing`` cluster.
 
@@ -84,9 +94,11 @@ class PullRequests(_Section):
     ``apply``: when its approved plan is applied: ``approved``, while it is open; ``merged``; or ``never``.
     ``after``: the environment in which the same commit must have been applied before. ``forks``: whether
     a fork's pull request is planned; its plan runs foreign code, so only where the cloud is the emulator.
-    ``repository``: which of the watched repositories; empty: the first.
+    ``repository``: which of the watched repositories; empty: the first. ``plan``: whether pull requests
+    have anything to do with it.
     """
 
+    plan: bool = True
     apply: Literal["approved", "merged", "never"] = "never"
     after: str = ""
     forks: Literal["ignore", "plan"] = "ignore"
@@ -169,6 +181,7 @@ class EnvironmentFile(_Section):
     cloud: Cloud
     state: State
     artifacts: Artifacts
+    kubernetes: Kubernetes = Field(default_factory=lambda: Kubernetes.model_validate({}))
     ray: Ray
     burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
     approval: Approval
@@ -179,6 +192,14 @@ class EnvironmentFile(_Section):
     watch: Watch
     lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
     gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
+
+    @model_validator(mode="after")
+    def _a_context_is_for_a_release(self) -> "EnvironmentFile":
+        if self.kubernetes.context and self.ray.runtime != "kubernetes":
+            raise ValueError(
+                'kubernetes.context is for ray.runtime = "kubernetes": nothing is deployed to it otherwise'
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_apply_a_merge(self) -> "EnvironmentFile":

@@ -17,6 +17,7 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_BRANCH``          the branch to watch; default: the one checked out
 ``RAY_PLATFORM_LINEAGE_TOKEN``   the bearer token of the OpenLineage server
 ``RAY_PLATFORM_DAGSTER_URL``     where people reach the Dagster UI; default ``http://127.0.0.1:3000``
+``KUBECONFIG``                   kubectl's files, for ``[kubernetes] context``; ``~/.kube/config``
 ===============================  ==================================================================
 
 Those of the GitHub App (docs/github-app/auth-flow.md); without its id there is none:
@@ -64,6 +65,7 @@ class Environment:
         self.cloud = file.cloud
         self.state = file.state
         self.artifacts = file.artifacts
+        self.kubernetes = file.kubernetes
         self.ray = file.ray
         self.burst = file.burst
         self.approval = file.approval
@@ -103,9 +105,17 @@ class Environment:
         What an older commit says of the cloud, the state, the approvals and the budget holds no more.
         """
         governed = copy.copy(self)
-        for name in ("cloud", "state", "artifacts", "approval", "pull_requests", "budget"):
+        for name in (
+            *("cloud", "state", "artifacts", "kubernetes"),
+            *("approval", "pull_requests", "budget"),
+        ):
             setattr(governed, name, getattr(today, name))
         return governed
+
+    @property
+    def has_local_kubernetes(self) -> bool:
+        """Whether its Kubernetes is the local API with the stand-in for KubeRay, which we start."""
+        return self.cloud.emulator and not self.kubernetes.context
 
     @property
     def is_set_up(self) -> bool:
@@ -143,6 +153,11 @@ class Settings:
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")
         self.dagster_url = variables.get("RAY_PLATFORM_DAGSTER_URL", "http://127.0.0.1:3000")
         self.openlineage_token = variables.get("RAY_PLATFORM_LINEAGE_TOKEN", "")
+        # As kubectl: the files that KUBECONFIG names, else the one of the home.
+        named = variables.get("KUBECONFIG", "").split(os.pathsep)
+        self.kubeconfig_files = tuple(Path(name) for name in named if name) or (
+            Path.home() / ".kube" / "config",
+        )
         #: Set by Kubernetes in each of its pods.
         self.is_in_cluster = "KUBERNETES_SERVICE_HOST" in variables
         self.port_base = _port(variables.get("RAY_PLATFORM_PORT_BASE", "5580"))

@@ -23,6 +23,7 @@ FLOORS = {
     "local": 3,
     "doctor": 4,
     "doctor_github": 4,
+    "doctor_kubernetes": 4,
     "stages": 4,
     "run_context": 5,
     "defs": 6,

@@ -6,6 +6,7 @@ import pytest
 
 from ray_platform.core.errors import SettingsError
 from ray_platform.settings import Settings, find_root
+from ray_platform.stages.pull_requests.facts import environments_set_up
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,11 +31,29 @@ def settings(root: Path) -> Settings:
     return Settings(root, root / ".ray_platform", {})
 
 
-@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+@pytest.mark.parametrize("name", settings(ROOT).environment_names)
 def test_every_environment_of_the_checkout_is_well_formed(name: str) -> None:
     environment = settings(ROOT).environment(name)
     assert environment.variables["environment"] == name
-    assert {pool.name for pool in environment.node_pools} >= {"system", "cpu", "gpu"}
+    pools = {pool.name: pool for pool in environment.node_pools}
+    assert pools.keys() >= {"system", "cpu"}
+    assert max(environment.burst.phases) <= pools["cpu"].max_size
+
+
+def test_kind_is_nobody_s_but_the_laptop_s_own() -> None:
+    """Nothing starts there by itself, no pull request plans it, and no local stand-in is started for it."""
+    kind = settings(ROOT).environment("kind")
+    assert kind.kubernetes.context == "kind-ray-platform"
+    assert kind.cloud.emulator and not kind.has_local_kubernetes
+    assert not any(kind.watch.model_dump().values())
+    assert environments_set_up(settings(ROOT)) == ("local",)
+    assert settings(ROOT).environment("local").has_local_kubernetes
+
+
+def test_the_kubeconfig_is_the_one_that_kubectl_reads(tmp_path: Path) -> None:
+    several = {"KUBECONFIG": f"{tmp_path / 'a'}:{tmp_path / 'b'}:"}
+    assert Settings(ROOT, tmp_path, several).kubeconfig_files == (tmp_path / "a", tmp_path / "b")
+    assert Settings(ROOT, tmp_path, {}).kubeconfig_files == (Path.home() / ".kube" / "config",)
 
 
 def test_production_needs_two_people_and_nothing_there_starts_by_itself() -> None:
@@ -55,6 +74,12 @@ def test_a_mistyped_environment_is_answered_with_those_that_there_are(root: Path
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ("[ray]\n", "[kubernetes]\nport = 1\n[ray]\n", "kubernetes.port"),
+        (
+            '[ray]\nruntime = "kubernetes"',
+            '[kubernetes]\ncontext = "x"\n[ray]\nruntime = "existing"',
+            'kubernetes.context is for ray.runtime = "kubernetes"',
+        ),
         ("required = 0", "required = -1", "approval.required"),
         ("required = 0", "requierd = 0", "approval"),
         ("monthly_usd = 2500.0", 'monthly_usd = "much"', "budget.monthly_usd"),

@@ -7,6 +7,7 @@ import click
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.doctor import examine
 from ray_platform.doctor_github import examine_github
+from ray_platform.doctor_kubernetes import examine_kubernetes
 from ray_platform.settings import load_settings
 
 
@@ -22,12 +23,16 @@ def doctor(as_json: bool, env: str, github: bool) -> None:
     \b
     Examples:
       ray-platform doctor
+      ray-platform doctor --env kind
       ray-platform doctor --github
       ray-platform doctor --json | jq '.findings[] | select(.good | not)'
     """
     settings = load_settings()
     settings.environment(env)
-    findings = examine_github(settings) if github else examine(settings, env)
+    if github:
+        findings = examine_github(settings)
+    else:
+        findings = (*examine(settings, env), *examine_kubernetes(settings, env))
     good = all(finding.good for finding in findings)
     if as_json:
         print_json({"good": good, "findings": [finding.to_json() for finding in findings]})

@@ -22,6 +22,9 @@ from ray_platform.core.node_pools import INSTANCE_TYPES, NodePool
 RESERVED_CPUS = 1
 RESERVED_MEMORY_GIB = 3
 
+#: Where an EKS cluster's API server listens, as whatever else is outside.
+HTTPS_PORT = 443
+
 #: Beside Ray in its namespace: Dagster's own pods and its runs, and KubeRay's helpers.
 ROOM_CPUS = 8
 ROOM_MEMORY_GIB = 32
@@ -148,6 +151,7 @@ def helm_values(
     head_volume_gib: int = 0,
     role_arn: str = "",
     redis: Redis | None = None,
+    api_port: int = HTTPS_PORT,
 ) -> dict[str, Any]:
     """The values of the chart ``helm/ray``.
 
@@ -163,6 +167,7 @@ def helm_values(
         head_volume_gib: GiB of the volume of the head's sessions; 0 for none.
         role_arn: The IAM role of the Ray pods; empty for none.
         redis: Where the control store lies; None: in the head, and its work ends with it.
+        api_port: Where the Kubernetes API server listens.
 
     Raises:
         SettingsError: as `worker_groups`.
@@ -201,18 +206,23 @@ def helm_values(
         },
         "autoscaler": {"idleTimeoutSeconds": int(idle_timeout_seconds)},
         "quota": {"hard": _quota(groups, head_cpus, head_memory_gib)},
-        **(_fault_tolerance(redis) if redis else {}),
+        **({"gcsFaultTolerance": _fault_tolerance(redis)} if redis else {}),
+        **({"networkPolicy": policy} if (policy := _network_policy(redis, api_port)) else {}),
     }
 
 
 def _fault_tolerance(redis: Redis) -> dict[str, Any]:
+    # TLS alone: it answers nothing else.
     return {
-        # TLS alone: it answers nothing else.
-        "gcsFaultTolerance": {
-            "redisAddress": f"rediss://{redis.host}:{redis.port}",
-            "secretName": redis.secret,
-        },
-        "networkPolicy": {"redis": {"cidrs": [redis.cidr]}},
+        "redisAddress": f"rediss://{redis.host}:{redis.port}",
+        "secretName": redis.secret,
+    }
+
+
+def _network_policy(redis: Redis | None, api_port: int) -> dict[str, Any]:
+    return {
+        **({"redis": {"cidrs": [redis.cidr]}} if redis else {}),
+        **({"https": {"apiPort": api_port}} if api_port != HTTPS_PORT else {}),
     }
 
 

@@ -21,7 +21,7 @@ from ray_platform.core.drift.items import DriftItem, drift_items
 from ray_platform.core.drift.rules import RuleBook, read_rules
 from ray_platform.core.drift.trail import TrailEvent, names_of
 from ray_platform.core.drift.unmanaged import LiveResource, find_unmanaged
-from ray_platform.core.errors import RayError, SettingsError, ToolError
+from ray_platform.core.errors import KubernetesError, RayError, SettingsError, ToolError
 from ray_platform.core.plan import Plan, ResourceChange, read_plan
 from ray_platform.core.ray_spec import HEAD_GROUP
 from ray_platform.core.redaction import plan_secrets
@@ -135,7 +135,7 @@ def _scaling(site: Site, plan: Plan, progress: Callable[[str], None]) -> dict[st
         return {}
     try:
         cluster = site.ray_now()
-    except RayError as error:
+    except (KubernetesError, RayError) as error:
         progress(f"What the autoscaler did is not known: {error.what}")
         return {}
     return scaling_of(cluster.nodes) if cluster else {}

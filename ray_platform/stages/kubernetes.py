@@ -1,4 +1,5 @@
-"""The Kubernetes cluster of an environment, found by EKS, and the RayCluster on it.
+"""The Kubernetes cluster of an environment, found by EKS or by a kubeconfig's context, and the RayCluster
+on it.
 
 On one machine the emulator answers for EKS, and the API and the stand-in for KubeRay's operator are
 started where they do not run; everything else is the same on both.
@@ -14,6 +15,7 @@ from typing import Any
 
 from ray_platform.clients.helm_release import HelmReleases
 from ray_platform.clients.kubeconfig import eks_access
+from ray_platform.clients.kubeconfig_context import context_access
 from ray_platform.clients.kubernetes_api import (
     EVENTS,
     NAMESPACES,
@@ -23,6 +25,7 @@ from ray_platform.clients.kubernetes_api import (
     SERVICES,
     KubernetesApi,
 )
+from ray_platform.clients.port_forward import forwarded
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster
 from ray_platform.core.errors import KubernetesError, NotFoundError, RayError
 from ray_platform.core.ray_health import Diagnosis, diagnose, is_up
@@ -44,7 +47,7 @@ RELEASE = BLUE
 #: Name and key of the secret that the chart's pods take their token from.
 TOKEN_SECRET = ("ray-auth-token", "auth_token")
 MANAGER = "ray-platform"
-LOOPBACK = "127."
+LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8265
 
 
@@ -81,9 +84,12 @@ class RayOnKubernetes:
 
         Raises:
             NotFoundError: no cluster was applied.
-            KubernetesError: EKS does not tell where it is.
+            KubernetesError: neither EKS nor the kubeconfig tells where it is.
             LocalServiceError: the local API does not start.
         """
+        if context := self._environment.kubernetes.context:
+            access = context_access(self._settings.kubeconfig_files, context)
+            return KubernetesApi(access, MANAGER)
         name = self._cluster()
         if not name:
             raise NotFoundError(
@@ -100,16 +106,16 @@ class RayOnKubernetes:
         return HelmReleases(self.api, self.namespace)
 
     def wake(self) -> None:
-        """Start what stands in for EKS and KubeRay where it does not run; on AWS nothing.
+        """Start what stands in for EKS and KubeRay where it does not run; elsewhere nothing.
 
         Raises:
             LocalServiceError: it does not start.
         """
-        if self._environment.cloud.emulator:
+        if self._environment.has_local_kubernetes:
             ensure_kuberay(self._settings)
 
     def _credentials(self, cluster: str) -> Callable[[], Any]:
-        if self._environment.cloud.emulator:
+        if self._environment.has_local_kubernetes:
             from botocore.credentials import Credentials
 
             # The local API takes its own secret for an AWS key, and the cluster's name for its id.
@@ -183,50 +189,58 @@ class RayOnKubernetes:
     def address(self, content: Mapping[str, Any]) -> str:
         """Where the head's dashboard answers from here.
 
-        In the cluster that is its service; on one machine, the loopback address of the status.
+        From outside the cluster, unless the settings say where: a port of this machine that is forwarded
+        to the head for as long as this process lives.
 
         Raises:
-            RayError: it cannot be reached from here without a port forward.
+            KubernetesError: it cannot be forwarded: no head runs, or the API refuses or does not answer.
+        """
+        own = self._environment
+        if own.has_local_kubernetes or self._settings.is_in_cluster or own.ray.address:
+            return self.lasting_address(content)
+        selector = f"ray.io/cluster={content['metadata']['name']},ray.io/node-type=head"
+        return forwarded(self.api, self.namespace, selector, DASHBOARD_PORT)
+
+    def lasting_address(self, content: Mapping[str, Any]) -> str:
+        """The dashboard's address, for people and records: the loopback address of the status on one
+        machine, what the settings say, or else the one in the cluster.
         """
         status = content.get("status") or {}
         head = status.get("head") or {}
-        port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
-        if str(head.get("serviceIP", "")).startswith(LOOPBACK):
-            return f"http://{head['serviceIP']}:{port}"
-        service = head.get("serviceName") or f"{content['metadata']['name']}-head-svc"
-        if self._settings.is_in_cluster:
-            return f"http://{service}.{self.namespace}.svc.cluster.local:{DASHBOARD_PORT}"
-        if self._environment.ray.address:
+        if self._environment.has_local_kubernetes:
+            port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
+            return f"http://{head.get('serviceIP', LOOPBACK)}:{port}"
+        if self._environment.ray.address and not self._settings.is_in_cluster:
             return self._environment.ray.address
-        raise RayError(
-            "the Ray cluster's dashboard can be reached from inside its Kubernetes cluster alone",
-            where=f"service {self.namespace}/{service}",
-            fix=f"run `kubectl --namespace {self.namespace} port-forward service/{service} "
-            f'{DASHBOARD_PORT}`, and set [ray] address = "http://127.0.0.1:{DASHBOARD_PORT}"',
-        )
+        service = head.get("serviceName") or f"{content['metadata']['name']}-head-svc"
+        return f"http://{service}.{self.namespace}.svc.cluster.local:{DASHBOARD_PORT}"
 
     def now(self) -> ClusterInfo | None:
         """What the Ray cluster says of itself; None where none runs. Starts and waits for nothing.
 
         Raises:
             RayError: it does not answer.
+            KubernetesError: its head cannot be reached from here.
         """
         found = self._found()
-        return describe_cluster(found[1], self.token_file(found[0])) if found else None
+        if found is None:
+            return None
+        api, content = found
+        return describe_cluster(self.address(content), self.token_file(api))
 
     def address_now(self, name: str = "") -> str | None:
-        """The address of a Ray cluster that is up, or None. Starts and waits for nothing.
+        """The lasting address of a Ray cluster that is up, or None. Starts and waits for nothing.
 
         Args:
             name: Which; by default the one that takes new work.
         """
         found = self._found(name)
-        return found[1] if found else None
+        return self.lasting_address(found[1]) if found else None
 
-    def _found(self, name: str = "") -> tuple[KubernetesApi, str] | None:
-        """The API and the address of a Ray cluster that is up, which may be scaling."""
+    def _found(self, name: str = "") -> tuple[KubernetesApi, Mapping[str, Any]] | None:
+        """The API and the object of a Ray cluster that is up, which may be scaling."""
         try:
-            if not self._environment.cloud.emulator:
+            if not self._environment.has_local_kubernetes:
                 api = self.api
             elif find_kubernetes(self._settings) is not None:
                 api = KubernetesApi(kubernetes_access(self._settings), MANAGER)
@@ -234,7 +248,7 @@ class RayOnKubernetes:
                 return None
             asked = name or read_switch(api.get(SERVICES, SERVICE, self.namespace)).active
             content = api.get(RAY_CLUSTERS, asked, self.namespace)
-            return (api, self.address(content)) if content and is_up(content) else None
+            return (api, content) if content and is_up(content) else None
         except (KubernetesError, NotFoundError, RayError):
             return None
 
@@ -255,7 +269,7 @@ class RayOnKubernetes:
         Raises:
             KubernetesError: the API refuses or does not answer.
         """
-        if self._environment.cloud.emulator:
+        if self._environment.has_local_kubernetes:
             stop_all(self._settings)
         else:
             for name in reversed(NAMES):

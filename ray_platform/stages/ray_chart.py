@@ -41,6 +41,7 @@ def render(
         head_volume_gib=environment.ray.head_volume_gib,
         role_arn=str((made.get("role_arns") or {}).get("ray") or ""),
         redis=_redis(site, made),
+        api_port=environment.kubernetes.api_port,
     )
     namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
     return values, render_chart(

@@ -47,6 +47,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         ray_blue_green.going_on(site, values, progress)
         release = ray_release.install(site, values, rendered, progress).release
     endpoint = site.ray(progress)
+    address = endpoint.address
     ray = Ray(
         chart_digest=chart_digest(site.settings.ray_chart),
         values_digest=site.artifacts.put_content("values", values),
@@ -61,10 +62,10 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         site.artifacts.write(
             f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
         )
-        _note_release(site, release, ray, endpoint.address)
+        address = _note_release(site, release, ray)
     ready = RayClusterReady(
         ray=ray,
-        address=endpoint.address,
+        address=address,
         groups=worker_groups(site.environment.node_pools),
         info=endpoint.info,
         manifest=rendered.text,
@@ -108,21 +109,27 @@ def rolled_back(site: Site, release: Release) -> None:
         )
     ray = Ray.from_json(known)
     site.records.save_ray(ray)
-    _note_release(site, release, ray, site.ray().address)
+    # Not before it answers.
+    site.ray()
+    _note_release(site, release, ray)
 
 
-def _note_release(site: Site, release: Release, ray: Ray, address: str) -> None:
+def _note_release(site: Site, release: Release, ray: Ray) -> str:
+    """Record the release; the address that it stays at: a forwarded port ends with this process."""
     cluster = site.kubernetes
+    content = cluster.ray_cluster() or {"metadata": {"name": release.name}}
+    address = cluster.lasting_address(content)
     site.artifacts.write(
         f"environments/{site.name}/release.json",
         {
             **release.to_json(),
             "manifest_digest": ray.manifest_digest,
             "image": ray.image,
-            "image_digest": cluster.image_digest(cluster.ray_cluster() or {}),
+            "image_digest": cluster.image_digest(content),
             "address": address,
         },
     )
+    return address
 
 
 def data_version(ray: Ray) -> str:

@@ -213,7 +213,8 @@ class Site:
         """The addresses of what runs for this environment; None where nothing does. Starts nothing."""
         emulated = self.environment.cloud.emulator
         emulator = find_emulator(self.settings) if emulated else None
-        kubernetes = find_kubernetes(self.settings) if emulated else None
+        has_local = self.environment.has_local_kubernetes
+        kubernetes = find_kubernetes(self.settings) if has_local else None
         ray = self.kubernetes.address_now() if self.is_ray_ours else self.environment.ray.address
         return {
             "emulator": emulator.url if emulator else None,

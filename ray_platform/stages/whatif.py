@@ -37,7 +37,7 @@ _ON_AWS = _Cluster(5, None)
 
 
 def _cluster(site: Site) -> _Cluster:
-    return _ON_ONE_MACHINE if site.environment.cloud.emulator else _ON_AWS
+    return _ON_ONE_MACHINE if site.environment.has_local_kubernetes else _ON_AWS
 
 
 def worker_cpus(site: Site, specified: int) -> int:

@@ -86,10 +86,10 @@ def environments_set_up(settings: Settings) -> tuple[str, ...]:
     """The environments whose files say where state and artifacts lie, in the order of promotion.
 
     One that still has the place holders that it came with takes no pull requests: nothing stands there.
+    Nor does one of somebody's own machine (``pull_requests.plan = false``).
     """
-    return tuple(
-        name for name in settings.environment_names if settings.environment(name).is_set_up
-    )
+    files = ((name, settings.environment(name)) for name in settings.environment_names)
+    return tuple(name for name, file in files if file.is_set_up and file.pull_requests.plan)
 
 
 def make_site(settings: Settings, name: str, commit: str, git: Git) -> Site:
