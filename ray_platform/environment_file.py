@@ -160,18 +160,30 @@ class Lineage(_Section):
 
 
 class GitOps(_Section):
-    """How Argo CD finds the export of `ray-platform gitops export`, and who starts a sync.
+    """Who deploys Ray: the platform (``install``), or Argo CD from a commit of the platform's (``gitops``).
 
     ``repository`` is a Git address, empty for the checkout's own; ``path`` the export's folder in it,
-    empty for ``gitops/NAME``. ``manual``: a person syncs; ``automatic``: Argo CD does by itself.
+    empty for ``gitops/NAME``; ``revision`` its branch. ``sync``: a person starts each sync (``manual``),
+    or Argo CD does by itself; ``timeout_seconds`` is how long the stage waits for it.
     """
 
+    mode: Literal["install", "gitops"] = "install"
     repository: str = Field(
-        "", pattern=r"^((https|ssh)://[^@\s]+|ssh://git@[^\s]+|git@[^\s]+:[^\s]+)?$"
+        "",
+        pattern=r"^((https|ssh)://[^@\s]+|ssh://git@[^\s]+|git@[^\s]+:[^\s]+|file:///[^\s]+"
+        r"|http://127\.0\.0\.1(:\d+)?/[^@\s]+)?$",
     )
     revision: str = Field("main", min_length=1)
     path: str = Field("", pattern=r"^([A-Za-z0-9][\w./-]*)?$")
     sync: Literal["automatic", "manual"] = "automatic"
+    timeout_seconds: float = Field(1800, gt=0)
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        if any(part in ("", ".", "..", ".git") for part in path.split("/")) and path:
+            raise ValueError(f"{path!r}: give a folder of the repository, as in gitops/prod")
+        return path
 
 
 class EnvironmentFile(_Section):
@@ -207,6 +219,20 @@ class EnvironmentFile(_Section):
             raise ValueError(
                 'pull_requests.apply = "merged" and watch.git_pushes = true would both apply a merge: '
                 "choose one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _argo_cd_can_be_asked(self) -> "EnvironmentFile":
+        if self.gitops.mode == "gitops" and self.ray.runtime != "kubernetes":
+            raise ValueError(
+                'gitops.mode = "gitops" asks the environment\'s Kubernetes API how the sync goes: it needs '
+                'ray.runtime = "kubernetes"'
+            )
+        if self.gitops.mode == "gitops" and self.ray.upgrade == "blue-green":
+            raise ValueError(
+                'gitops.mode = "gitops" delivers one Ray cluster: ray.upgrade = "blue-green" needs '
+                'gitops.mode = "install"'
             )
         return self
 

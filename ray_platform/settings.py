@@ -102,11 +102,12 @@ class Environment:
     def governed_by(self, today: "Environment") -> "Environment":
         """This environment's infrastructure, under the rule of ``today``'s settings.
 
-        What an older commit says of the cloud, the state, the approvals and the budget holds no more.
+        What an older commit says of the cloud, the state, the approvals, the budget and of where its
+        manifests are committed to holds no more.
         """
         governed = copy.copy(self)
         for name in (
-            *("cloud", "state", "artifacts", "kubernetes"),
+            *("cloud", "state", "artifacts", "kubernetes", "gitops"),
             *("approval", "pull_requests", "budget"),
         ):
             setattr(governed, name, getattr(today, name))

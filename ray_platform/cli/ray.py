@@ -2,6 +2,7 @@
 
 import click
 
+from ray_platform.cli import ray_by_git
 from ray_platform.cli.jobs import asker, run_job
 from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
 from ray_platform.core.errors import SettingsError
@@ -9,7 +10,7 @@ from ray_platform.core.ray_health import is_ready
 from ray_platform.core.ray_switch import Switch, UpgradeWish
 from ray_platform.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
 from ray_platform.settings import load_settings
-from ray_platform.stages import audit, ray_blue_green, ray_cluster, ray_release
+from ray_platform.stages import audit, gitops_delivery, ray_blue_green, ray_cluster, ray_release
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.ray_release import Standing
@@ -44,7 +45,9 @@ def status(env: str, as_json: bool) -> None:
       ray-platform ray status
       ray-platform ray status --json | jq -r .address
     """
-    cluster = _site(env).kubernetes
+    site = _site(env)
+    cluster = site.kubernetes
+    by_git = gitops_delivery.standing(site)
     switch = cluster.switch()
     name = switch.active
     history = cluster.releases.history(name)
@@ -53,7 +56,9 @@ def status(env: str, as_json: bool) -> None:
     ready = content is not None and is_ready(content)
     answer = {
         "environment": env,
+        "mode": site.environment.gitops.mode,
         "release": history[-1].to_json() if history else None,
+        "gitops": by_git.to_json() if by_git else None,
         "ray_cluster": f"{cluster.namespace}/{name}" if content else None,
         "ready": ready,
         "state": found.get("state"),
@@ -67,11 +72,9 @@ def status(env: str, as_json: bool) -> None:
         print_json(answer)
         return
     release = history[-1] if history else None
+    was = f"{name} revision {release.revision}, {release.status}" if release else "none"
     rows = [
-        (
-            "release",
-            f"{name} revision {release.revision}, {release.status}" if release else "none",
-        ),
+        *(ray_by_git.rows(by_git) or [("release", was)]),
         *((key.replace("_", " "), answer[key]) for key in ("ray_cluster", "ready", "state")),
         ("workers", f"{answer['workers']} of {answer['workers_wanted']}" if content else "none"),
         ("address", answer["address"] or "none"),
@@ -85,13 +88,17 @@ def status(env: str, as_json: bool) -> None:
 @env_option
 @json_option
 def history(env: str, as_json: bool) -> None:
-    """The revisions of the release, the oldest first.
+    """The revisions of the release, the oldest first; the commits of the export where Argo CD deploys.
 
     \b
     Examples:
       ray-platform ray history
     """
-    cluster = _site(env).kubernetes
+    site = _site(env)
+    if gitops_delivery.is_by_git(site):
+        ray_by_git.history(site, as_json=as_json)
+        return
+    cluster = site.kubernetes
     name = cluster.switch().active
     revisions = cluster.releases.history(name)
     if as_json:
@@ -117,6 +124,7 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
       ray-platform ray rollback --to 3
     """
     site = _site(env)
+    gitops_delivery.require_own_release(site)
     with change_lock(site, "ray rollback", tell=say):
         release = ray_release.roll_back(site, revision, say)
         reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
@@ -168,6 +176,7 @@ def upgrade(
       ray-platform ray upgrade --back-out
     """
     site = _site(env)
+    gitops_delivery.require_own_release(site)
     default = site.ray_upgrade
     wish = UpgradeWish(
         how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",

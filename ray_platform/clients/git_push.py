@@ -50,7 +50,7 @@ def push_branch(
         _check_path(path)
     if not mirror.has(base):
         mirror.fetch()
-    tree = _write_tree(mirror, files, base)
+    tree = write_tree(mirror, files, base)
     with mirror.writing() as lock:
         reference = f"refs/heads/{branch}"
         run_git(mirror.folder, ["check-ref-format", reference])
@@ -67,7 +67,7 @@ def push_branch(
                 )
             if (parents, same) == (base, tree):
                 return there
-        commit = _commit(mirror.folder, tree, base, message, author)
+        commit = write_commit(mirror, tree, base, message, author)
         # The lease: nobody moved the branch since we looked.
         lease = f"--force-with-lease={reference}:{there}"
         mirror.talk(
@@ -77,7 +77,12 @@ def push_branch(
     return commit
 
 
-def _write_tree(mirror: GitMirror, files: Mapping[str, bytes | None], base: str) -> str:
+def write_tree(mirror: GitMirror, files: Mapping[str, bytes | None], base: str) -> str:
+    """The tree of ``base`` with some files changed; ``files`` as `push_branch` takes them.
+
+    Raises:
+        GitError: git failed.
+    """
     with tempfile.TemporaryDirectory(prefix="index-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         run_git(mirror.folder, ["read-tree", f"{base}^{{commit}}"], extra=index)
@@ -111,14 +116,19 @@ def _describe(folder: Path, commit: str) -> tuple[str, str, str]:
     return parents, tree, email
 
 
-def _commit(folder: Path, tree: str, base: str, message: str, author: Author) -> str:
+def write_commit(mirror: GitMirror, tree: str, base: str, message: str, author: Author) -> str:
+    """A commit on ``base`` that no branch holds yet.
+
+    Raises:
+        GitError: git failed.
+    """
     who = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")
         for part, value in (("NAME", author.name), ("EMAIL", author.email))
     }
     arguments = ["commit-tree", tree, "-p", base, "-F", "-"]
-    return run_git(folder, arguments, given=message.encode(), extra=who).strip()
+    return run_git(mirror.folder, arguments, given=message.encode(), extra=who).strip()
 
 
 def _check_path(path: str) -> None:

@@ -11,6 +11,7 @@
     ├── GitError                the repository or a commit in it cannot be read
     ├── LocalServiceError       the emulator or a local Ray node does not start or answer
     ├── KubernetesError         the Kubernetes API or a Helm release on it failed; carries the HTTP code
+    ├── SyncError               Argo CD has not brought the cluster to the commit that was pushed
     ├── RayError                the Ray cluster or a Ray job failed
     ├── ForgeError              GitHub does not answer, or refuses
     │   └── RateLimited         GitHub asks to wait; carries the seconds
@@ -100,6 +101,10 @@ class KubernetesError(PlatformError):
         super().__init__(what, where=where, fix=fix)
         self.code = code
         self.reason = reason
+
+
+class SyncError(PlatformError):
+    """Argo CD has not brought the cluster to the commit that was pushed."""
 
 
 class RayError(PlatformError):

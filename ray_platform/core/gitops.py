@@ -49,6 +49,11 @@ class Delivery:
     namespace: str
     sync: Literal["automatic", "manual"]
 
+    @property
+    def application(self) -> str:
+        """The name of the Argo CD Application."""
+        return f"ray-platform-{self.environment}"
+
 
 def manifest_files(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
     """One file for each object, by its path, sorted.
@@ -76,9 +81,18 @@ def manifest_files(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
 def object_path(document: Mapping[str, Any]) -> str:
     """Where an object's file lies: ``NAMESPACE/KIND-NAME.yaml``, ``cluster/`` for one without namespace."""
     metadata = document["metadata"]
-    name = f"{str(document['kind']).lower()}-{metadata['name']}"
+    return _object_path(document["kind"], metadata["name"], metadata.get("namespace", ""))
+
+
+def export_path(part: str, kind: str, name: str, namespace: str) -> str:
+    """Where an object of a part lies in an export."""
+    return f"{part}/{_object_path(kind, name, namespace)}"
+
+
+def _object_path(kind: str, name: str, namespace: str) -> str:
     # The names of roles may hold colons, which not every file system takes.
-    return f"{metadata.get('namespace', 'cluster')}/{re.sub(r'[^A-Za-z0-9.-]', '-', name)}.yaml"
+    file = re.sub(r"[^A-Za-z0-9.-]", "-", f"{kind.lower()}-{name}")
+    return f"{namespace or 'cluster'}/{file}.yaml"
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
@@ -160,7 +174,7 @@ def application(delivery: Delivery) -> dict[str, Any]:
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
         "metadata": {
-            "name": f"ray-platform-{delivery.environment}",
+            "name": delivery.application,
             "namespace": ARGOCD_NAMESPACE,
             "labels": {"ray-platform/environment": delivery.environment},
         },
@@ -270,6 +284,24 @@ def _spec(
             {"group": "ray.io", "kind": "RayCluster", "jqPathExpressions": list(AUTOSCALED)}
         ],
     }
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Whether two addresses name one repository, by whatever protocol and user it is reached."""
+    return _place(one) == _place(other)
+
+
+def _place(address: str) -> tuple[str, str]:
+    """Host and path of a repository's address, also of ``git@HOST:PATH``."""
+    scheme, found, rest = address.partition("://")
+    if not found:
+        host, _, path = address.partition(":")
+    else:
+        host, _, path = rest.partition("/")
+    host = host.rpartition("@")[2].lower()
+    if scheme == "ssh":
+        host = host.partition(":")[0]
+    return host, path.strip("/").removesuffix(".git").lower()
 
 
 def foreign_files(found: Mapping[str, bytes], environment: str) -> tuple[str, ...]:

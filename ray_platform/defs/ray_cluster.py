@@ -42,6 +42,7 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                 "ray version": ready.ray.version,
                 "image": ready.ray.image,
                 **({"release revision": ready.release.revision} if ready.release else {}),
+                **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
                 "worker groups": dg.MetadataValue.md(
                     "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
                 ),

@@ -14,6 +14,7 @@ from ray_platform.core.errors import StateError, StillThere
 from ray_platform.core.remains import Remains, weigh
 from ray_platform.stages import audit, gates
 from ray_platform.stages.backup import back_up
+from ray_platform.stages.gitops_delivery import require_nobody_makes_it_again
 from ray_platform.stages.incidents import update_incidents
 from ray_platform.stages.issue_board import board_of
 from ray_platform.stages.lock import change_lock
@@ -47,7 +48,7 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
     Safe to repeat: cut short, it goes on with what is left.
 
     Raises:
-        Refused: a gate says no.
+        Refused: a gate says no, or Argo CD would make the Ray cluster again.
         StateError: something is left in the state afterwards.
         StillThere: something is left in the cloud afterwards.
     """
@@ -79,6 +80,9 @@ def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Des
     people = approved_by(site, record)
     gates.require_no_harm(site, record)
     before = terraform.state()
+    # A repeat may find the cluster gone already, and nobody to ask.
+    if any("aws_eks_cluster." in address for address in before.resources):
+        require_nobody_makes_it_again(site)
     saved = back_up(site, terraform.raw_state(), record.state_serial)
     progress(f"The state is saved in {saved.state}, {saved.count} records in {saved.records}")
     audit.note(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.clients.export_folder import held, read_folder, replace_folder
-from ray_platform.clients.helm import chart_digest, render_chart
+from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import PolicyDenied, Refused, SettingsError
 from ray_platform.core.gitops import Delivery, export_files, files_digest, foreign_files
@@ -64,15 +64,9 @@ def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
     folder = to.resolve()
     with held(folder):
         found = read_folder(folder)
-        if foreign := foreign_files(found, site.name):
-            more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
-            raise Refused(
-                f"the folder holds what is no export of {site.name}: "
-                f"{', '.join(foreign[:SHOWN])}{more}",
-                where=str(folder),
-                fix="name a folder that is new or empty, or take these files away",
-            )
-        files = _files(site, {} if before_apply else _outputs(site))
+        refuse_foreign(found, site.name, str(folder))
+        outputs = {} if before_apply else applied_outputs(site)
+        files = export_of(site, outputs, *render(site, outputs))
         written = tuple(path for path, text in files.items() if found.get(path) != text.encode())
         removed = tuple(sorted(set(found) - set(files)))
         if written or removed:
@@ -84,12 +78,38 @@ def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
         files=len(files),
         written=written,
         removed=removed,
-        application=f"ray-platform-{site.name}",
+        application=delivery_of(site).application,
         sync=site.environment.gitops.sync,
     )
 
 
-def _outputs(site: Site) -> Mapping[str, Any]:
+def refuse_foreign(found: Mapping[str, bytes], environment: str, where: str) -> None:
+    """Refuse to write over anything but an untouched export of the environment.
+
+    Args:
+        found: Path -> content of everything in the folder.
+        environment: Whose export may be replaced.
+        where: The folder, for the message.
+
+    Raises:
+        Refused: it holds something else.
+    """
+    if foreign := foreign_files(found, environment):
+        more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
+        raise Refused(
+            f"the folder holds what is no export of {environment}: "
+            f"{', '.join(foreign[:SHOWN])}{more}",
+            where=where,
+            fix="name a folder that is new or empty, or take these files away",
+        )
+
+
+def applied_outputs(site: Site) -> Mapping[str, Any]:
+    """Terraform's outputs of the latest apply, without which an export is not whole.
+
+    Raises:
+        Refused: nothing was applied yet.
+    """
     outputs = recorded_outputs(site)
     if not outputs:
         raise Refused(
@@ -100,9 +120,22 @@ def _outputs(site: Site) -> Mapping[str, Any]:
     return outputs
 
 
-def _files(site: Site, outputs: Mapping[str, Any]) -> dict[str, str]:
-    settings, environment = site.settings, site.environment
-    values, ray = render(site, outputs)
+def export_of(
+    site: Site, outputs: Mapping[str, Any], values: Mapping[str, Any], ray: RenderedChart
+) -> dict[str, str]:
+    """All files of an environment's export, by path.
+
+    Args:
+        site: The environment.
+        outputs: What Terraform made.
+        values: The values of the Ray chart.
+        ray: What they make.
+
+    Raises:
+        PolicyDenied: a rule denies the manifests.
+        SettingsError: values or repository are wrong.
+    """
+    settings = site.settings
     platform = render_chart(
         settings.platform_chart,
         {"environment": site.name},
@@ -120,7 +153,7 @@ def _files(site: Site, outputs: Mapping[str, Any]) -> dict[str, str]:
     others = [settings.environment(name) for name in settings.environment_names]
     return export_files(
         {"platform": platform.documents, "ray": ray.documents},
-        _delivery(site, environment),
+        delivery_of(site),
         [_delivery(site, each) for each in others if not each.cloud.emulator],
         charts=platform_charts(site, outputs),
         sources={
@@ -157,6 +190,15 @@ def platform_charts(
     pools = environment.node_pools
     charts = needed(read_charts(text, where=str(path)), pools)
     return [(chart, values_for(chart, cluster, pools)) for chart in charts]
+
+
+def delivery_of(site: Site) -> Delivery:
+    """How Argo CD finds the environment's export.
+
+    Raises:
+        SettingsError: there is no address of a repository.
+    """
+    return _delivery(site, site.environment)
 
 
 def _delivery(site: Site, environment: Environment) -> Delivery:

@@ -274,6 +274,8 @@ class RayOnKubernetes:
         else:
             for name in reversed(NAMES):
                 self.releases.uninstall(name)
+                # One that Argo CD made has no release, and whoever removes it has taken the Application away.
+                self.api.delete(RAY_CLUSTERS, name, self.namespace)
             self.api.delete(SERVICES, SERVICE, self.namespace)
 
     def log(self, lines: int) -> str:

@@ -1,7 +1,8 @@
 """Stage `ray_cluster`: the rendered chart passes policy, then a cluster of that shape answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ray_platform.clients.helm import chart_digest
 from ray_platform.clients.helm_release import Release
@@ -10,7 +11,9 @@ from ray_platform.core.canonical import digest
 from ray_platform.core.errors import NotFoundError
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.ray_spec import WorkerGroup, worker_groups
-from ray_platform.stages import ray_blue_green, ray_release
+from ray_platform.core.ray_switch import BLUE
+from ray_platform.stages import gitops_delivery, ray_blue_green, ray_release
+from ray_platform.stages.gitops_delivery import OnCluster
 from ray_platform.stages.ray_chart import render, require_allowed
 from ray_platform.stages.site import Site
 from ray_platform.stages.sources import keep_sources
@@ -18,7 +21,11 @@ from ray_platform.stages.sources import keep_sources
 
 @dataclass(frozen=True)
 class RayClusterReady:
-    """A Ray cluster that answers, and what it was made from; ``release`` None: it was found, not made."""
+    """A Ray cluster that answers, and what it was made from.
+
+    ``release`` is the platform's own Helm release, ``by_git`` the commit that Argo CD applied; with neither
+    it was found, not made.
+    """
 
     ray: Ray
     address: str
@@ -27,6 +34,7 @@ class RayClusterReady:
     manifest: str
     infra_version: str
     release: Release | None = None
+    by_git: OnCluster | None = None
 
 
 def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
@@ -36,12 +44,15 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         PolicyDenied: a rule of policies/ray.rego or policies/kubernetes.rego denies the manifest.
         RayError: it does not get ready in time, with the reason; an upgrade is rolled back then.
         KubernetesError: Helm or the Kubernetes API refuses, or the API stays away.
+        GitError, Refused, SyncError: as `gitops_delivery.deliver`, where Argo CD deploys.
     """
     values, rendered = render(site)
     require_allowed(site, rendered)
     site.require_held()
-    release = None
-    if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
+    release = by_git = None
+    if gitops_delivery.is_by_git(site):
+        by_git = gitops_delivery.deliver(site, values, rendered, progress)
+    elif site.is_ray_ours and site.ray_upgrade.how == "blue-green":
         release = ray_blue_green.bring(site, values, rendered, progress).release
     elif site.is_ray_ours:
         ray_blue_green.going_on(site, values, progress)
@@ -62,7 +73,9 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         site.artifacts.write(
             f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
         )
-        address = _note_release(site, release, ray)
+        address = _note_release(site, release.to_json(), ray)
+    elif by_git is not None:
+        address = _note_release(site, {"mode": "gitops", **by_git.to_json()}, ray)
     ready = RayClusterReady(
         ray=ray,
         address=address,
@@ -71,6 +84,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         manifest=rendered.text,
         infra_version=site.records.record_infra_version() or "",
         release=release,
+        by_git=by_git,
     )
     if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
         # What runs from now on is tied to the new cluster, while the old one is still drained.
@@ -111,18 +125,18 @@ def rolled_back(site: Site, release: Release) -> None:
     site.records.save_ray(ray)
     # Not before it answers.
     site.ray()
-    _note_release(site, release, ray)
+    _note_release(site, release.to_json(), ray)
 
 
-def _note_release(site: Site, release: Release, ray: Ray) -> str:
-    """Record the release; the address that it stays at: a forwarded port ends with this process."""
+def _note_release(site: Site, made: Mapping[str, Any], ray: Ray) -> str:
+    """Record what was deployed; the address that it stays at: a forwarded port ends with this process."""
     cluster = site.kubernetes
-    content = cluster.ray_cluster() or {"metadata": {"name": release.name}}
+    content = cluster.ray_cluster() or {"metadata": {"name": made.get("name", BLUE)}}
     address = cluster.lasting_address(content)
     site.artifacts.write(
         f"environments/{site.name}/release.json",
         {
-            **release.to_json(),
+            **made,
             "manifest_digest": ray.manifest_digest,
             "image": ray.image,
             "image_digest": cluster.image_digest(content),

@@ -1,0 +1,32 @@
+"""What `ray-platform ray` says where Argo CD deploys the Ray cluster from Git."""
+
+from ray_platform.cli.output import print_json, table
+from ray_platform.core.canonical import short
+from ray_platform.stages import gitops_delivery
+from ray_platform.stages.gitops_delivery import Standing
+from ray_platform.stages.site import Site
+
+
+def rows(found: Standing | None) -> list[tuple[str, str]]:
+    """The rows of `ray status`; none where the platform itself deploys."""
+    if found is None:
+        return []
+    commit = f"{short(found.commit)}, {found.path} on {found.branch}" if found.commit else "none"
+    sync = f"{found.sync} to {short(found.revision)}" if found.sync else "not looked at yet"
+    return [
+        ("mode", "gitops"),
+        ("commit", commit),
+        ("sync", sync if found.is_known else f"no Application {found.application}"),
+        ("health", found.health or "unknown"),
+        *([("sync waits", found.why_not)] if found.why_not else []),
+    ]
+
+
+def history(site: Site, *, as_json: bool) -> None:
+    """The commits of the environment's export, the oldest first."""
+    commits = gitops_delivery.history(site)
+    if as_json:
+        print_json({"environment": site.name, "commits": [vars(one) for one in commits]})
+        return
+    listed = [(short(one.commit), one.at, one.subject) for one in commits]
+    table(f"The export of {site.name} in Git", ("commit", "at", "subject"), listed)

@@ -1,0 +1,267 @@
+"""Deployment by Git: the export is committed, Argo CD applies it, and the stage waits for that.
+
+Where a process is killed at any point, a repeat finds the commit that was made and goes on from there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.clients.git_delivery import DeliveryFolder, FolderCommit
+from ray_platform.clients.git_mirror import GitMirror
+from ray_platform.clients.git_own import OwnMirror
+from ray_platform.clients.git_push import Author
+from ray_platform.clients.github import GitHubRepository
+from ray_platform.clients.github_app import connect
+from ray_platform.clients.helm import RenderedChart
+from ray_platform.core.argocd import HEALTHY, SYNCED, read_application
+from ray_platform.core.canonical import short
+from ray_platform.core.errors import RayError, Refused
+from ray_platform.core.gitops import Delivery, export_path, files_digest, same_repository
+from ray_platform.core.ray_spec import pods_digest
+from ray_platform.core.ray_switch import BLUE
+from ray_platform.stages import argocd_sync, ray_ready
+from ray_platform.stages.gitops import applied_outputs, delivery_of, export_of, refuse_foreign
+from ray_platform.stages.pull_requests.connection import mirror_of
+from ray_platform.stages.ray_jobs import jobs_on, require_no_jobs
+from ray_platform.stages.site import Site
+
+GITOPS = "gitops"
+#: Commits that `ray history` lists.
+HISTORY = 20
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """A commit that Argo CD has applied; ``revision`` is the one that it has compared with.
+
+    ``is_new``: this deployment made the commit; else it was there already.
+    """
+
+    commit: str
+    revision: str
+    is_new: bool
+    repository: str
+    branch: str
+    path: str
+    application: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an environment that Argo CD deploys stands; texts are empty for what is not known.
+
+    ``commit`` is what was deployed last, ``revision`` what Argo CD has compared with, ``is_known`` whether
+    it has the Application at all.
+    """
+
+    application: str
+    is_known: bool
+    repository: str
+    branch: str
+    path: str
+    commit: str
+    revision: str
+    sync: str
+    health: str
+    why_not: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def is_by_git(site: Site) -> bool:
+    """Whether Argo CD deploys the Ray cluster of the environment."""
+    return site.is_ray_ours and site.environment.gitops.mode == GITOPS
+
+
+def deliver(
+    site: Site, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
+) -> OnCluster:
+    """Commit the export and wait until Argo CD has applied it and the Ray cluster is ready.
+
+    The same files make no commit.
+
+    Raises:
+        GitError: the branch is not there or was rewritten, or the push is refused.
+        Refused: the folder holds what is no export, or a second Ray cluster carries the work.
+        SyncError: Argo CD has not applied it in time or cannot; says why.
+        RayError: the Ray cluster does not get ready, or jobs run on pods that would be replaced.
+        KubernetesError: the Kubernetes API refuses or does not answer.
+    """
+    cluster = site.kubernetes
+    cluster.wake()
+    target = delivery_of(site)
+    files = export_of(site, applied_outputs(site), values, rendered)
+    cluster.prepare()
+    active = cluster.switch().active
+    if active != BLUE or site.ray_upgrade.how == "blue-green":
+        raise Refused(
+            f"Argo CD deploys {BLUE} alone: there is no blue/green upgrade by Git"
+            + (f", and {active} carries the work" if active != BLUE else ""),
+            where=f"{site.name}, namespace {cluster.namespace}",
+            fix='set gitops.mode = "install" for it; come back once `ray-platform ray status` names the '
+            f"Ray cluster {BLUE}",
+        )
+    folder, author = _place(site, target)
+
+    def check(found: Mapping[str, bytes]) -> None:
+        refuse_foreign(found, site.name, f"{target.repository}, {target.path}")
+        if any(found.get(path) != text.encode() for path, text in files.items()):
+            _spare_jobs(site, found, files, target, tell)
+            site.require_held()
+
+    delivered = folder.deliver(
+        files, message=_message(site, rendered, files), author=author, check=check
+    )
+    done = "committed" if delivered.is_new else "there already"
+    tell(f"Export of {site.name} in {target.path}: {done}, commit {short(delivered.commit)}")
+    revision = argocd_sync.wait(site, target, folder, delivered, tell)
+    ray_ready.wait(cluster, tell, BLUE)
+    argocd_sync.require_as_rendered(site, rendered)
+    return OnCluster(
+        commit=delivered.commit,
+        revision=revision,
+        is_new=delivered.is_new,
+        repository=target.repository,
+        branch=target.revision,
+        path=target.path,
+        application=target.application,
+    )
+
+
+def standing(site: Site) -> Standing | None:
+    """How it stands, as recorded and as Argo CD says; None where the platform itself deploys.
+
+    Raises:
+        KubernetesError: the Kubernetes API refuses or does not answer.
+    """
+    if not is_by_git(site):
+        return None
+    target = delivery_of(site)
+    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
+    content = argocd_sync.application(site, target)
+    found = read_application(content or {})
+    is_good = found.status == SYNCED and found.health == HEALTHY
+    return Standing(
+        application=target.application,
+        is_known=content is not None,
+        repository=target.repository,
+        branch=target.revision,
+        path=target.path,
+        commit=str(recorded.get("commit", "")),
+        revision=found.revision,
+        sync=found.status,
+        health=found.health,
+        why_not="" if is_good or content is None else found.words(lambda _revision: True),
+    )
+
+
+def history(site: Site) -> tuple[FolderCommit, ...]:
+    """The commits of the export, the oldest first.
+
+    Raises:
+        GitError: the branch is not there, or the server does not answer.
+    """
+    return _place(site, delivery_of(site))[0].history(HISTORY)
+
+
+def require_own_release(site: Site) -> None:
+    """Refuse what is done to a release of the platform's own: where Argo CD deploys, Git says what runs.
+
+    Raises:
+        Refused: where Argo CD deploys.
+    """
+    if is_by_git(site):
+        raise Refused(
+            f"the platform has no release of its own in {site.name}: Argo CD applies what Git says",
+            where=f"environments/{site.name}.toml, gitops.mode",
+            fix="change the environment's files, or revert their change, in Git and run `ray-platform up`; "
+            "in a hurry `git revert` the export's commit, which "
+            f"`ray-platform ray history --env {site.name}` names, and push that",
+        )
+
+
+def require_nobody_makes_it_again(site: Site) -> None:
+    """Refuse to remove an environment whose Ray cluster Argo CD would make again at once.
+
+    Raises:
+        Refused: its Application is still there.
+        KubernetesError: the Kubernetes API refuses or does not answer.
+    """
+    if not is_by_git(site):
+        return
+    target = delivery_of(site)
+    if argocd_sync.application(site, target) is not None:
+        raise Refused(
+            f"Argo CD would make again what is removed from {site.name}: its Application is there",
+            where=f"Application argocd/{target.application}",
+            fix=f"`argocd app delete {target.application} --cascade`, after taking the environment out of an "
+            f"ApplicationSet that makes it, and the folder {target.path} out of Git; then run it again",
+        )
+
+
+def _place(site: Site, target: Delivery) -> tuple[DeliveryFolder, Callable[[], Author]]:
+    """The folder, and who commits: the GitHub App where it watches that repository, else this user."""
+    app = site.today.github
+    for repository in app.repositories if app else ():
+        forge = GitHubRepository(connect(app), repository)
+        if same_repository(target.repository, forge.git_url()):
+            return _folder(mirror_of(site.today, forge), target), _bot(forge)
+    own = OwnMirror(site.home, target.repository)
+    return _folder(own, target), own.author
+
+
+def _bot(forge: GitHubRepository) -> Callable[[], Author]:
+    return lambda: Author(*forge.bot())
+
+
+def _folder(mirror: GitMirror, target: Delivery) -> DeliveryFolder:
+    return DeliveryFolder(mirror, target.revision, target.path)
+
+
+def _message(site: Site, rendered: RenderedChart, files: Mapping[str, str]) -> str:
+    source = site.revision
+    dirty = f", changed since ({short(source.changes_digest)})" if source.dirty else ""
+    return (
+        f"Ray in {site.name}: manifest {short(rendered.digest)}\n\n"
+        f"Environment: {site.name}\n"
+        f"Source commit: {source.commit}{dirty}\n"
+        f"Manifest digest: {rendered.digest}\n"
+        f"Export digest: {files_digest(files)}\n"
+    )
+
+
+def _spare_jobs(
+    site: Site,
+    found: Mapping[str, bytes],
+    files: Mapping[str, str],
+    target: Delivery,
+    tell: Tell,
+) -> None:
+    """Refuse a commit that would end jobs as soon as it is pushed; where a person syncs, tell him."""
+    path = export_path("ray", "RayCluster", BLUE, target.namespace)
+    if _pods(found.get(path, b"")) in ("", _pods(files[path].encode())):
+        return
+    if target.sync == "automatic":
+        require_no_jobs(site.kubernetes, BLUE)
+    elif jobs := jobs_on(site.kubernetes, BLUE):
+        tell(f"The sync will end these jobs, wait for them first: {', '.join(jobs)}")
+
+
+def _pods(text: bytes) -> str:
+    """Names what the pods of an exported RayCluster are made of; empty for none."""
+    import yaml
+
+    try:
+        return pods_digest(yaml.safe_load(text)["spec"]) if text else ""
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise RayError(
+            f"the RayCluster that was exported last cannot be read: {error!r}",
+            where="the export's folder",
+            fix="restore the folder from Git, or take it out and commit that",
+        ) from error

@@ -1,0 +1,336 @@
+"""`gitops.mode = "gitops"`: one commit for a change, applied by a stand-in for Argo CD, waited for."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ray_platform.clients.helm import RenderedChart
+from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, KubernetesApi
+from ray_platform.core.errors import GitError, Refused, SyncError
+from ray_platform.local.kubernetes.service import (
+    ensure_kubernetes,
+    kubernetes_access,
+    stop_kubernetes,
+)
+from ray_platform.settings import Settings
+from ray_platform.stages import argocd_sync
+from tests.argocd import DEFINITION, NAMESPACE, ArgoCd
+from tests.ray_operator import Operator
+from tests.real.conftest import make_settings
+from tests.real.gitops_world import (
+    APPLICATION,
+    FOLDER,
+    ROOT,
+    Held,
+    World,
+    git,
+    make_checkout,
+    make_remote,
+    make_site,
+    rendered_with,
+)
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+
+Charts = Mapping[int, tuple[Mapping[str, Any], RenderedChart]]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A local Kubernetes API that knows Argo CD's Applications."""
+    settings = make_settings(tmp_path_factory.mktemp("delivery"))
+    ensure_kubernetes(settings)
+    api = KubernetesApi(kubernetes_access(settings), "tests")
+    api.create(("apiextensions.k8s.io/v1", "customresourcedefinitions"), DEFINITION)
+    api.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
+    yield settings
+    stop_kubernetes(settings)
+
+
+@pytest.fixture(scope="module")
+def operator(settings: Settings) -> Iterator[Operator]:
+    operator = Operator(settings)
+    operator.start()
+    yield operator
+    operator.over.set()
+    stop_kubernetes(settings)  # its watch ends with the API
+    operator.join()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkout(tmp_path_factory.mktemp("site") / "checkout")
+
+
+@pytest.fixture(scope="module")
+def charts(checkout: Path, settings: Settings) -> Charts:
+    site = make_site(checkout, settings.home, settings.port_base, "https://example.com/x.git")
+    return {most: rendered_with(site, most) for most in (0, 9)}
+
+
+@pytest.fixture
+def world(
+    settings: Settings,
+    operator: Operator,
+    checkout: Path,
+    charts: Charts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    monkeypatch.setattr(argocd_sync, "POLL_SECONDS", 0.05)
+    remote = make_remote(tmp_path / "git")
+    site = make_site(checkout, settings.home, settings.port_base, f"file://{remote}")
+    argocd = ArgoCd(settings, remote, APPLICATION)
+    argocd.start()
+    world = World(remote, site, argocd, charts)
+    yield world
+    argocd.over.set()
+    argocd.join()
+    world.clear()
+
+
+@pytest.fixture
+def delivered(world: World) -> World:
+    """The export is committed and applied."""
+    with pytest.raises(SyncError):
+        world.deliver()
+    world.apply_application()
+    world.deliver()
+    return world
+
+
+def pool_bound(world: World) -> int:
+    content = world.site.kubernetes.ray_cluster()
+    assert content is not None
+    return int(content["spec"]["workerGroupSpecs"][0]["maxReplicas"])
+
+
+def test_the_first_commit_says_how_argo_cd_learns_of_it_and_the_same_input_makes_no_other(
+    world: World,
+) -> None:
+    with pytest.raises(SyncError, match=f"no Application {APPLICATION}") as error:
+        world.deliver()
+    assert f"kubectl apply -f {FOLDER}/argocd/charts" in error.value.fix
+    first = world.head()
+    said = git(world.remote, "log", "-1", "--format=%B", "main")
+    _, rendered = world.charts[0]
+    source = git(world.site.settings.root, "rev-parse", "HEAD")
+    for part in ("Environment: local", f"Source commit: {source}", rendered.digest):
+        assert part in said
+    world.apply_application()
+    done = world.deliver()
+    assert (done.commit, done.revision, done.is_new) == (first, first, False)
+    assert world.deliver().commit == first
+    assert len(world.subjects()) == 2
+    assert world.argocd.applied == [first]
+    assert pool_bound(world) == 10
+
+
+def test_a_changed_pool_is_one_commit_of_the_folder_alone(delivered: World) -> None:
+    before = delivered.head()
+    done = delivered.deliver(9)
+    assert done.is_new and pool_bound(delivered) == 9
+    assert git(delivered.remote, "rev-list", f"{before}..main") == done.commit
+    changed = git(delivered.remote, "diff", "--name-only", before, "main").splitlines()
+    assert set(changed) == {
+        f"{FOLDER}/export.json",
+        f"{FOLDER}/ray/ray/raycluster-ray.yaml",
+    }
+
+
+def test_a_branch_that_moved_meanwhile_is_built_upon(delivered: World) -> None:
+    moved: list[str] = []
+
+    def somebody_pushes() -> None:
+        if not moved:
+            moved.append(delivered.push("notes.md", "mine"))
+
+    delivered.site.lock = Held(somebody_pushes)  # type: ignore[assignment]
+    done = delivered.deliver(9)
+    assert git(delivered.remote, "rev-parse", f"{done.commit}^") == moved[0]
+    assert delivered.show("notes.md") == "mine"
+    # And a later commit elsewhere is as good as ours: it stands on it.
+    later = delivered.push("notes.md", "more")
+    again = delivered.deliver(9)
+    assert (again.commit, again.revision, again.is_new) == (done.commit, later, False)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from ray_platform.stages import gitops_delivery
+from tests.real.gitops_world import make_site, rendered_with
+checkout, home, port, remote = sys.argv[1:]
+site = make_site(Path(checkout), Path(home), int(port), remote)
+gitops_delivery.deliver(site, *rendered_with(site, 9), print)
+"""
+
+
+@pytest.mark.parametrize(("when", "there"), [("before", False), ("after", True)])
+def test_killed_around_the_push_a_repeat_leaves_one_commit(
+    delivered: World, tmp_path: Path, when: str, there: bool
+) -> None:
+    """A git on the path that kills its caller before, or right after, it pushes."""
+    before = delivered.head()
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
+    kill = "kill -9 $PPID"
+    does = f"{kill}; exit 1" if when == "before" else f'{real.strip()} "$@"; {kill}; exit'
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        f'#!/bin/sh\ncase " $* " in *" push "*) {does};; esac\nexec {real.strip()} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    site = delivered.site
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            _CHILD,
+            *map(str, (site.settings.root, site.home, site.settings.port_base)),
+            f"file://{delivered.remote}",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (delivered.head() != before) == there
+    done = delivered.deliver(9)
+    assert done.is_new != there
+    assert git(delivered.remote, "rev-list", f"{before}..main") == done.commit
+    assert pool_bound(delivered) == 9
+
+
+def test_a_sync_that_fails_is_told_with_its_message_and_mended_by_the_next(
+    delivered: World,
+) -> None:
+    delivered.argocd.refusal = "rayclusters.ray.io is forbidden: exceeded quota"
+    with pytest.raises(SyncError, match=r"could not apply commit .*exceeded quota") as error:
+        delivered.deliver(9)
+    assert "OutOfSync: RayCluster ray/ray" in error.value.what
+    assert f"argocd app sync {APPLICATION}" in error.value.fix
+    delivered.argocd.refusal = ""
+    delivered.argocd.sync()
+    done = delivered.deliver(9)
+    assert done.commit == delivered.head() and not done.is_new
+
+
+def test_where_a_person_syncs_it_says_so_once_and_waits(delivered: World) -> None:
+    delivered.set(sync="manual", timeout_seconds=0.5)
+    delivered.apply_application(syncPolicy={})
+    with pytest.raises(SyncError, match="has not applied, within 0 s") as error:
+        delivered.deliver(9)
+    assert f"sync it: `argocd app sync {APPLICATION}`" in error.value.fix
+    commit = delivered.head()
+    delivered.set(timeout_seconds=60)
+    delivered.said.clear()
+
+    def hear(line: str) -> None:
+        if "Waiting for Argo CD: OutOfSync" in line:
+            delivered.argocd.sync()
+
+    delivered.heard = hear
+    done = delivered.deliver(9)
+    assert done.commit == commit == delivered.head()
+    assert sum("Somebody must sync now" in line for line in delivered.said) == 1
+    assert pool_bound(delivered) == 9
+
+
+def test_a_branch_that_was_rewritten_is_told_and_a_repeat_commits_on_what_is_there(
+    delivered: World,
+) -> None:
+    before = delivered.head()
+    delivered.apply_application(syncPolicy={})
+
+    def hear(line: str) -> None:
+        if "Somebody must sync" in line:
+            git(delivered.remote, "update-ref", "refs/heads/main", f"{before}^")
+
+    delivered.heard = hear
+    with pytest.raises(GitError, match=r"the branch was rewritten: commit .* is gone"):
+        delivered.deliver(9)
+    delivered.heard = lambda line: delivered.argocd.sync() if "OutOfSync" in line else None
+    done = delivered.deliver(9)
+    assert done.is_new
+    assert len(delivered.subjects()) == 2
+
+
+def test_an_export_that_somebody_changed_after_us_is_not_taken_for_ours(delivered: World) -> None:
+    delivered.apply_application(syncPolicy={})
+
+    def hear(line: str) -> None:
+        if "Somebody must sync" in line:
+            path = f"{FOLDER}/ray/ray/raycluster-ray.yaml"
+            text = delivered.show(path).replace("maxReplicas: 9", "maxReplicas: 7")
+            delivered.push(path, text)
+        if "OutOfSync" in line:
+            delivered.argocd.sync()
+
+    delivered.heard = hear
+    with pytest.raises(SyncError, match="which changed the export after our commit"):
+        delivered.deliver(9)
+    with pytest.raises(Refused, match=r"no export of local: ray/ray/raycluster-ray.yaml"):
+        delivered.deliver(9)
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_kept(world: World) -> None:
+    world.push(f"{FOLDER}/notes.md", "mine")
+    with pytest.raises(Refused, match=r"notes.md"):
+        world.deliver()
+    assert len(world.subjects()) == 2
+
+
+def test_a_refused_push_and_a_missing_branch_are_one_clear_error_each(world: World) -> None:
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'error: GH006: Protected branch update failed' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(GitError, match="GH006: Protected branch") as error:
+        world.deliver()
+    assert "the branch's protection" in error.value.fix
+    assert len(world.subjects()) == 1
+    world.set(revision="deploy")
+    with pytest.raises(GitError, match="there is no branch deploy"):
+        world.deliver()
+    world.set(revision="main", repository=f"file://{world.remote}-gone")
+    with pytest.raises(GitError, match="git ls-remote failed"):
+        world.deliver()
+
+
+def test_what_argo_cd_cannot_build_and_what_it_reads_elsewhere_is_told(
+    delivered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(argocd_sync, "ERROR_SECONDS", 0.2)
+    delivered.argocd.broken = "failed to generate manifest: rpc error"
+    with pytest.raises(SyncError, match="ComparisonError: failed to generate manifest"):
+        delivered.deliver(9)
+    delivered.argocd.broken = ""
+    delivered.apply_application(
+        source={
+            "repoURL": f"file://{delivered.remote}",
+            "path": "gitops/prod",
+            "targetRevision": "main",
+        }
+    )
+    with pytest.raises(SyncError, match="the Application reads gitops/prod on main"):
+        delivered.deliver(9)
+
+
+def test_the_autoscalers_replicas_are_no_difference(delivered: World) -> None:
+    operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 7}]
+    delivered.site.kubernetes.api.patch(
+        RAY_CLUSTERS, "ray", "ray", operations, how="json", manager="ray-autoscaler"
+    )
+    delivered.deliver(9)
+    content = yaml.safe_load(delivered.show(f"{FOLDER}/ray/ray/raycluster-ray.yaml"))
+    assert "replicas" not in content["spec"]["workerGroupSpecs"][0]
+    assert pool_bound(delivered) == 9
