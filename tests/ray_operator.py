@@ -2,7 +2,7 @@
 
 import base64
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray_platform.clients.helm import RenderedChart
@@ -50,8 +50,8 @@ class Operator(threading.Thread):
         super().__init__(daemon=True)
         self._api = KubernetesApi(kubernetes_access(settings), "operator")
         self.over = threading.Event()
-        #: Where the head's dashboard is said to be; nothing listens there.
-        self.dashboard = "9"
+        #: Where the dashboard of a cluster's head is said to be, by the cluster; nothing listens there.
+        self.dashboard: Callable[[str], str] = lambda name: "9"
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -63,6 +63,9 @@ class Operator(threading.Thread):
                 for kind, content in self._api.watch(RAY_CLUSTERS, version, seconds=600):
                     if kind != "DELETED":
                         self._see(content)
+                    else:
+                        name = content["metadata"]["name"]
+                        self._api.delete(PODS, f"{name}-head-0", content["metadata"]["namespace"])
             except KubernetesError:
                 self.over.wait(0.2)  # it is killed, or ended
 
@@ -72,22 +75,23 @@ class Operator(threading.Thread):
             return
         container = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
         state = "failed" if container["image"] == MISSING else "ready"
+        head = f"{metadata['name']}-head-0"
         pod = {
-            "metadata": {"name": "ray-head-0", "labels": {"ray.io/cluster": metadata["name"]}},
+            "metadata": {"name": head, "labels": {"ray.io/cluster": metadata["name"]}},
             "spec": {"containers": [{"name": "ray", "image": container["image"]}]},
         }
         waiting = {"reason": "ImagePullBackOff", "message": f"no {container['image']}"}
         states = [{"state": {"waiting": waiting} if state == "failed" else {"running": {}}}]
         namespace = metadata["namespace"]
-        if self._api.get(PODS, "ray-head-0", namespace) is None:
+        if self._api.get(PODS, head, namespace) is None:
             self._api.create(PODS, pod, namespace)
         of_pod = {"status": {"containerStatuses": states}}
-        self._api.patch(PODS, "ray-head-0", namespace, of_pod, subresource="status")
+        self._api.patch(PODS, head, namespace, of_pod, subresource="status")
         status = {
             "state": state,
             "observedGeneration": metadata["generation"],
             "head": {"serviceIP": "127.0.0.1"},
-            "endpoints": {"dashboard": self.dashboard},
+            "endpoints": {"dashboard": self.dashboard(metadata["name"])},
         }
         self._api.patch(
             RAY_CLUSTERS, metadata["name"], namespace, {"status": status}, subresource="status"

@@ -127,7 +127,7 @@ class RayOnKubernetes:
         return lambda: session.get_credentials()
 
     def prepare(self) -> None:
-        """The namespace and the secret of the token, made where they are missing.
+        """The namespace, the secret of the token and the switch, made where they are missing.
 
         Raises:
             KubernetesError: the API refuses or does not answer.
@@ -138,6 +138,8 @@ class RayOnKubernetes:
         if self.api.get(SECRETS, name, self.namespace) is None:
             content = {"metadata": {"name": name}, "stringData": {key: secrets.token_hex(32)}}
             self._made(SECRETS, content, self.namespace)
+        if self.api.get(SERVICES, SERVICE, self.namespace) is None:
+            self._made(SERVICES, service_of(Switch(), self.namespace), self.namespace)
 
     def _made(self, of: tuple[str, str], content: Mapping[str, Any], namespace: str) -> None:
         try:

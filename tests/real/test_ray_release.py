@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import http.server
 import json
 import os
 import signal
@@ -30,6 +29,7 @@ from ray_platform.stages import ray_jobs, ray_ready, ray_release
 from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import Site
+from tests.ray_head import Head
 from tests.ray_operator import MISSING, Cluster, Eks, Operator
 from tests.real.conftest import make_settings
 
@@ -46,9 +46,11 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="module")
 def operator(settings: Settings) -> Iterator[Operator]:
-    operator = Operator(settings)
+    operator, idle = Operator(settings), Head()
+    operator.dashboard = lambda name: idle.port
     operator.start()
     yield operator
+    idle.end()
     operator.over.set()
     # Its watch ends with the API.
     stop_kubernetes(settings)
@@ -243,36 +245,15 @@ def test_two_deployments_at_once_make_one_release(site: Site) -> None:
     assert revisions(site) == [(1, "deployed")]
 
 
-class JobServer(http.server.BaseHTTPRequestHandler):
-    """A head whose job runs for ever."""
-
-    def do_GET(self) -> None:
-        job = {
-            "type": "SUBMISSION",
-            "submission_id": "busy",
-            "status": "RUNNING",
-            "entrypoint": "x",
-        }
-        version = {"version": "4", "ray_version": "2.60.0", "ray_commit": "x"}
-        content = json.dumps([job] if "jobs" in self.path else version).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 def test_pods_are_not_replaced_under_a_running_job_but_bounds_may_change(
     site: Site, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_jobs, "PATIENCE_SECONDS", 0.2)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), JobServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(operator, "dashboard", str(server.server_port))
-        install(site)
-        with pytest.raises(RayError, match="jobs still run on them: busy"):
-            install(site, image__tag="2.60.0-py312")
-        assert install(site, workerGroups__cpu__maxReplicas=9).release.revision == 2
-        server.shutdown()
+    head = Head()
+    head.jobs["busy"] = "RUNNING"
+    monkeypatch.setattr(operator, "dashboard", lambda name: head.port)
+    install(site)
+    with pytest.raises(RayError, match="jobs still run on them: busy"):
+        install(site, image__tag="2.60.0-py312")
+    assert install(site, workerGroups__cpu__maxReplicas=9).release.revision == 2
+    head.end()

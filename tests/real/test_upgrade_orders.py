@@ -1,0 +1,270 @@
+"""A blue/green upgrade, killed between any two of its steps, backed out of, and drained.
+
+Real Helm on the local API; operator and heads are without Ray.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ray_platform.clients.helm_release import HelmReleases
+from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, SERVICES
+from ray_platform.core.errors import BusyError, NotFoundError, RayError
+from ray_platform.core.ray_switch import BLUE, GREEN, SERVICE, UpgradeWish
+from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
+from ray_platform.settings import Settings
+from ray_platform.stages import ray_blue_green, ray_cluster, ray_jobs, ray_ready, ray_release
+from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.lock import change_lock
+from ray_platform.stages.site import Site
+from tests.ray_head import Head
+from tests.ray_operator import Cluster, Eks, Operator
+from tests.real.conftest import make_settings
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+
+SMALL, LARGE = ("m5.xlarge",), ("m5.2xlarge",)
+
+
+class Killed(BaseException):
+    """As `kill -9`: nothing of the platform catches it."""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = make_settings(tmp_path_factory.mktemp("orders"))
+    ensure_kubernetes(settings)
+    yield settings
+    stop_kubernetes(settings)
+
+
+@pytest.fixture(scope="module")
+def heads(settings: Settings) -> Iterator[dict[str, Head]]:
+    """The heads of both clusters; an operator brings the clusters up at once."""
+    heads = {BLUE: Head(), GREEN: Head()}
+    operator = Operator(settings)
+    operator.dashboard = lambda name: heads[name].port
+    operator.start()
+    yield heads
+    operator.over.set()
+    stop_kubernetes(settings)
+    operator.join()
+    for head in heads.values():
+        head.end()
+
+
+@pytest.fixture
+def world(
+    settings: Settings, heads: dict[str, Head], monkeypatch: pytest.MonkeyPatch
+) -> Iterator["World"]:
+    monkeypatch.setattr(ray_blue_green, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(ray_blue_green, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(ray_ready, "POLL_SECONDS", 0.05)
+    world = World(settings, heads, monkeypatch)
+    for head in heads.values():
+        head.jobs.clear()
+        head.broken = head.mute = False
+    world.upgrade(SMALL)
+    yield world
+    world.site().kubernetes.api.delete(NAMESPACES, "ray")
+
+
+class World:
+    """One environment, and a process a call that works in it and may be killed."""
+
+    def __init__(
+        self, settings: Settings, heads: dict[str, Head], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.settings = settings
+        self.heads = heads
+        self.said: list[str] = []
+        self._patch = monkeypatch
+
+    def site(self, types: tuple[str, ...] = LARGE, **wish: Any) -> Site:
+        how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, **wish})
+        site = Site(self.settings, "local", ray_upgrade=how)
+        pools = site.environment.node_pools
+        changed = [
+            dataclasses.replace(p, instance_types=types) if p.name == "cpu" else p for p in pools
+        ]
+        site.environment.__dict__["node_pools"] = tuple(changed)
+        cluster = Cluster(
+            self.settings, site.environment, eks=lambda: Eks(self.settings), cluster=lambda: "local"
+        )
+        cluster.local = self.settings
+        site.__dict__["kubernetes"] = cluster
+        return site
+
+    def upgrade(self, types: tuple[str, ...] = LARGE, **wish: Any) -> None:
+        site = self.site(types, **wish)
+        with change_lock(site, "test", tell=self.said.append):
+            ray_cluster.deploy(site, progress=self.said.append)
+
+    def back_out(self, **wish: Any) -> str:
+        site = self.site(**wish)
+        with change_lock(site, "test", tell=self.said.append):
+            return ray_cluster.back_out(site, progress=self.said.append)
+
+    def killed_at(self, step: int, act: Callable[[], Any]) -> bool:
+        """Whether an act was killed at its step of that number; steps are what it changes."""
+        count = 0
+
+        def counted(of: Any, name: str, after: bool) -> None:
+            real = getattr(of, name)
+
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                nonlocal count
+                answer = None
+                if after:
+                    answer = real(*args, **kwargs)
+                count += 1
+                if count == step:
+                    raise Killed
+                return answer if after else real(*args, **kwargs)
+
+            patch.setattr(of, name, wrapped)
+
+        with pytest.MonkeyPatch.context() as patch:
+            counted(RayOnKubernetes, "write_switch", after=True)
+            counted(HelmReleases, "install", after=True)
+            counted(HelmReleases, "uninstall", after=True)
+            counted(ray_release, "put", after=False)
+            counted(ray_cluster, "_note_release", after=False)
+            try:
+                act()
+            except Killed:
+                return True
+        return False
+
+    def active(self) -> str:
+        """The cluster that takes the work: it stands, and is what is recorded."""
+        site = self.site()
+        switch = site.kubernetes.switch()
+        content = site.kubernetes.ray_cluster(switch.active)
+        assert content is not None, "what takes the work does not stand"
+        return switch.active
+
+    def standing(self) -> list[str]:
+        found = self.site().kubernetes.api.list(RAY_CLUSTERS, "ray")["items"]
+        return [content["metadata"]["name"] for content in found]
+
+    def recorded(self) -> str:
+        """The instance type of the recorded manifest's workers."""
+        site = self.site()
+        ray = site.records.ray()
+        assert ray is not None
+        values = site.artifacts.get_content("values", ray.values_digest)
+        return str(values["workerGroups"]["cpu"]["instanceType"])
+
+
+def test_an_upgrade_killed_at_each_of_its_steps_goes_on_and_ends_with_one_cluster(
+    world: World,
+) -> None:
+    step, seen = 0, []
+    while True:
+        step += 1
+        if not world.killed_at(step, world.upgrade):
+            break
+        seen.append(world.active())
+        assert BLUE in world.standing() or seen[-1] == GREEN
+    assert step > 5, "the upgrade was not killed where it changes something"
+    assert seen == sorted(seen), "the work went back and forth"
+    assert (world.active(), world.standing()) == (GREEN, [GREEN])
+    assert world.recorded() == "m5.2xlarge"
+    assert world.site().kubernetes.switch().upgrade is None
+
+
+def test_each_step_before_the_old_cluster_is_gone_has_a_way_back(world: World) -> None:
+    step, ways = 0, 0
+    while True:
+        step += 1
+        if not world.killed_at(step, world.upgrade):
+            break
+        if BLUE not in world.standing():
+            world.upgrade(SMALL)  # too late: a way back is an upgrade of its own
+            break
+        if world.site().kubernetes.switch().upgrade is None:
+            continue
+        # The way back is killed as well, and gone on with.
+        world.killed_at(1 + step % 3, world.back_out)
+        if world.site().kubernetes.switch().upgrade is not None:
+            assert world.back_out() == BLUE
+        ways += 1
+        assert (world.active(), world.standing()) == (BLUE, [BLUE])
+        assert world.recorded() == "m5.xlarge"
+    assert ways >= 3
+
+
+def test_a_new_cluster_that_takes_no_jobs_is_taken_away_and_the_old_one_goes_on(
+    world: World,
+) -> None:
+    world.heads[GREEN].broken = True
+    with pytest.raises(RayError, match="ray-green does not work and was taken away; ray goes on"):
+        world.upgrade()
+    assert (world.active(), world.standing()) == (BLUE, [BLUE])
+    assert world.site().kubernetes.switch().upgrade is None
+    assert world.recorded() == "m5.xlarge"
+    with pytest.raises(NotFoundError, match="nothing to back out of"):
+        world.back_out()
+
+
+def test_jobs_that_outlive_the_deadline_keep_the_old_cluster_until_somebody_ends_them(
+    world: World,
+) -> None:
+    world.heads[BLUE].jobs["long"] = "RUNNING"
+    with pytest.raises(
+        BusyError, match=r"jobs still run on ray after 0 s: long; .* goes to ray-green"
+    ):
+        world.upgrade()
+    assert (world.active(), world.standing()) == (GREEN, [BLUE, GREEN])
+    assert world.recorded() == "m5.2xlarge"
+    # A deployment in place leaves it to its jobs, and a rollback of the release is another way.
+    world.upgrade(how="in-place")
+    assert world.standing() == [BLUE, GREEN]
+    assert any("ray is still drained" in line for line in world.said)
+    with pytest.raises(BusyError, match="has its own way back"):
+        ray_release.roll_back(world.site(), None, world.said.append)
+    world.upgrade(end_jobs=True)
+    assert world.heads[BLUE].jobs["long"] == "STOPPED"
+    assert (world.active(), world.standing()) == (GREEN, [GREEN])
+    actions = [record.event.decision for record in world.site().audit.records()][-3:]
+    assert actions == ["switched", "job ended", "finished"]
+    # And the other way round: what the namespace has once is still there.
+    world.heads[GREEN].jobs["short"] = "RUNNING"
+    with pytest.raises(BusyError):
+        world.upgrade(SMALL)
+    assert world.active() == BLUE
+    world.heads[GREEN].jobs["short"] = "SUCCEEDED"
+    world.upgrade(SMALL, how="in-place")
+    assert (world.active(), world.standing()) == (BLUE, [BLUE])
+
+
+def test_before_the_switch_a_deployment_in_place_is_refused(world: World) -> None:
+    assert world.killed_at(1, world.upgrade)
+    with pytest.raises(BusyError, match="a blue/green upgrade from ray to ray-green is preparing"):
+        world.upgrade(how="in-place")
+    # Files that ask for what stands already end it.
+    world.upgrade(SMALL)
+    assert world.standing() == [BLUE]
+    world.upgrade(SMALL, how="in-place")
+
+
+def test_a_head_that_lives_and_does_not_answer_is_not_taken_for_idle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_jobs, "is_head_ready", lambda content: True)
+    world.heads[BLUE].mute = True
+    with pytest.raises(RayError, match="the jobs cannot be listed"):
+        world.upgrade()
+    assert (world.active(), world.standing()) == (GREEN, [BLUE, GREEN])
+
+
+def test_somebody_elses_write_into_the_switch_is_told_and_not_guessed_at(world: World) -> None:
+    cluster = world.site().kubernetes
+    patch = {"spec": {"selector": {"ray.io/cluster": "mine"}}}
+    cluster.api.patch(SERVICES, SERVICE, "ray", patch)
+    with pytest.raises(RayError, match="which Ray cluster takes new work: mine"):
+        world.upgrade()
+    assert world.standing() == [BLUE]
