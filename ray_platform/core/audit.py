@@ -20,9 +20,9 @@ class AuditEvent:
     """One decision.
 
     ``action`` is ``plan``, ``fresh``, ``policy``, ``budget``, ``live-runs``, ``approve``, ``apply``,
-    ``destroy``, ``unlock``, ``ray-rollback`` or ``ray-upgrade``; ``decision`` what came of it; ``asked_by`` who or what
-    asked; ``rule`` which rules or gate decided; ``at`` an ISO 8601 time in UTC. What does not apply is
-    empty, a serial 0.
+    ``destroy``, ``unlock``, ``ray-rollback`` or ``ray-upgrade``; ``decision`` what came of it;
+    ``asked_by`` who or what asked; ``rule`` which rules or gate decided; ``at`` an ISO 8601 time in UTC.
+    What does not apply is empty, a serial 0.
     """
 
     environment: str
