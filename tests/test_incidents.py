@@ -14,6 +14,7 @@ from ray_platform.clients.artifacts import Artifacts, FileStore
 from ray_platform.clients.records import Records
 from ray_platform.core.drift.incidents import Incident, follow
 from ray_platform.core.drift.items import DriftItem
+from ray_platform.core.drift.release_items import not_asked
 from ray_platform.core.errors import ArtifactError
 from ray_platform.defs.drift import drift_reverts
 from ray_platform.settings import load_settings
@@ -192,3 +193,42 @@ def test_what_was_applied_with_uncommitted_changes_is_not_applied_away(checkout:
     look(store, OPENED)
     (answer,) = tick()
     assert "uncommitted changes" in str(answer)
+
+
+# The release of Ray ----------------------------------------------------------------------------
+
+GONE = DriftItem(
+    "helm/ray/RayCluster/ray", "", "exists", "removed", "major", "by_hand", "the resource is gone"
+)
+
+
+def test_an_incident_of_ray_stays_as_it_is_while_its_api_does_not_answer(
+    artifacts: Artifacts,
+) -> None:
+    look(artifacts, GONE, OPENED)
+    lasting = look(artifacts, not_asked("the API is silent"), hours=1)
+    assert [(i.address, i.seen) for i in lasting] == [("helm/ray/RayCluster/ray", 1)]
+    assert look(artifacts, hours=2) == ()
+
+
+def test_revert_deploys_ray_again_at_the_commit_that_was_deployed_also_where_people_approve_plans(
+    checkout: Path,
+) -> None:
+    respond(checkout, "revert", ("required = 0", "required = 1"))
+    store = local_artifacts(checkout)
+    deployed = committed(checkout)
+    store.write("environments/local/release.json", {"commit": deployed, "changes_digest": ""})
+    look(store, GONE, OPENED)
+    requests = [request for request in tick() if isinstance(request, dg.RunRequest)]
+    assert [request.job_name for request in requests] == ["plan", "deploy_ray_cluster"]
+    assert requests[1].tags["ray_platform/commit"] == deployed
+    assert requests[1].tags["ray_platform/change"] == "local"
+
+
+def test_what_ray_was_rolled_back_to_has_no_commit_to_go_back_to(checkout: Path) -> None:
+    respond(checkout, "revert")
+    store = local_artifacts(checkout)
+    store.write("environments/local/release.json", {"commit": "", "changes_digest": ""})
+    look(store, GONE)
+    (answer,) = tick()
+    assert "run ray-platform up --env local" in str(answer)

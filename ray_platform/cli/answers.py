@@ -21,7 +21,7 @@ from ray_platform.stages.site import Site
 @env_option
 @json_option
 def drift(env: str, as_json: bool) -> None:
-    """Compare the live infrastructure with the state. Exit code 2 when something has drifted.
+    """Compare what lives with the state and the release of Ray. Exit code 2 when something has drifted.
 
     Node counts that the autoscaler moved and what AWS filled in are listed with severity none and are no
     drift. Each item has its cause with the evidence; major drift opens an incident.

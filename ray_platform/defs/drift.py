@@ -1,4 +1,4 @@
-"""Stage `drift_report`: what changed behind Terraform's back, looked for every hour."""
+"""Stage `drift_report`: what changed behind Terraform's and Helm's back, looked for every hour."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import dagster as dg
 from ray_platform.core.canonical import digest
 from ray_platform.core.drift import items as drifts
 from ray_platform.core.infra_version import MODULES
-from ray_platform.defs import plan, walk
+from ray_platform.defs import plan, ray_cluster, walk
 from ray_platform.partitions import (
     ASKED_BY_TAG,
     CHANGE_TAG,
@@ -22,7 +22,7 @@ from ray_platform.run_resources import REPEATABLE
 from ray_platform.settings import load_settings
 from ray_platform.stages.adopt import propose
 from ray_platform.stages.drift import find_drift
-from ray_platform.stages.incidents import Revert, revert_of, update_incidents
+from ray_platform.stages.incidents import Revert, reverts_of, update_incidents
 from ray_platform.stages.issue_board import board_of
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.site import Site
@@ -42,7 +42,7 @@ from ray_platform.stages.site import Site
     kinds={"terraform"},
     owners=["team:platform"],
     code_version="1",
-    description="Each difference between the live infrastructure and the state: cause, severity, incidents.",
+    description="Each difference of what lives from state and release: its cause, severity, incidents.",
 )
 def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
@@ -138,16 +138,16 @@ def hourly_drift(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
 
 
 @dg.sensor(
-    jobs=[walk.change, plan.plan],
+    jobs=[walk.change, plan.plan, ray_cluster.deploy_ray_cluster],
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description='Applies major drift away where drift.response = "revert", through all gates.',
+    description='Applies major drift away where drift.response = "revert", through all gates; deploys Ray.',
 )
 def drift_reverts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings = load_settings()
     names = settings.environment_names
     asked = [n for n in names if settings.environment(n).drift.response == "revert"]
-    found = [answer for name in asked if (answer := revert_of(Site(settings, name)))]
+    found = [answer for name in asked for answer in reverts_of(Site(settings, name))]
     for answer in found:
         if isinstance(answer, Revert):
             yield _revert(
@@ -163,13 +163,15 @@ def drift_reverts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest
 
 def _revert(revert: Revert, *, waits: bool) -> dg.RunRequest:
     # Where people must approve, the plan waits for them; the run key lets each episode ask once.
+    infrastructure = "plan" if waits else "change"
+    job = "deploy_ray_cluster" if revert.what == "ray" else infrastructure
     return dg.RunRequest(
         run_key=revert.key,
-        job_name="plan" if waits else "change",
+        job_name=job,
         partition_key=revert.environment,
         tags={
             COMMIT_TAG: revert.commit,
             ASKED_BY_TAG: f"drift, incident {revert.incident}",
-            **({} if waits else {CHANGE_TAG: revert.environment}),
+            **({} if job == "plan" else {CHANGE_TAG: revert.environment}),
         },
     )

@@ -1,4 +1,4 @@
-"""Drift: what the live API says against the state, its causes, out of one plan that serves all.
+"""Drift: what the live API says against the state, its causes, out of one plan that serves all; and Ray's.
 
 The plan is an ordinary one, not ``-refresh-only``: the same refresh tells what drifted and what the
 configuration in Git asks for. It is thrown away; nothing can be applied from it.
@@ -17,7 +17,7 @@ from ray_platform.clients.terraform_state import TerraformState
 from ray_platform.core.drift.causes import Evidence, Scaling
 from ray_platform.core.drift.conditions import NODE_COUNT
 from ray_platform.core.drift.configuration import read_configuration
-from ray_platform.core.drift.items import DriftItem, drift_items
+from ray_platform.core.drift.items import DriftItem, drift_items, in_order
 from ray_platform.core.drift.rules import RuleBook, read_rules
 from ray_platform.core.drift.trail import TrailEvent, names_of
 from ray_platform.core.drift.unmanaged import LiveResource, find_unmanaged
@@ -26,6 +26,7 @@ from ray_platform.core.plan import Plan, ResourceChange, read_plan
 from ray_platform.core.ray_spec import HEAD_GROUP
 from ray_platform.core.redaction import plan_secrets
 from ray_platform.stages.apply import require_applied
+from ray_platform.stages.drift_ray import ray_drift
 from ray_platform.stages.site import Site
 
 RULES_FILE = "drift.toml"
@@ -37,7 +38,7 @@ _NO_DRIFT = read_plan({"format_version": "1.0", "resource_changes": []})
 
 
 def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftItem, ...]:
-    """Each difference between the live infrastructure and the state with its cause, the worst first.
+    """Each difference of what lives from the state and from the release of Ray, the worst first.
 
     Raises:
         NotFoundError: nothing is applied, so nothing can have drifted.
@@ -52,7 +53,9 @@ def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftIte
     with tempfile.TemporaryDirectory(prefix="ray-platform-drift-") as folder:
         made = terraform.look_for_drift(Path(folder) / "drift.tfplan")
     state = terraform.state()
-    return weigh(site, made.json if made else None, state, book=book, progress=progress)
+    items = weigh(site, made.json if made else None, state, book=book, progress=progress)
+    of_ray = ray_drift(site, book, progress=progress)
+    return in_order((*items, *(item.masked(state.secrets) for item in of_ray)))
 
 
 def weigh(

@@ -12,7 +12,7 @@ after it was told, and the board looks for an incident's key before it makes any
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ray_platform.clients.artifacts import Artifacts
 from ray_platform.core.drift.incidents import Incident, follow, to_apply_away
@@ -95,33 +95,54 @@ def save_incident(artifacts: Artifacts, incident: Incident) -> None:
 
 @dataclass(frozen=True)
 class Revert:
-    """A change that applies drift away: the configuration of the commit that was applied last.
+    """A change that applies drift away: the files of the commit that was applied last, or deployed last.
 
-    ``key`` is the same for one episode of one incident, so that it is asked for once.
+    ``what`` is ``infrastructure`` (Terraform's) or ``ray`` (the Helm release's). ``key`` is the same for one
+    episode of one incident, so that it is asked for once.
     """
 
     environment: str
+    what: Literal["infrastructure", "ray"]
     commit: str
     incident: str
     key: str
 
 
-def revert_of(site: Site) -> Revert | str:
-    """What would apply the environment's major drift away, or why nothing would; empty: none is open.
+def reverts_of(site: Site) -> tuple[Revert | str, ...]:
+    """What would mend the environment's major drift, or why nothing would; nothing where none is open.
 
-    The commit that was applied last is planned, not the newest: a change of Git that nobody has approved
-    yet must not ride along.
+    The commit that stands is gone back to, not the newest: a change of Git that nobody has approved yet must
+    not ride along.
     """
-    incident = to_apply_away(incidents(site.artifacts, site.name))
-    if incident is None:
-        return ""
-    applied = site.records.applied()
-    if applied is None:
-        return f"{site.name}: nothing is applied, so there is nothing to go back to"
-    if applied.changes_digest:
+    known = incidents(site.artifacts, site.name)
+    answers: list[Revert | str] = []
+    if (incident := to_apply_away(known, of_releases=False)) is not None:
+        applied = site.records.applied()
+        if applied is None:
+            answers.append(f"{site.name}: nothing is applied, so there is nothing to go back to")
+        else:
+            revision = (applied.commit, applied.changes_digest)
+            answers.append(_revert(site.name, "infrastructure", revision, incident, "apply"))
+    if (incident := to_apply_away(known, of_releases=True)) is not None:
+        deployed = site.artifacts.read(f"environments/{site.name}/release.json") or {}
+        revision = (str(deployed.get("commit", "")), str(deployed.get("changes_digest", "")))
+        answers.append(_revert(site.name, "ray", revision, incident, "up"))
+    return tuple(answers)
+
+
+def _revert(
+    environment: str,
+    what: Literal["infrastructure", "ray"],
+    revision: tuple[str, str],
+    incident: Incident,
+    command: str,
+) -> Revert | str:
+    commit, changes = revision
+    if changes or not commit:
         return (
-            f"{site.name}: what stands was applied with uncommitted changes, which no commit holds; "
-            f"run ray-platform apply --env {site.name}"
+            f"{environment}: what stands was made from no commit that is known (uncommitted changes, "
+            f"a rollback); "
+            f"run ray-platform {command} --env {environment}"
         )
-    key = f"revert-{site.name}-{incident.key}-{incident.episode}"
-    return Revert(site.name, applied.commit, incident.key, key)
+    key = f"revert-{environment}-{incident.key}-{incident.episode}"
+    return Revert(environment, what, commit, incident.key, key)

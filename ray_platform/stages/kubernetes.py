@@ -100,6 +100,23 @@ class RayOnKubernetes:
         access = eks_access(self._eks(), name, self._environment.region, self._credentials(name))
         return KubernetesApi(access, MANAGER)
 
+    def api_now(self) -> KubernetesApi:
+        """The API as it stands: nothing is started for it.
+
+        Raises:
+            KubernetesError: on this machine none runs; EKS does not tell where it is.
+            NotFoundError: no cluster was applied.
+        """
+        if not self._environment.has_local_kubernetes:
+            return self.api
+        if find_kubernetes(self._settings) is None:
+            raise KubernetesError(
+                "the Kubernetes API of this machine does not run",
+                where=str(self._settings.home),
+                fix=f"ray-platform up --env {self._environment.name}",
+            )
+        return KubernetesApi(kubernetes_access(self._settings), MANAGER)
+
     @property
     def releases(self) -> HelmReleases:
         """The Helm releases of Ray's namespace."""
@@ -242,12 +259,7 @@ class RayOnKubernetes:
     def _found(self, name: str = "") -> tuple[KubernetesApi, Mapping[str, Any]] | None:
         """The API and the object of a Ray cluster that is up, which may be scaling."""
         try:
-            if not self._environment.has_local_kubernetes:
-                api = self.api
-            elif find_kubernetes(self._settings) is not None:
-                api = KubernetesApi(kubernetes_access(self._settings), MANAGER)
-            else:
-                return None
+            api = self.api_now()
             asked = name or read_switch(api.get(SERVICES, SERVICE, self.namespace)).active
             content = api.get(RAY_CLUSTERS, asked, self.namespace)
             return (api, content) if content and is_up(content) else None

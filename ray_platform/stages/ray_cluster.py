@@ -73,7 +73,9 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         site.artifacts.write(
             f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
         )
-        address = _note_release(site, release.to_json(), ray)
+        revision = site.revision
+        at = {"commit": revision.commit, "changes_digest": revision.changes_digest}
+        address = _note_release(site, {**release.to_json(), **at}, ray)
     elif by_git is not None:
         address = _note_release(site, {"mode": "gitops", **by_git.to_json()}, ray)
     ready = RayClusterReady(

@@ -28,7 +28,7 @@ from ray_platform.core.errors import (
 )
 from ray_platform.core.ray_spec import pods_digest
 from ray_platform.core.ray_switch import BLUE, release_values
-from ray_platform.stages import ray_ready
+from ray_platform.stages import ray_mend, ray_ready
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import require_no_jobs
 from ray_platform.stages.site import Site
@@ -55,7 +55,8 @@ def install(
 ) -> Installed:
     """Bring the release that takes new work in line with chart and values; wait until it is ready.
 
-    The same input as what stands changes nothing. An upgrade that does not get ready is rolled back.
+    The same input as what stands changes nothing; what somebody else changed or deleted is put back. An
+    upgrade that does not get ready is rolled back.
 
     Args:
         site: The environment.
@@ -164,15 +165,18 @@ def put(
         is_same = (
             current is not None and current.status == DEPLOYED and current.input == label(made_from)
         )
-        if current is not None and is_same and (content is not None) == stands:
+        made = rendered or render_chart(chart, own, release=name, namespace=cluster.namespace)
+        found = ray_mend.compare(cluster.api, cluster.namespace, made.documents) if current else []
+        is_whole = (content is not None) == stands and not any(map(ray_mend.differs, found))
+        if current is not None and is_same and is_whole:
             return Installed(current, "unchanged")
         if current is not None and stands and content is None:
             if _spec_of(cluster, current):
                 tell("The RayCluster is gone although its release stands: it is made again")
         elif current is not None and stands:
-            made = rendered or rendered_for(site, name, values)
             _require_no_jobs(cluster, current, spec_in(list(made.documents)))
-        with_replicas = _take_over(cluster, own, content)
+        ray_mend.clear_the_way(cluster, name, found, tell)
+        with_replicas = _take_over(cluster, own, cluster.ray_cluster(name))
         release = cluster.releases.install(chart, name, with_replicas, made_from=made_from)
         return Installed(release, "upgraded" if current else "installed")
 

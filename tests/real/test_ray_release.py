@@ -92,7 +92,7 @@ def install(site: Site, said: list[str] | None = None, **changes: Any) -> ray_re
         for folder in folders:
             at = at.setdefault(folder, {})
         at[leaf] = value
-    if "image__tag" in changes:
+    if changes:
         rendered = render_chart(site.settings.ray_chart, values, release=RELEASE, namespace="ray")
     tell = (said if said is not None else []).append
     return ray_release.install(site, values, rendered, tell)

@@ -8,6 +8,7 @@
 ``unapplied_change`` the live value is what the configuration in Git asks for; the state does not know it
 ``by_hand``          neither the state nor Git has it; who and when as far as an audit trail tells
 ``unmanaged``        nothing in the state: it was made beside Terraform
+``unknown``          it could not be looked at
 ===================  ==============================================================================
 """
 
@@ -22,7 +23,9 @@ from ray_platform.core.drift.rules import RuleBook, Severity
 from ray_platform.core.drift.trail import TrailEvent, explaining_event
 from ray_platform.core.plan import ResourceChange
 
-Cause = Literal["autoscaler", "provider_default", "unapplied_change", "by_hand", "unmanaged"]
+Cause = Literal[
+    "autoscaler", "provider_default", "unapplied_change", "by_hand", "unmanaged", "unknown"
+]
 
 WORDS: Mapping[Cause, str] = {
     "autoscaler": "the autoscaler",
@@ -30,6 +33,7 @@ WORDS: Mapping[Cause, str] = {
     "unapplied_change": "a change in Git that was not applied",
     "by_hand": "a change by hand",
     "unmanaged": "made beside Terraform",
+    "unknown": "not known",
 }
 
 

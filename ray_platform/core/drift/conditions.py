@@ -77,6 +77,11 @@ def off(fact: Fact, values: tuple[str, ...]) -> bool:
     return fact.after in _NOTHING
 
 
+def added(fact: Fact, values: tuple[str, ...]) -> bool:
+    """It is there, and was not."""
+    return fact.before is None and fact.after is not None
+
+
 def on(fact: Fact, values: tuple[str, ...]) -> bool:
     return fact.after is True
 
@@ -107,6 +112,7 @@ def pool_of(group: str, pools: tuple[NodePool, ...]) -> NodePool | None:
 
 CONDITIONS: Mapping[str, Callable[[Fact, tuple[str, ...]], bool]] = {
     "removed": removed,
+    "added": added,
     "open_to_all": open_to_all,
     "wider": wider,
     "off": off,

@@ -10,7 +10,8 @@ from typing import Any
 
 from ray_platform.core.canonical import digest, short
 from ray_platform.core.drift.causes import Cause
-from ray_platform.core.drift.items import DriftItem
+from ray_platform.core.drift.items import NOT_ASKED, DriftItem
+from ray_platform.core.drift.release_items import is_of_release
 
 #: Items of one incident that are kept; the count of all stands beside them.
 _KEPT_ITEMS = 20
@@ -72,7 +73,8 @@ def follow(
     Args:
         environment: Whose.
         known: Every incident of the environment so far.
-        items: What was seen; the major ones count.
+        items: What was seen; the major ones count. An incident below the address of what could not be
+            looked at stays as it is.
         now: When, ISO 8601 in UTC.
     """
     by_key = {incident.key: incident for incident in known}
@@ -82,11 +84,12 @@ def follow(
             seen.setdefault(incident_key(environment, item.address, item.attribute), []).append(
                 item
             )
+    unseen = tuple(f"{item.address}/" for item in items if item.attribute == NOT_ASKED)
     changed = [_seen(environment, by_key.get(key), key, seen[key], now) for key in sorted(seen)]
     changed += [
         replace(incident, closed_at=now)
         for key, incident in sorted(by_key.items())
-        if incident.is_open and key not in seen
+        if incident.is_open and key not in seen and not incident.address.startswith(unseen)
     ]
     return tuple(changed)
 
@@ -118,12 +121,20 @@ def _seen(
     )
 
 
-def to_apply_away(incidents: Iterable[Incident]) -> Incident | None:
-    """The newest open incident that an apply of what was applied last would mend; None when there is none.
+def to_apply_away(incidents: Iterable[Incident], *, of_releases: bool) -> Incident | None:
+    """The newest open incident that going back to what was deployed last would mend; None: there is none.
 
     What was made beside Terraform is not in its hands, and a change in Git is on its way through the gates.
+
+    Args:
+        incidents: All of an environment.
+        of_releases: Those of Helm releases, or those of what Terraform manages.
     """
     mendable = [
-        incident for incident in incidents if incident.is_open and incident.cause == "by_hand"
+        incident
+        for incident in incidents
+        if incident.is_open
+        and incident.cause == "by_hand"
+        and is_of_release(incident.address) == of_releases
     ]
     return max(mendable, key=lambda incident: (incident.opened_at, incident.key), default=None)

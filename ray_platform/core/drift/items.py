@@ -5,7 +5,7 @@ answered. Here the two become one `DriftItem` an attribute, with a severity by r
 (`drift_rules`) and a cause from evidence (`drift_causes`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ from ray_platform.core.redaction import redact, redact_marked
 _ORDER: Mapping[Severity, int] = {"none": 0, "minor": 1, "major": 2}
 _ICON: Mapping[Severity, str] = {"none": "·", "minor": "!", "major": "!!"}
 _CELL_CHARS = 120
+#: The attribute of what could not be looked at.
+NOT_ASKED = "(not asked)"
 _FOLLOWS = "computed by AWS: it repeats or follows other attributes"
 _FILLED_IN = "expected: nobody changed anything"
 
@@ -84,6 +86,11 @@ def drift_items(
         item for change in plan.drift for item in _items_of(change, book, pools, known, around)
     ]
     items += [_unmanaged_item(found, book, known) for found in unmanaged]
+    return in_order(items)
+
+
+def in_order(items: Iterable[DriftItem]) -> tuple[DriftItem, ...]:
+    """The worst first, then by where they are."""
     return tuple(sorted(items, key=lambda i: (-_ORDER[i.severity], i.address, i.attribute)))
 
 
@@ -110,7 +117,7 @@ def to_json(items: Sequence[DriftItem]) -> dict[str, Any]:
 def to_markdown(items: Sequence[DriftItem]) -> str:
     """A table for people, the worst first."""
     if not items:
-        return "No drift: what runs is what the state says.\n"
+        return "No drift: what runs is what the state and the release of Ray say.\n"
     lines = [
         "| severity | resource | attribute | state | live | cause | evidence | reason |",
         "|---|---|---|---|---|---|---|---|",

@@ -1,18 +1,16 @@
 """What a RayCluster object asks for, as far as one machine can give it."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ray_platform.core.quantity import quantity as amount
 from ray_platform.core.ray_spec import INSTANCE_TYPE_LABEL, WorkerGroup, pods_digest
 
 INSTANCE_TYPE_ANNOTATION = "ray-platform/instance-type"
 GPU = "nvidia.com/gpu"
 RECREATE = "Recreate"
-_UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1e3, "M": 1e6, "G": 1e9}
-_QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,8 @@ def _group(group: Mapping[str, Any], scales: bool) -> WorkerGroup:
 
 
 def quantity(text: str | int | float) -> float:
-    """Kubernetes' spelling of an amount as a number: ``500m`` is 0.5, ``1Ki`` is 1024."""
-    found = _QUANTITY.fullmatch(str(text))
-    if not found:
-        return 0.0
-    number, unit = found.groups()
-    return float(number) / 1000 if unit == "m" else float(number) * _UNITS.get(unit, 1)
+    """An amount as a number, 0 where it is none."""
+    return float(amount(text) or 0)
 
 
 def _token_secret(container: Mapping[str, Any]) -> tuple[str, str] | None:
