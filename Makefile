@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Dagster's storage: sqlite or postgres; empty: what the home has.
 STORAGE ?= $(RAY_PLATFORM_STORAGE)
+# The environment of `up` and `doctor`.
+ENVIRONMENT ?= local
 # "local" for a GitHub on this machine, and a pull request played through on it.
 GITHUB ?=
 UV_VERSION := 0.13.9
@@ -25,6 +27,7 @@ test test-fast bench: RAY_PLATFORM_STORAGE :=
 help:
 	@echo "make up      set up, then the whole walk in the local environment"
 	@echo "             STORAGE=postgres keeps Dagster's history in a PostgreSQL that is started here"
+	@echo "             ENVIRONMENT=kind goes to a cluster in Docker instead: docs/kubernetes.md"
 	@echo "             GITHUB=local plays a pull request through on a GitHub of this machine"
 	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
 	@echo "make down    end the emulator, Ray nodes, GitHub and PostgreSQL that were started here"
@@ -33,11 +36,11 @@ help:
 	@echo "make bench   the benchmarks of bench/"
 
 up: $(SETUP)
-	@$(BIN)/ray-platform doctor
+	@$(BIN)/ray-platform doctor --env $(ENVIRONMENT)
 ifeq ($(GITHUB),local)
 	@$(BIN)/ray-platform github local --set-up
 endif
-	@$(BIN)/ray-platform up
+	@$(BIN)/ray-platform up --env $(ENVIRONMENT)
 ifeq ($(GITHUB),local)
 	@$(BIN)/ray-platform github local
 endif
@@ -49,7 +52,7 @@ down: $(SETUP)
 	@$(BIN)/ray-platform down
 
 doctor: $(SETUP)
-	@$(BIN)/ray-platform doctor
+	@$(BIN)/ray-platform doctor --env $(ENVIRONMENT)
 
 test: $(SETUP_TEST) lint
 	@$(BIN)/python -m tests.set_up

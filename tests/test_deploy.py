@@ -15,7 +15,10 @@ import yaml
 
 from ray_platform.core import ray_spec
 from ray_platform.definitions import defs
+from ray_platform.doctor_kubernetes import install_command
+from ray_platform.settings import Settings
 from tests.dagster_chart import FOLDER, ROOT, instance_config, unknown_keys, values
+from tests.test_docs import commands, named
 
 ENVIRONMENTS = sorted(path.stem.removeprefix("values-") for path in FOLDER.glob("values-*.yaml"))
 
@@ -126,11 +129,14 @@ def test_the_image_has_the_versions_of_the_checkout() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f"ARG UV_VERSION={re.search(r'^UV_VERSION := (.+)$', makefile, re.M)[1]}\n" in text  # type: ignore[index]
     terraform = re.search(r"^ARG TERRAFORM_VERSION=(.+)$", text, re.M)[1]  # type: ignore[index]
-    ci = loaded(ROOT / ".github" / "workflows" / "ci.yml")
-    steps = ci["jobs"]["test"]["steps"]
-    assert [s["with"]["terraform_version"] for s in steps if "terraform" in s.get("uses", "")] == [
-        terraform
+    steps = [
+        step
+        for workflow in workflows().values()
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
     ]
+    set_up = [s["with"]["terraform_version"] for s in steps if "terraform" in s.get("uses", "")]
+    assert set_up == [terraform] * 2
 
 
 def test_only_what_is_committed_goes_into_the_image() -> None:
@@ -291,7 +297,7 @@ def test_workflows_are_valid() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert set(workflows()) == {"ci.yml", "image.yml"}
+    assert set(workflows()) == {"ci.yml", "image.yml", "kind.yml"}
 
 
 def test_workflows_hold_no_key_and_have_no_more_rights_than_they_need() -> None:
@@ -313,6 +319,70 @@ def test_workflows_hold_no_key_and_have_no_more_rights_than_they_need() -> None:
 def test_ci_runs_the_command_that_people_run() -> None:
     steps = workflows()["ci.yml"]["jobs"]["test"]["steps"]
     assert [step["run"] for step in steps if "run" in step] == ["make test"]
+
+
+def steps_on_kind() -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = workflows()["kind.yml"]["jobs"]["kind"]["steps"]
+    return steps
+
+
+def test_the_run_on_kind_runs_the_commands_of_the_docs_in_their_order() -> None:
+    runs = [step["run"] for step in steps_on_kind() if "run" in step]
+    operator, *ours = runs
+    assert operator == install_command(Settings(ROOT, ROOT / "none", {}))
+    commands = [
+        "make doctor ENVIRONMENT=kind",
+        "make up ENVIRONMENT=kind",
+        ".venv/bin/ray-platform burst --env kind",
+        ".venv/bin/ray-platform ray status --env kind",
+        "kubectl --context kind-ray-platform get rayclusters,pods,events --all-namespaces",
+        ".venv/bin/ray-platform destroy --env kind --confirm kind",
+        "make down",
+    ]
+    assert ours == commands
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    asked = {f"ray-platform {name} --env $(ENVIRONMENT)" for name in ("up", "doctor")}
+    assert all(makefile.count(f"$(BIN)/{line}") == 1 + ("doctor" in line) for line in asked)
+    text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    assert f"\n{operator}\n" in text
+    for command in ("up", "doctor", "ray status"):
+        assert f"\nray-platform {command} --env kind\n" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [step["run"].split()[1:] for step in steps_on_kind() if ".venv" in step.get("run", "")],
+    ids=" ".join,
+)
+def test_each_of_its_commands_is_one_that_there_is(arguments: list[str]) -> None:
+    name, given = named(arguments)
+    assert commands()[name].make_context(name, given).params["env"] == "kind"
+
+
+def test_the_cluster_of_kind_is_the_one_that_the_environment_asks_for() -> None:
+    kind = Settings(ROOT, ROOT / "none", {}).environment("kind")
+    configuration = loaded(ROOT / "deploy" / "kind" / "cluster.yaml")
+    assert kind.kubernetes.context == f"kind-{configuration['name']}"
+    control, *workers = configuration["nodes"]
+    assert control["role"] == "control-plane"
+    labels = sorted(node["labels"]["ray-platform/pool"] for node in workers)
+    assert labels == [pool.name for pool in kind.node_pools]
+    assert not any(pool.taints for pool in kind.node_pools)
+    (image,) = {node["image"] for node in configuration["nodes"]}
+    version = kind.variables["kubernetes_version"]
+    assert re.fullmatch(rf"kindest/node:v{version}\.\d+@sha256:[0-9a-f]{{64}}", image)
+    action = next(step["with"] for step in steps_on_kind() if "kind-action" in step.get("uses", ""))
+    assert action["cluster_name"] == configuration["name"]
+    assert (ROOT / action["config"]).is_file()
+    assert action["kubectl_version"] == image.partition("@")[0].partition(":")[2]
+
+
+def test_the_pods_of_kind_fit_on_a_runner_of_github() -> None:
+    """A node of kind has all of the machine: 4 CPUs and 16 GB (https://docs.github.com/actions/reference/runners)."""
+    kind = Settings(ROOT, ROOT / "none", {}).environment("kind")
+    (group,) = ray_spec.worker_groups(kind.node_pools)
+    assert group.max * group.cpus <= 3 and group.max * group.memory_gib <= 12
+    assert max(kind.burst.phases) == group.max
 
 
 def test_what_is_not_from_the_main_branch_is_never_pushed() -> None:

@@ -232,6 +232,13 @@ def pipes_client(
     return PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
 
 
+def pipes_module() -> str:
+    """The folder of the module `dagster_pipes`, to be sent with a job: Ray's own images do not have it."""
+    import dagster_pipes
+
+    return str(Path(dagster_pipes.__file__).parent)
+
+
 def _short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from ray_platform.clients.ray_jobs import entrypoint, pipes_client
+from ray_platform.clients.ray_jobs import entrypoint, pipes_client, pipes_module
 from ray_platform.core.autoscaling import plot_png
 from ray_platform.core.burst import BurstMetrics
 from ray_platform.core.canonical import short
@@ -83,7 +83,10 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
                 submit_job_params={
                     "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
                     "submission_id": f"burst-{context.run_id}",
-                    "runtime_env": {"working_dir": str(site.settings.workload.parent)},
+                    "runtime_env": {
+                        "working_dir": str(site.settings.workload.parent),
+                        "py_modules": [pipes_module()],
+                    },
                     "metadata": {"infra_version": ground.infra_version},
                 },
             )

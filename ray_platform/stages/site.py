@@ -22,7 +22,7 @@ from ray_platform.clients.terraform import Terraform
 from ray_platform.clients.terraform_process import Watch
 from ray_platform.clients.usage_ledger import UsageLedger
 from ray_platform.core.cost.price_book import PriceBook, load_price_book
-from ray_platform.core.errors import BusyError, SettingsError
+from ray_platform.core.errors import BusyError, KubernetesError, SettingsError
 from ray_platform.core.pull_request.model import PullRef
 from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.core.revision import Revision
@@ -213,14 +213,25 @@ class Site:
         """The addresses of what runs for this environment; None where nothing does. Starts nothing."""
         emulated = self.environment.cloud.emulator
         emulator = find_emulator(self.settings) if emulated else None
-        has_local = self.environment.has_local_kubernetes
-        kubernetes = find_kubernetes(self.settings) if has_local else None
         ray = self.kubernetes.address_now() if self.is_ray_ours else self.environment.ray.address
         return {
             "emulator": emulator.url if emulator else None,
-            "kubernetes": kubernetes.url if kubernetes else None,
+            "kubernetes": self._kubernetes_now(),
             "ray": ray,
         }
+
+    def _kubernetes_now(self) -> str | None:
+        """The address of a Kubernetes API that this machine reaches as it is: the local one, a context's."""
+        if self.environment.has_local_kubernetes:
+            found = find_kubernetes(self.settings)
+            return found.url if found else None
+        if not self.environment.kubernetes.context:
+            return None
+        try:
+            self.kubernetes.api.version()
+            return self.kubernetes.api.access.endpoint
+        except KubernetesError:
+            return None
 
     @functools.cached_property
     def artifacts(self) -> Artifacts:

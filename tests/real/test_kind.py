@@ -145,7 +145,8 @@ def test_ray_comes_up_through_the_context_and_its_jobs_run_through_a_forwarded_p
     """The release, the head's dashboard and the end of it all: nothing is started, and EKS is not asked."""
     site = Site(settings, "kind")
     cluster = site.kubernetes
-    assert site.services() == {"emulator": None, "kubernetes": None, "ray": None}
+    url = cluster.api.access.endpoint
+    assert site.services() == {"emulator": None, "kubernetes": url, "ray": None}
     # As KubeRay's operator does in kind; the platform itself starts none of this.
     ensure_kuberay(settings)
     said: list[str] = []
