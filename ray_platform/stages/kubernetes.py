@@ -143,6 +143,25 @@ class RayOnKubernetes:
         session: Any = boto3.Session()
         return lambda: session.get_credentials()
 
+    def require_kuberay(self) -> None:
+        """Make sure that the cluster knows RayClusters.
+
+        Raises:
+            KubernetesError: it does not, or the API refuses or does not answer.
+        """
+        try:
+            self.api.list(RAY_CLUSTERS, self.namespace)
+        except KubernetesError as error:
+            if error.code != 404:
+                raise
+            raise KubernetesError(
+                "KubeRay is not installed: the API serves no rayclusters.ray.io/v1",
+                where=self.api.access.endpoint,
+                fix="install its operator, as docs/kubernetes-manifests.md says under `The platform around "
+                f"it`; then `ray-platform up --env {self._environment.name}` goes on from here",
+                code=404,
+            ) from error
+
     def prepare(self) -> None:
         """The namespace, the secret of the token and the switch, made where they are missing.
 

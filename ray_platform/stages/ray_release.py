@@ -161,6 +161,8 @@ def put(
         cluster.prepare()
         history = cluster.releases.settled_history(name)
         current = history[-1] if history else None
+        if current is None:
+            cluster.require_kuberay()
         content = cluster.ray_cluster(name)
         is_same = (
             current is not None and current.status == DEPLOYED and current.input == label(made_from)
