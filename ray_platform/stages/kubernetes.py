@@ -234,7 +234,7 @@ class RayOnKubernetes:
             KubernetesError: it cannot be forwarded: no head runs, or the API refuses or does not answer.
         """
         own = self._environment
-        if own.has_local_kubernetes or self._settings.is_in_cluster or own.ray.address:
+        if own.has_local_kubernetes or self._settings.is_in_cluster or self._is_set(content):
             return self.lasting_address(content)
         selector = f"ray.io/cluster={content['metadata']['name']},ray.io/node-type=head"
         return forwarded(self.api, self.namespace, selector, DASHBOARD_PORT)
@@ -242,16 +242,25 @@ class RayOnKubernetes:
     def lasting_address(self, content: Mapping[str, Any]) -> str:
         """The dashboard's address, for people and records: the loopback address of the status on one
         machine, what the settings say, or else the one in the cluster.
+
+        Raises:
+            RayError: as `switch`, where the settings say one.
+            KubernetesError: likewise, where the API refuses or does not answer.
         """
         status = content.get("status") or {}
         head = status.get("head") or {}
         if self._environment.has_local_kubernetes:
             port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
             return f"http://{head.get('serviceIP', LOOPBACK)}:{port}"
-        if self._environment.ray.address and not self._settings.is_in_cluster:
+        if not self._settings.is_in_cluster and self._is_set(content):
             return self._environment.ray.address
         service = head.get("serviceName") or f"{content['metadata']['name']}-head-svc"
         return f"http://{service}.{self.namespace}.svc.cluster.local:{DASHBOARD_PORT}"
+
+    def _is_set(self, content: Mapping[str, Any]) -> bool:
+        """Whether the settings say where: of the cluster that takes new work, not of the other one."""
+        set_by_hand = bool(self._environment.ray.address)
+        return set_by_hand and content["metadata"]["name"] == self.switch().active
 
     def now(self) -> ClusterInfo | None:
         """What the Ray cluster says of itself; None where none runs. Starts and waits for nothing.

@@ -241,7 +241,18 @@ def test_what_is_no_forward_of_a_running_pod_is_refused_by_the_local_api(
         connection.close()
         return answer.status, said
 
-    assert asked("") == (400, "you must specify at least 1 port")
-    assert asked("?ports=0")[1] == "a port is not one: 0"
-    code, said = asked(f"?ports={PORT}", Upgrade="SPDY/3.1", Connection="Upgrade")
-    assert (code, "not by SPDY" in said) == (400, True)
+    code, said = asked("", Upgrade="SPDY/3.1", Connection="Upgrade")
+    assert (code, "not by SPDY, which kubectl speaks" in said) == (400, True)
+    websocket = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    }
+    assert "not by SPDY" in asked(f"?ports={PORT}", **websocket)[1]
+    websocket["Sec-WebSocket-Protocol"] = "v5.channel.k8s.io, v4.channel.k8s.io"
+    assert asked("", **websocket) == (400, "you must specify at least 1 port")
+    assert asked("?ports=0", **websocket)[1] == "a port is not one: 0"
+    status = {"status": {"phase": "Succeeded"}}
+    api.patch(PODS, "web-0", NAMESPACE, status, subresource="status")
+    assert "pod is not running" in asked(f"?ports={PORT}", **websocket)[1]

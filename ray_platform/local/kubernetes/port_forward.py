@@ -28,13 +28,14 @@ async def forward(http: web.Request, pod: Mapping[str, Any]) -> web.WebSocketRes
     Raises:
         ApiFailure: it names no port, speaks another protocol, or the pod does not run.
     """
-    ports = _ports(http)
     socket = web.WebSocketResponse(protocols=(PROTOCOL,), max_msg_size=0)
     offered = http.headers.get("Sec-WebSocket-Protocol", "")
     if not socket.can_prepare(http) or PROTOCOL not in [p.strip() for p in offered.split(",")]:
         raise bad_request(
-            f"ports are forwarded by a WebSocket with the protocol {PROTOCOL} here, not by SPDY"
+            f"ports are forwarded by a WebSocket with the protocol {PROTOCOL} here, and not by SPDY, "
+            "which kubectl speaks"
         )
+    ports = _ports(http)
     phase = (pod.get("status") or {}).get("phase")
     if phase != "Running" or "deletionTimestamp" in pod["metadata"]:
         raise ApiFailure(
