@@ -15,6 +15,7 @@ from ray_platform.clients.terraform import terraform_version
 from ray_platform.core.errors import PlatformError
 from ray_platform.local import processes
 from ray_platform.local.postgres import require_programs, require_reachable
+from ray_platform.local.ray_nodes import place
 from ray_platform.settings import Environment, Settings
 
 MIN_MEMORY_GB = 6.0
@@ -82,13 +83,15 @@ def _provider(settings: Settings) -> Iterator[Finding]:
 def _ports(settings: Settings, environment: Environment) -> Iterator[Finding]:
     ours = {
         port
-        for name in ("emulator", "ray", "kubernetes")
+        for name in ("emulator", "ray", "ray-2", "kubernetes")
         if (service := processes.find(settings.home, name))
         for port in service.ports.values()
     }
     purposes = {0: "emulator"}
     if environment.has_local_kubernetes:
         purposes |= {1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
+        beside = place(settings, 1).gcs_port - settings.port_base
+        purposes |= {beside: "second Ray control store", beside + 1: "second Ray dashboard"}
     for offset, purpose in purposes.items():
         port = settings.port_base + offset
         if port in ours:

@@ -104,8 +104,9 @@ def deliver(
             f"Argo CD deploys {BLUE} alone: there is no blue/green upgrade by Git"
             + (f", and {active} carries the work" if active != BLUE else ""),
             where=f"{site.name}, namespace {cluster.namespace}",
-            fix='set gitops.mode = "install" for it; come back once `ray-platform ray status` names the '
-            f"Ray cluster {BLUE}",
+            fix=f'go back to {BLUE} first, with gitops.mode = "install": `ray-platform ray status` tells'
+            if active != BLUE
+            else 'set ray.upgrade = "in-place", or gitops.mode = "install"',
         )
     folder, author = _place(site, target)
 
