@@ -221,6 +221,20 @@ def test_a_token_is_read_anew_when_it_was_refused(cluster: Cluster, tmp_path: Pa
     assert [access.token(refused) for refused in (False, True, False)] == ["old", "new", "new"]
 
 
+def test_a_token_s_file_is_read_each_time_since_others_renew_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    of_cluster = {"server": cluster.url, "certificate-authority-data": encoded(cluster.authority)}
+    (tmp_path / "token").write_text("old")
+    file = written(tmp_path / "config", entries(of_cluster, {"tokenFile": "token"}))
+    access = context_access([file], CONTEXT)
+    (tmp_path / "token").write_text("new\n")
+    assert access.token(False) == "new"
+    (tmp_path / "token").unlink()
+    with pytest.raises(KubernetesError, match=r"the token of context .* cannot be read: token"):
+        access.token(False)
+
+
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "http": ({"server": "http://127.0.0.1:1"}, {}, "not https://"),
     "no authority": ({"certificate-authority-data": None}, {}, "which certificate of the server"),

@@ -181,10 +181,16 @@ def _text(entry: _Entry, name: str) -> str:
 
 
 def _token(paths: Sequence[Path], context: str) -> Callable[[bool], str]:
-    """The token of a context's user: its file's before its own, read anew when it was refused."""
+    """The token of a context's user: of its file, which others renew, or its own.
 
-    def read() -> str:
-        _, user = _Read.of(paths).at(context)
+    The kubeconfig is read anew when the token was refused; the token's file each time.
+    """
+    known: list[_Entry] = []
+
+    def token(was_refused: bool) -> str:
+        if was_refused or not known:
+            known[:] = [_Read.of(paths).at(context)[1]]
+        user = known[0]
         if not (file := user.content.get("tokenFile")):
             return str(user.content.get("token") or "")
         try:
@@ -193,12 +199,5 @@ def _token(paths: Sequence[Path], context: str) -> Callable[[bool], str]:
             raise _wrong(
                 user, f"the token of context {context!r} cannot be read: {file}"
             ) from error
-
-    known: list[str] = []
-
-    def token(was_refused: bool) -> str:
-        if was_refused or not known:
-            known[:] = [read()]
-        return known[0]
 
     return token

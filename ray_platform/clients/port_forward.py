@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 import urllib.parse
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -184,16 +185,26 @@ class PortForward:
             KubernetesError: there is none, or the API refuses or does not answer.
         """
         pods = self._api.list(PODS, self._namespace, labelSelector=self._selector)["items"]
-        for pod in pods:
-            is_ending = "deletionTimestamp" in pod["metadata"]
-            if not is_ending and (pod.get("status") or {}).get("phase") == "Running":
-                return str(pod["metadata"]["name"])
+        running = [
+            pod
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+            and (pod.get("status") or {}).get("phase") == "Running"
+        ]
+        if running:
+            # Of a pod whose node was lost, the phase lasts; readiness does not.
+            return str(max(running, key=_is_ready)["metadata"]["name"])
         raise KubernetesError(
             f"no pod with {self._selector} runs to forward port {self._port} of"
             + (f"; {len(pods)} wait or end" if pods else ""),
             where=f"namespace {self._namespace}",
             fix=f"see `kubectl --namespace {self._namespace} get pods`, and try again once it runs",
         )
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
 class _Client:

@@ -165,7 +165,11 @@ def test_a_new_pod_takes_over_on_the_same_address(api: KubernetesApi, process: P
         get_json(address, "/")
     second = Process("second")
     try:
-        run_pod(api, "web-1", second.port)
+        # One whose node was lost still says that it runs, but not that it is ready.
+        run_pod(api, "web-lost", free_port())
+        run_pod(api, "web-second", second.port)
+        ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        api.patch(PODS, "web-second", NAMESPACE, ready, subresource="status")
         assert get_json(address, "/")["name"] == "second"
         assert forwarded(api, NAMESPACE, SELECTOR, PORT) == address
     finally:
