@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SYNCED, HEALTHY, DEGRADED = "Synced", "Healthy", "Degraded"
+SYNCED, HEALTHY = "Synced", "Healthy"
 _ENDED_BADLY = ("Failed", "Error")
 #: Annotation that makes Argo CD look at Git now; it takes it away again.
 REFRESH = "argocd.argoproj.io/refresh"
@@ -32,7 +32,7 @@ class Sync:
         applied: The commit of the latest sync.
         errors: Conditions that are errors, as in ``ComparisonError: ...``.
         out_of_sync: Objects that are not as in Git, as ``KIND NAMESPACE/NAME``.
-        unhealthy: Objects that are degraded or missing, or whose sync failed, with their message.
+        unhealthy: Objects that are not healthy, or whose sync failed, with their message.
         is_automatic: Argo CD starts syncs by itself.
         source: (Repository, branch, path) that it reads.
     """
@@ -111,7 +111,7 @@ def read_application(content: Mapping[str, Any]) -> Sync:
             *(
                 f"{_object(one)} is {one['health']['status']}{_because(one['health'])}"
                 for one in resources
-                if (one.get("health") or {}).get("status") in (DEGRADED, "Missing")
+                if (one.get("health") or {}).get("status", HEALTHY) != HEALTHY
             ),
             *(
                 f"{_object(one)}: {_one_line(one.get('message', ''))}"

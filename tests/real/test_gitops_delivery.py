@@ -1,29 +1,42 @@
 """`gitops.mode = "gitops"`: one commit for a change, applied by a stand-in for Argo CD, waited for."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from ray_platform.clients.helm import RenderedChart
+from ray_platform.cli import cli
+from ray_platform.clients.github import GitHubRepository
+from ray_platform.clients.github_app import connect
+from ray_platform.clients.helm import RenderedChart, render_chart
 from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, KubernetesApi
-from ray_platform.core.errors import GitError, Refused, SyncError
+from ray_platform.core.errors import GitError, RayError, Refused, SyncError
+from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.local.kubernetes.service import (
     ensure_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
 from ray_platform.settings import Settings
-from ray_platform.stages import argocd_sync
-from tests.argocd import DEFINITION, NAMESPACE, ArgoCd
+from ray_platform.stages import argocd_sync, gitops_delivery, ray_jobs
+from ray_platform.stages.kubernetes import RELEASE
+from ray_platform.stages.ray_cluster import deploy
+from tests.argocd import APPLICATIONS, DEFINITION, NAMESPACE, ArgoCd
+from tests.ray_head import Head
 from tests.ray_operator import Operator
 from tests.real.conftest import make_settings
+from tests.real.github_site import Sites, running_github
 from tests.real.gitops_world import (
     APPLICATION,
     FOLDER,
@@ -39,6 +52,8 @@ from tests.real.gitops_world import (
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
+#: Names the charts with another image among those by their bound.
+OTHER_IMAGE = -1
 Charts = Mapping[int, tuple[Mapping[str, Any], RenderedChart]]
 
 
@@ -72,7 +87,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def charts(checkout: Path, settings: Settings) -> Charts:
     site = make_site(checkout, settings.home, settings.port_base, "https://example.com/x.git")
-    return {most: rendered_with(site, most) for most in (0, 9)}
+    bounds = {most: rendered_with(site, most) for most in (0, 9)}
+    values, _ = bounds[9]
+    other = {**values, "image": {**values["image"], "tag": "2.60.0-py312"}}
+    chart = site.settings.ray_chart
+    rendered = render_chart(chart, other, release=RELEASE, namespace="ray")
+    return {**bounds, OTHER_IMAGE: (other, rendered)}
 
 
 @pytest.fixture
@@ -97,12 +117,20 @@ def world(
 
 
 @pytest.fixture
+def head(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
+    """A head that answers, of each RayCluster that the operator sees from now on."""
+    head = Head()
+    monkeypatch.setattr(operator, "dashboard", lambda name: head.port)
+    yield head
+    head.end()
+
+
+@pytest.fixture
 def delivered(world: World) -> World:
     """The export is committed and applied."""
-    with pytest.raises(SyncError):
-        world.deliver()
-    world.apply_application()
+    world.heard = lambda line: world.apply_application() if "committed" in line else None
     world.deliver()
+    world.heard = lambda line: None
     return world
 
 
@@ -334,3 +362,97 @@ def test_the_autoscalers_replicas_are_no_difference(delivered: World) -> None:
     content = yaml.safe_load(delivered.show(f"{FOLDER}/ray/ray/raycluster-ray.yaml"))
     assert "replicas" not in content["spec"]["workerGroupSpecs"][0]
     assert pool_bound(delivered) == 9
+
+
+def test_the_stage_records_the_commit_where_a_release_is_recorded_otherwise(
+    head: Head, delivered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = delivered.site
+    ready = deploy(site, progress=delivered.tell)
+    assert ready.release is None and ready.by_git is not None
+    assert ready.by_git.commit == delivered.head()
+    noted = site.artifacts.read(f"environments/{site.name}/release.json")
+    assert noted is not None
+    assert (noted["mode"], noted["commit"]) == ("gitops", delivered.head())
+    recorded = site.records.ray()
+    assert recorded is not None
+    assert noted["manifest_digest"] == recorded.manifest_digest == ready.ray.manifest_digest
+    monkeypatch.setattr(import_module("ray_platform.cli.ray"), "_site", lambda env: site)
+    run = CliRunner().invoke
+    told = json.loads(run(cli, ["ray", "status", "--json"]).stdout)
+    assert (told["mode"], told["release"], told["ready"]) == ("gitops", None, True)
+    by_git = told["gitops"]
+    assert (by_git["commit"], by_git["revision"]) == (delivered.head(), delivered.head())
+    assert (by_git["sync"], by_git["health"]) == ("Synced", "Healthy")
+    assert "Synced to" in run(cli, ["ray", "status"]).stdout
+    listed = json.loads(run(cli, ["ray", "history", "--json"]).stdout)["commits"]
+    assert [one["commit"] for one in listed] == [delivered.head()]
+    for command in (["rollback"], ["upgrade", "--dry-run"]):
+        refused = run(cli, ["ray", *command])
+        assert isinstance(refused.exception, Refused)
+        assert "git revert" in refused.exception.fix
+
+
+def test_jobs_are_not_ended_by_a_commit_that_is_applied_at_once(
+    head: Head, delivered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_jobs, "PATIENCE_SECONDS", 0.2)
+    head.jobs["busy"] = "RUNNING"
+    before = delivered.head()
+    with pytest.raises(RayError, match="jobs still run on them: busy"):
+        delivered.deliver(OTHER_IMAGE)
+    assert delivered.head() == before
+    # New bounds replace no pods.
+    assert delivered.deliver(9).is_new
+    # Where a person syncs, he is told.
+    delivered.set(sync="manual")
+    delivered.apply_application(syncPolicy={})
+    delivered.heard = lambda line: delivered.argocd.sync() if "OutOfSync" in line else None
+    assert delivered.deliver(OTHER_IMAGE).is_new
+    assert any("will end these jobs, wait for them first: busy" in line for line in delivered.said)
+
+
+def test_an_environment_is_not_removed_while_argo_cd_would_make_it_again(delivered: World) -> None:
+    with pytest.raises(Refused, match="Argo CD would make again what is removed") as error:
+        gitops_delivery.require_nobody_makes_it_again(delivered.site)
+    assert f"argocd app delete {APPLICATION} --cascade" in error.value.fix
+    delivered.site.kubernetes.api.delete(APPLICATIONS, APPLICATION, NAMESPACE)
+    gitops_delivery.require_nobody_makes_it_again(delivered.site)
+
+
+def test_a_second_cluster_that_carries_the_work_is_refused(delivered: World) -> None:
+    delivered.site.ray_upgrade = UpgradeWish("blue-green")
+    with pytest.raises(Refused, match="no blue/green upgrade by Git"):
+        delivered.deliver(9)
+
+
+def test_the_github_app_commits_where_it_watches_the_repository_and_its_token_shows_nowhere(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "arguments"
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    with running_github() as server:
+        github = Sites(server).new()
+        app = replace(github.client.app, repositories=(github.repository,))
+        world.site.today.__dict__["github"] = app
+        world.set(repository=github.forge.git_url())
+        with pytest.raises(SyncError, match="no Application") as missing:
+            world.deliver()
+        mirror = github.mirror(tmp_path / "look")
+        mirror.fetch()
+        commit = mirror.git.head("main") or ""
+        who = git(mirror.folder, "log", "-1", "--format=%an", commit)
+        assert who == server.app.slug + "[bot]"
+        assert mirror.git.text(commit, f"{FOLDER}/kustomization.yaml")
+        forge = GitHubRepository(connect(app), github.repository)
+        tokens = [forge.git_token(write=write) for write in (False, True)]
+    written = [file for file in world.site.home.rglob("*") if file.is_file()]
+    texts = [str(missing.value), *world.said, seen.read_text()]
+    assert "push" in seen.read_text() and all(tokens)
+    for token in tokens:
+        assert not any(token in text for text in texts)
+        assert not any(token.encode() in file.read_bytes() for file in written)
