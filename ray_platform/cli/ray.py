@@ -3,7 +3,7 @@
 import click
 
 from ray_platform.cli import ray_by_git
-from ray_platform.cli.jobs import asker, run_job
+from ray_platform.cli.jobs import asker, open_instance, run_job
 from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.ray_health import is_ready
@@ -187,7 +187,7 @@ def upgrade(
         _outlook(site, wish, as_json=as_json)
         return
     if going_back:
-        site.ray_upgrade = wish
+        site.ray_upgrade, site.instance = wish, open_instance()
         with change_lock(site, "ray upgrade --back-out", tell=say):
             active = ray_cluster.back_out(site, progress=say)
         answer = {"environment": env, "active": active, "backed_out": True}

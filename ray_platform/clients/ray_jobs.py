@@ -184,6 +184,19 @@ class RayJobs:
             "the jobs cannot be listed",
         )
 
+    def known(self) -> tuple[str, ...]:
+        """The ids of all jobs that the cluster has, also those that have ended.
+
+        Raises:
+            RayError: no answer.
+        """
+        return self._retried(
+            lambda: tuple(
+                str(job.submission_id or job.job_id) for job in self._connected().list_jobs()
+            ),
+            "the jobs cannot be listed",
+        )
+
     def _connected(self) -> "JobSubmissionClient":
         if self._client is None:
             from ray.job_submission import JobSubmissionClient

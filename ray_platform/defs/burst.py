@@ -16,6 +16,7 @@ from ray_platform.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.run_context import stage
 from ray_platform.run_resources import LIGHT
 from ray_platform.stages.burst import BurstResult, Ground, keep, settle, workload_command
+from ray_platform.stages.ray_jobs import job_of
 from ray_platform.stages.run_export import exported
 from ray_platform.stages.site import Site
 from ray_platform.stages.usage import watching
@@ -82,7 +83,7 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
                 context=context,
                 submit_job_params={
                     "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
-                    "submission_id": f"burst-{context.run_id}",
+                    "submission_id": job_of(context.run_id),
                     "runtime_env": {
                         "working_dir": str(site.settings.workload.parent),
                         "py_modules": [pipes_module()],
@@ -93,7 +94,7 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
     except RuntimeError as error:
         raise RayError(
             f"the burst's Ray job failed: {error}",
-            where=f"{endpoint.address}, job burst-{context.run_id}",
+            where=f"{endpoint.address}, job {job_of(context.run_id)}",
             fix="its log in the run's compute logs says what went wrong",
         ) from error
     result = keep(site, context.run_id, invocation.get_custom_messages(), context.log.warning)

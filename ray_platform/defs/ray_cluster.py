@@ -41,6 +41,7 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                 "address": dg.MetadataValue.url(ready.address),
                 "ray version": ready.ray.version,
                 "image": ready.ray.image,
+                **({"release": ready.release.name} if ready.release else {}),
                 **({"release revision": ready.release.revision} if ready.release else {}),
                 **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
                 "worker groups": dg.MetadataValue.md(

@@ -23,20 +23,21 @@ from ray_platform.core.ray_switch import (
     DRAINING,
     PREPARING,
     Switch,
-    Upgrade,
     UpgradeWish,
 )
 from ray_platform.stages import audit, ray_ready, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_chart import require_allowed
-from ray_platform.stages.ray_jobs import jobs_on, stop_job
+from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
 from ray_platform.stages.ray_release import Installed, Standing, Tell, through_trouble
 from ray_platform.stages.site import Site
 
 POLL_SECONDS = 1.0
 #: How long no job must be seen on a cluster that takes no new work: a run may have read its address before
-#: the switch, and hand in its job after it.
+#: the switch, and hand in its job after it; and whoever waited for a job reads its log then.
 QUIET_SECONDS = 10.0
+#: How long a burst run may read after its job.
+READING_SECONDS = 120.0
 PROBE_SECONDS = 180.0
 REMOVAL_SECONDS = 300.0
 #: A job that joins the cluster as any other does.
@@ -173,15 +174,20 @@ def drain(
         return switch
     going, deadline = switch.other, _now() + timedelta(seconds=wish.drain_seconds)
     switch = cluster.write_switch(switch.until(deadline))
-    told: tuple[str, ...] | None = None
+    last = datetime.fromisoformat(upgrade.moved) if upgrade.moved else None
+    told: str | None = None
     ended: set[str] = set()
     while True:
         jobs = through_trouble(cluster, lambda: jobs_on(cluster, going), tell)
-        if not jobs and _is_quiet(cluster, upgrade, going):
+        last = _now() if jobs else last
+        reading = () if jobs else through_trouble(cluster, lambda: runs_reading(site, going), tell)
+        if not jobs and _is_quiet(last, reading):
             break
-        if jobs != told:
-            tell(f"Draining {going}: " + (f"waiting for {', '.join(jobs)}" if jobs else "no jobs"))
-            told = jobs
+        waits = f"waiting for {', '.join(jobs)}" if jobs else "no jobs"
+        waits += f", {', '.join(reading)} is being read" if reading else ""
+        if waits != told:
+            tell(f"Draining {going}: {waits}")
+            told = waits
         if jobs and _now() >= deadline:
             if not wish.end_jobs:
                 raise _left_to(site, switch, jobs, wish)
@@ -199,11 +205,15 @@ def drain(
     return switch
 
 
-def _is_quiet(cluster: RayOnKubernetes, upgrade: Upgrade, going: str) -> bool:
-    """Whether nobody can still be on the way to the cluster that goes."""
-    if not upgrade.moved or cluster.ray_cluster(going) is None:
-        return True
-    return _now() - datetime.fromisoformat(upgrade.moved) >= timedelta(seconds=QUIET_SECONDS)
+def _is_quiet(last: datetime | None, reading: tuple[str, ...]) -> bool:
+    """Whether nobody is on the way to the cluster that goes, or still reads what its jobs told.
+
+    Args:
+        last: When new work was sent elsewhere, or a job ended; None: it never took any.
+        reading: Ended jobs whose runs have not.
+    """
+    seconds = READING_SECONDS if reading else QUIET_SECONDS
+    return last is None or _now() - last >= timedelta(seconds=seconds)
 
 
 def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...], wish: UpgradeWish) -> BusyError:

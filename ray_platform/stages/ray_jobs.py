@@ -1,15 +1,23 @@
 """The jobs that run on a RayCluster: what an upgrade must not end."""
 
 import time
+from collections.abc import Callable
 
 from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.clients.run_history import live_bursts
 from ray_platform.core.errors import RayError
 from ray_platform.core.ray_health import is_head_ready
 from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.site import Site
 
 POLL_SECONDS = 0.5
 #: How long jobs may finish before an upgrade that replaces their pods is refused.
 PATIENCE_SECONDS = 10.0
+
+
+def job_of(run_id: str) -> str:
+    """The id of a burst run's job on its Ray cluster."""
+    return f"burst-{run_id}"
 
 
 def jobs_on(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
@@ -19,11 +27,30 @@ def jobs_on(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
         RayError: its head lives, and does not say.
         KubernetesError: the API refuses or does not answer.
     """
+    return _asked(cluster, name, RayJobs.running)
+
+
+def runs_reading(site: Site, name: str) -> tuple[str, ...]:
+    """The jobs on a RayCluster whose burst runs are live: what an ended job told is still being read.
+
+    Raises:
+        RayError, KubernetesError: as `jobs_on`.
+    """
+    live = live_bursts(site.instance, site.name) if site.instance else ()
+    wanted = {job_of(run.run_id) for run in live}
+    if not wanted:
+        return ()
+    return tuple(job for job in _asked(site.kubernetes, name, RayJobs.known) if job in wanted)
+
+
+def _asked(
+    cluster: RayOnKubernetes, name: str, question: Callable[[RayJobs], tuple[str, ...]]
+) -> tuple[str, ...]:
     content = cluster.ray_cluster(name)
     if content is None or not (content.get("status") or {}).get("head"):
         return ()
     try:
-        return RayJobs(cluster.address(content), cluster.token_file()).running()
+        return question(RayJobs(cluster.address(content), cluster.token_file()))
     except RayError:
         # Whether the head is dead, its operator says: an answer that is missing may be the network's fault.
         content = cluster.ray_cluster(name)

@@ -7,17 +7,20 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from ray_platform.clients.helm_release import HelmReleases
 from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, SERVICES
 from ray_platform.core.errors import BusyError, NotFoundError, RayError
+from ray_platform.core.live_runs import LiveRun
 from ray_platform.core.ray_switch import BLUE, GREEN, SERVICE, UpgradeWish
 from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
 from ray_platform.settings import Settings
 from ray_platform.stages import ray_blue_green, ray_cluster, ray_jobs, ray_ready, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.lock import change_lock
+from ray_platform.stages.ray_jobs import job_of
 from ray_platform.stages.site import Site
 from tests.ray_head import Head
 from tests.ray_operator import Cluster, Eks, Operator
@@ -97,8 +100,15 @@ class World:
         site.__dict__["kubernetes"] = cluster
         return site
 
-    def upgrade(self, types: tuple[str, ...] = LARGE, **wish: Any) -> None:
+    def upgrade(
+        self,
+        types: tuple[str, ...] = LARGE,
+        *,
+        instance: dg.DagsterInstance | None = None,
+        **wish: Any,
+    ) -> None:
         site = self.site(types, **wish)
+        site.instance = instance
         with change_lock(site, "test", tell=self.said.append):
             ray_cluster.deploy(site, progress=self.said.append)
 
@@ -239,6 +249,24 @@ def test_jobs_that_outlive_the_deadline_keep_the_old_cluster_until_somebody_ends
     world.heads[GREEN].jobs["short"] = "SUCCEEDED"
     world.upgrade(SMALL, how="in-place")
     assert (world.active(), world.standing()) == (BLUE, [BLUE])
+
+
+def test_a_run_may_read_what_its_job_told_before_the_old_cluster_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.heads[BLUE].jobs[job_of("r1")] = "SUCCEEDED"
+    asked: list[str] = []
+
+    def live(instance: object, environment: str) -> tuple[LiveRun, ...]:
+        asked.append(environment)
+        assert world.standing() == [BLUE, GREEN]
+        return (LiveRun("r1", environment, "v"),) if len(asked) < 4 else ()
+
+    monkeypatch.setattr(ray_jobs, "live_bursts", live)
+    with dg.DagsterInstance.ephemeral() as instance:
+        world.upgrade(instance=instance)
+    assert (len(asked), world.standing()) == (4, [GREEN])
+    assert any("burst-r1 is being read" in line for line in world.said)
 
 
 def test_before_the_switch_a_deployment_in_place_is_refused(world: World) -> None:
