@@ -2,19 +2,16 @@
 
 KubeRay changes the pods of a RayCluster only by ending all of them. Here nothing ends that works: the new
 cluster stands beside the old one and shows that it takes jobs, one write sends new work to it
-(`core.ray_switch`), and the old one is drained until a deadline. Each step finds in the cluster where it
+(`core.ray_switch`), and the old one is drained (`ray_drain`). Each step finds in the cluster where it
 stands, so that a killed process goes on, and until the old cluster is gone there is a way back.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ray_platform.clients.helm import RenderedChart
 from ray_platform.clients.helm_release import Release
-from ray_platform.clients.kubernetes_api import PODS
 from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.core.errors import BusyError, KubernetesError, NotFoundError, RayError
 from ray_platform.core.ray_switch import (
@@ -26,20 +23,13 @@ from ray_platform.core.ray_switch import (
     UpgradeWish,
 )
 from ray_platform.stages import audit, ray_ready, ray_release
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_chart import require_allowed
-from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
+from ray_platform.stages.ray_drain import drain, now, take_away
+from ray_platform.stages.ray_jobs import jobs_on
 from ray_platform.stages.ray_release import Installed, Standing, Tell, through_trouble
 from ray_platform.stages.site import Site
 
-POLL_SECONDS = 1.0
-#: How long no job must be seen on a cluster that takes no new work: a run may have read its address before
-#: the switch, and hand in its job after it; and whoever waited for a job reads its log then.
-QUIET_SECONDS = 10.0
-#: How long a burst run may read after its job.
-READING_SECONDS = 120.0
 PROBE_SECONDS = 180.0
-REMOVAL_SECONDS = 300.0
 #: A job that joins the cluster as any other does.
 _PROBE = "import ray; ray.init(); print(len(ray.nodes()), 'nodes')"
 
@@ -83,7 +73,7 @@ def bring(
 ) -> Installed:
     """Bring the Ray cluster in line; where that replaces pods, by a second one that then takes the work.
 
-    The first cluster stands when this returns: `drain` ends it.
+    The first cluster stands when this returns: `ray_drain.drain` ends it.
 
     Raises:
         PolicyDenied: a rule denies the manifests under the second cluster's name.
@@ -101,13 +91,13 @@ def bring(
     if lacks is not Standing.PODS:
         if switch.upgrade and switch.upgrade.step == PREPARING:
             tell(f"What was asked for stands already: {switch.upgrade.after} is not needed")
-            _take_away(site, switch, values, tell)
+            take_away(site, switch, values, tell)
         return ray_release.install(site, values, rendered, tell)
     if switch.upgrade and switch.upgrade.step == DRAINING:
         tell(f"An earlier upgrade still drains {switch.other}: that is finished first")
         switch = drain(site, values, tell)
     if switch.upgrade is None:
-        switch = cluster.write_switch(switch.preparing(_now()))
+        switch = cluster.write_switch(switch.preparing(now()))
     return _switched(site, switch, values, rendered, tell)
 
 
@@ -136,7 +126,7 @@ def _switched(
         if isinstance(error, KubernetesError) and not error.code:
             raise  # the API is away: nothing is known, and the next run goes on
         tell(f"{new} is taken away again: {error.what}")
-        _take_away(site, switch, values, tell)
+        take_away(site, switch, values, tell)
         audit.note(site, "ray-upgrade", "failed", reason=f"{new}: {error.what}")
         raise RayError(
             f"the new Ray cluster {new} does not work and was taken away; {old} goes on as before: "
@@ -145,86 +135,10 @@ def _switched(
             fix=error.fix,
         ) from error
     site.require_held()
-    cluster.write_switch(switch.switched(_now()))
+    cluster.write_switch(switch.switched(now()))
     audit.note(site, "ray-upgrade", "switched", reason=f"new work goes to {new}, {old} is drained")
     tell(f"New work goes to {new} at {address}; {old} is drained")
     return Installed(installed.release, "switched")
-
-
-def drain(
-    site: Site, values: Mapping[str, Any], tell: Tell, wish: UpgradeWish | None = None
-) -> Switch:
-    """Wait until the cluster that goes has no jobs, and take it away; nothing where none goes.
-
-    Args:
-        site: The environment.
-        values: The chart's values for what the namespace has once.
-        tell: Hears what is waited for.
-        wish: How long jobs may run on from now, and whether they are ended then; by default the site's.
-
-    Raises:
-        BusyError: jobs still run at the deadline and may not be ended; the cluster is left to them.
-        RayError: it cannot be asked for its jobs, or does not go.
-        KubernetesError: the API refuses, or stays away.
-    """
-    cluster, wish = site.kubernetes, wish or site.ray_upgrade
-    switch = through_trouble(cluster, cluster.switch, tell)
-    upgrade = switch.upgrade
-    if upgrade is None or upgrade.step == PREPARING:
-        return switch
-    going, deadline = switch.other, _now() + timedelta(seconds=wish.drain_seconds)
-    switch = cluster.write_switch(switch.until(deadline))
-    last = datetime.fromisoformat(upgrade.moved) if upgrade.moved else None
-    told: str | None = None
-    ended: set[str] = set()
-    while True:
-        jobs = through_trouble(cluster, lambda: jobs_on(cluster, going), tell)
-        last = _now() if jobs else last
-        reading = () if jobs else through_trouble(cluster, lambda: runs_reading(site, going), tell)
-        if not jobs and _is_quiet(last, reading):
-            break
-        waits = f"waiting for {', '.join(jobs)}" if jobs else "no jobs"
-        waits += f", {', '.join(reading)} is being read" if reading else ""
-        if waits != told:
-            tell(f"Draining {going}: {waits}")
-            told = waits
-        if jobs and _now() >= deadline:
-            if not wish.end_jobs:
-                raise _left_to(site, switch, jobs, wish)
-            for job in set(jobs) - ended:
-                ended.add(job)
-                tell(f"The deadline is over: job {job} is ended")
-                why = f"{job} on {going}, at the deadline"
-                audit.note(site, "ray-upgrade", "job ended", reason=why)
-                stop_job(cluster, going, job)
-        time.sleep(POLL_SECONDS)
-    switch = _take_away(site, switch, values, tell)
-    what = "finished" if upgrade.step == DRAINING else "backed out"
-    audit.note(site, "ray-upgrade", what, reason=f"{going} is gone, {switch.active} works")
-    tell(f"Blue/green: {going} is gone; {switch.active} works")
-    return switch
-
-
-def _is_quiet(last: datetime | None, reading: tuple[str, ...]) -> bool:
-    """Whether nobody is on the way to the cluster that goes, or still reads what its jobs told.
-
-    Args:
-        last: When new work was sent elsewhere, or a job ended; None: it never took any.
-        reading: Ended jobs whose runs have not.
-    """
-    seconds = READING_SECONDS if reading else QUIET_SECONDS
-    return last is None or _now() - last >= timedelta(seconds=seconds)
-
-
-def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...], wish: UpgradeWish) -> BusyError:
-    going = switch.other
-    return BusyError(
-        f"jobs still run on {going} after {wish.drain_seconds:.0f} s: {', '.join(jobs)}; new work "
-        f"goes to {switch.active}, and {going} is left to them",
-        where=f"RayCluster {site.kubernetes.namespace}/{going}",
-        fix=f"`ray-platform ray upgrade --blue-green --env {site.name}` goes on waiting; with "
-        "--end-jobs it ends them; with --back-out the work goes back",
-    )
 
 
 def back_out(site: Site, tell: Tell) -> Release | None:
@@ -250,7 +164,7 @@ def back_out(site: Site, tell: Tell) -> Release | None:
     if upgrade.step == DRAINING:
         ray_ready.endpoint(cluster, tell, upgrade.before)
     if upgrade.step != BACKING_OUT:
-        switch = cluster.write_switch(switch.backing_out(_now()))
+        switch = cluster.write_switch(switch.backing_out(now()))
         reason = f"new work goes to {upgrade.before} again"
         audit.note(site, "ray-upgrade", "backing out", reason=reason)
         tell(f"New work goes to {upgrade.before} again; {upgrade.after} is drained")
@@ -280,35 +194,3 @@ def going_on(site: Site, values: Mapping[str, Any], tell: Tell) -> None:
             f"it with `ray-platform ray upgrade --back-out --env {site.name}`",
         )
     tell(f"{switch.other} is still drained; `ray-platform ray upgrade --blue-green` finishes that")
-
-
-def _take_away(site: Site, switch: Switch, values: Mapping[str, Any], tell: Tell) -> Switch:
-    """End the cluster that takes no new work; what the namespace has once stays."""
-    cluster, going = site.kubernetes, switch.other
-    site.require_held()
-    if going == BLUE:
-        ray_release.put(site, BLUE, values, tell, stands=False)
-    else:
-        through_trouble(cluster, lambda: cluster.releases.uninstall(going), tell)
-    deadline = time.monotonic() + REMOVAL_SECONDS
-    while through_trouble(cluster, lambda: _is_there(cluster, going), tell):
-        if time.monotonic() >= deadline:
-            raise RayError(
-                f"the RayCluster {going} does not go",
-                where=f"namespace {cluster.namespace}",
-                fix=f"see what holds it: `kubectl --namespace {cluster.namespace} get pods`; then "
-                "run it again",
-            )
-        time.sleep(POLL_SECONDS)
-    return cluster.write_switch(through_trouble(cluster, cluster.switch, tell).settled())
-
-
-def _is_there(cluster: RayOnKubernetes, name: str) -> bool:
-    if cluster.ray_cluster(name) is not None:
-        return True
-    selector = f"ray.io/cluster={name}"
-    return bool(cluster.api.list(PODS, cluster.namespace, labelSelector=selector)["items"])
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -12,7 +12,7 @@ from ray_platform.core.errors import NotFoundError
 from ray_platform.core.infra_version import Ray
 from ray_platform.core.ray_spec import WorkerGroup, worker_groups
 from ray_platform.core.ray_switch import BLUE
-from ray_platform.stages import gitops_delivery, ray_blue_green, ray_release
+from ray_platform.stages import gitops_delivery, ray_blue_green, ray_drain, ray_release
 from ray_platform.stages.gitops_delivery import OnCluster
 from ray_platform.stages.ray_chart import render, require_allowed
 from ray_platform.stages.site import Site
@@ -90,7 +90,7 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
     )
     if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
         # What runs from now on is tied to the new cluster, while the old one is still drained.
-        ray_blue_green.drain(site, values, progress)
+        ray_drain.drain(site, values, progress)
     return ready
 
 
@@ -106,7 +106,7 @@ def back_out(site: Site, *, progress: Callable[[str], None]) -> str:
     values, _ = render(site)
     if (release := ray_blue_green.back_out(site, progress)) is not None:
         rolled_back(site, release)
-    return ray_blue_green.drain(site, values, progress).active
+    return ray_drain.drain(site, values, progress).active
 
 
 def rolled_back(site: Site, release: Release) -> None:

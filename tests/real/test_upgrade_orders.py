@@ -17,7 +17,7 @@ from ray_platform.core.live_runs import LiveRun
 from ray_platform.core.ray_switch import BLUE, GREEN, SERVICE, UpgradeWish
 from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
 from ray_platform.settings import Settings
-from ray_platform.stages import ray_blue_green, ray_cluster, ray_jobs, ray_ready, ray_release
+from ray_platform.stages import ray_cluster, ray_drain, ray_jobs, ray_ready, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.ray_jobs import job_of
@@ -62,8 +62,8 @@ def heads(settings: Settings) -> Iterator[dict[str, Head]]:
 def world(
     settings: Settings, heads: dict[str, Head], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator["World"]:
-    monkeypatch.setattr(ray_blue_green, "QUIET_SECONDS", 0)
-    monkeypatch.setattr(ray_blue_green, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(ray_drain, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(ray_drain, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(ray_ready, "POLL_SECONDS", 0.05)
     world = World(settings, heads, monkeypatch)
     for head in heads.values():

@@ -1,0 +1,132 @@
+"""The end of a Ray cluster that takes no new work: its jobs first, until a deadline, then the cluster."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ray_platform.clients.kubernetes_api import PODS
+from ray_platform.core.errors import BusyError, RayError
+from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch, UpgradeWish
+from ray_platform.stages import audit, ray_release
+from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
+from ray_platform.stages.ray_release import Tell, through_trouble
+from ray_platform.stages.site import Site
+
+POLL_SECONDS = 1.0
+#: How long no job must be seen on a cluster that takes no new work: a run may have read its address before
+#: the switch, and hand in its job after it; and whoever waited for a job reads its log then.
+QUIET_SECONDS = 10.0
+#: How long a burst run may read after its job.
+READING_SECONDS = 120.0
+REMOVAL_SECONDS = 300.0
+
+
+def drain(
+    site: Site, values: Mapping[str, Any], tell: Tell, wish: UpgradeWish | None = None
+) -> Switch:
+    """Wait until the cluster that goes has no jobs, and take it away; nothing where none goes.
+
+    Args:
+        site: The environment.
+        values: The chart's values for what the namespace has once.
+        tell: Hears what is waited for.
+        wish: How long jobs may run on from now, and whether they are ended then; by default the site's.
+
+    Raises:
+        BusyError: jobs still run at the deadline and may not be ended; the cluster is left to them.
+        RayError: it cannot be asked for its jobs, or does not go.
+        KubernetesError: the API refuses, or stays away.
+    """
+    cluster, wish = site.kubernetes, wish or site.ray_upgrade
+    switch = through_trouble(cluster, cluster.switch, tell)
+    upgrade = switch.upgrade
+    if upgrade is None or upgrade.step == PREPARING:
+        return switch
+    going, deadline = switch.other, now() + timedelta(seconds=wish.drain_seconds)
+    switch = cluster.write_switch(switch.until(deadline))
+    last = datetime.fromisoformat(upgrade.moved) if upgrade.moved else None
+    told: str | None = None
+    ended: set[str] = set()
+    while True:
+        jobs = through_trouble(cluster, lambda: jobs_on(cluster, going), tell)
+        last = now() if jobs else last
+        reading = () if jobs else through_trouble(cluster, lambda: runs_reading(site, going), tell)
+        if not jobs and _is_quiet(last, reading):
+            break
+        waits = f"waiting for {', '.join(jobs)}" if jobs else "no jobs"
+        waits += f", {', '.join(reading)} is being read" if reading else ""
+        if waits != told:
+            tell(f"Draining {going}: {waits}")
+            told = waits
+        if jobs and now() >= deadline:
+            if not wish.end_jobs:
+                raise _left_to(site, switch, jobs, wish)
+            for job in set(jobs) - ended:
+                ended.add(job)
+                tell(f"The deadline is over: job {job} is ended")
+                why = f"{job} on {going}, at the deadline"
+                audit.note(site, "ray-upgrade", "job ended", reason=why)
+                stop_job(cluster, going, job)
+        time.sleep(POLL_SECONDS)
+    switch = take_away(site, switch, values, tell)
+    what = "finished" if upgrade.step == DRAINING else "backed out"
+    audit.note(site, "ray-upgrade", what, reason=f"{going} is gone, {switch.active} works")
+    tell(f"Blue/green: {going} is gone; {switch.active} works")
+    return switch
+
+
+def _is_quiet(last: datetime | None, reading: tuple[str, ...]) -> bool:
+    """Whether nobody is on the way to the cluster that goes, or still reads what its jobs told.
+
+    Args:
+        last: When new work was sent elsewhere, or a job ended; None: it never took any.
+        reading: Ended jobs whose runs have not.
+    """
+    seconds = READING_SECONDS if reading else QUIET_SECONDS
+    return last is None or now() - last >= timedelta(seconds=seconds)
+
+
+def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...], wish: UpgradeWish) -> BusyError:
+    going = switch.other
+    return BusyError(
+        f"jobs still run on {going} after {wish.drain_seconds:.0f} s: {', '.join(jobs)}; new work "
+        f"goes to {switch.active}, and {going} is left to them",
+        where=f"RayCluster {site.kubernetes.namespace}/{going}",
+        fix=f"`ray-platform ray upgrade --blue-green --env {site.name}` goes on waiting; with "
+        "--end-jobs it ends them; with --back-out the work goes back",
+    )
+
+
+def take_away(site: Site, switch: Switch, values: Mapping[str, Any], tell: Tell) -> Switch:
+    """End the cluster that takes no new work; what the namespace has once stays."""
+    cluster, going = site.kubernetes, switch.other
+    site.require_held()
+    if going == BLUE:
+        ray_release.put(site, BLUE, values, tell, stands=False)
+    else:
+        through_trouble(cluster, lambda: cluster.releases.uninstall(going), tell)
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while through_trouble(cluster, lambda: _is_there(cluster, going), tell):
+        if time.monotonic() >= deadline:
+            raise RayError(
+                f"the RayCluster {going} does not go",
+                where=f"namespace {cluster.namespace}",
+                fix=f"see what holds it: `kubectl --namespace {cluster.namespace} get pods`; then "
+                "run it again",
+            )
+        time.sleep(POLL_SECONDS)
+    return cluster.write_switch(through_trouble(cluster, cluster.switch, tell).settled())
+
+
+def _is_there(cluster: RayOnKubernetes, name: str) -> bool:
+    if cluster.ray_cluster(name) is not None:
+        return True
+    selector = f"ray.io/cluster={name}"
+    return bool(cluster.api.list(PODS, cluster.namespace, labelSelector=selector)["items"])
+
+
+def now() -> datetime:
+    """The time, to the second, as the switch keeps it."""
+    return datetime.now(UTC).replace(microsecond=0)
