@@ -273,6 +273,18 @@ def test_the_house_in_readme_stands() -> None:
         assert (folder / line.split()[0]).exists(), line
 
 
+def test_each_fault_names_the_tests_that_show_it() -> None:
+    written = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
+    faults = rows(section(ROOT / "docs" / "kubernetes.md", "Faults"))
+    assert faults
+    for fault, _, tests in faults:
+        named = re.findall(r"`(test_\w+)`", tests)
+        assert named, fault
+        assert [name for name in named if f"def {name}(" not in written] == [], fault
+
+
 @each_document
 def test_every_link_leads_somewhere(document: Path) -> None:
     text = FENCE.sub("", document.read_text(encoding="utf-8"))

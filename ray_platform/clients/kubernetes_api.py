@@ -36,6 +36,7 @@ PODS = ("v1", "pods")
 SERVICES = ("v1", "services")
 EVENTS = ("v1", "events")
 RAY_CLUSTERS = ("ray.io/v1", "rayclusters")
+RAY_JOBS = ("ray.io/v1", "rayjobs")
 Collection = tuple[str, str]
 
 

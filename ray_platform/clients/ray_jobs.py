@@ -1,7 +1,5 @@
-"""Runs jobs on a Ray cluster through its job server, by themselves or in a Dagster Pipes
-session."""
+"""Runs jobs on a Ray cluster through its job server; in a Dagster Pipes session: `ray_pipes`."""
 
-import logging
 import os
 import shlex
 import time
@@ -12,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ray_platform.core.errors import RayError
 
 if TYPE_CHECKING:
-    from dagster_ray.core.pipes import PipesRayJobClient
     from ray.job_submission import JobSubmissionClient
 
 POLL_SECONDS = 0.5
 RETRIES = 5
 RETRY_SECONDS = 1.0
+#: How long one answer of the head may take.
+REQUEST_SECONDS = 30.0
 LOG_LINES = 20
 
 T = TypeVar("T")
@@ -36,6 +35,35 @@ def use_token(token_path: Path | None) -> None:
         Config.initialize("")
         # Ray remembers the first token that it read, which may be of another cluster.
         AuthenticationTokenLoader.instance().reset_cache()
+
+
+def job_client(address: str, *, patience_seconds: float = 0.0) -> "JobSubmissionClient":
+    """Ray's own client of a job server, which by itself would wait for an answer for ever.
+
+    Args:
+        address: As in ``http://127.0.0.1:8265``.
+        patience_seconds: How long a head that does not answer a question is asked again.
+
+    Raises:
+        ConnectionError: it does not answer.
+    """
+    import requests
+    from ray.job_submission import JobSubmissionClient
+
+    class Client(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
+            more.setdefault("timeout", REQUEST_SECONDS)
+            deadline = time.monotonic() + patience_seconds
+            while True:
+                try:
+                    return super()._do_request(method, endpoint, **more)
+                except (requests.ConnectionError, requests.Timeout):
+                    # What changes something may have been done although its answer was lost.
+                    if method != "GET" or time.monotonic() >= deadline:
+                        raise
+                    time.sleep(RETRY_SECONDS)
+
+    return Client(address)
 
 
 def entrypoint(argv: Sequence[str]) -> str:
@@ -199,10 +227,8 @@ class RayJobs:
 
     def _connected(self) -> "JobSubmissionClient":
         if self._client is None:
-            from ray.job_submission import JobSubmissionClient
-
             use_token(self.token_path)
-            self._client = JobSubmissionClient(self.address)
+            self._client = job_client(self.address)
         return self._client
 
     def _retried(self, call: Callable[[], T], failed: str) -> T:
@@ -223,33 +249,6 @@ class RayJobs:
             where=self.address,
             fix="see that the cluster runs: `ray-platform status`",
         ) from last
-
-
-def pipes_client(
-    address: str, token_path: Path | None = None, *, poll_seconds: float = 1.0
-) -> "PipesRayJobClient":
-    """A Dagster Pipes client for jobs on that cluster; a run that is ended stops its job.
-
-    Use it as ``pipes_client(...).run(context=context, submit_job_params={...})``.
-    """
-    from dagster_ray.core.pipes import PipesRayJobClient
-    from ray.dashboard.modules import dashboard_sdk
-    from ray.dashboard.modules.job import sdk
-
-    use_token(token_path)
-    # They tell of packages, uploads and closed connections, on the terminal of whoever started the run;
-    # two set their own level when they are imported.
-    uploads = logging.getLogger("ray._private.runtime_env.packaging")
-    for logger in (uploads, dashboard_sdk.logger, sdk.logger):
-        logger.setLevel(logging.WARNING)
-    return PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
-
-
-def pipes_module() -> str:
-    """The folder of the module `dagster_pipes`, to be sent with a job: Ray's own images do not have it."""
-    import dagster_pipes
-
-    return str(Path(dagster_pipes.__file__).parent)
 
 
 def _short(error: Exception) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from ray_platform.clients.ray_jobs import entrypoint, pipes_client, pipes_module
+from ray_platform.clients.ray_jobs import entrypoint
+from ray_platform.clients.ray_pipes import FAILURES, pipes_client, pipes_module, why
 from ray_platform.core.autoscaling import plot_png
 from ray_platform.core.burst import BurstMetrics
 from ray_platform.core.canonical import short
@@ -76,8 +77,8 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
 def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> BurstResult:
     endpoint = site.ray(context.log.info)
     context.log.info(f"Training on infra version {short(ground.infra_version)}")
-    client = pipes_client(endpoint.address, endpoint.token_path)
     try:
+        client = pipes_client(endpoint.address, endpoint.token_path)
         with watching(site, endpoint, context.run_id, context.log.warning):
             invocation = client.run(
                 context=context,
@@ -91,9 +92,9 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
                     "metadata": {"infra_version": ground.infra_version},
                 },
             )
-    except RuntimeError as error:
+    except FAILURES as error:
         raise RayError(
-            f"the burst's Ray job failed: {error}",
+            f"the burst's Ray job failed: {why(error)}",
             where=f"{endpoint.address}, job {job_of(context.run_id)}",
             fix="its log in the run's compute logs says what went wrong",
         ) from error

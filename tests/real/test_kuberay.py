@@ -2,24 +2,30 @@
 
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+import yaml
 
 from ray_platform.clients.kubernetes_api import (
     EVENTS,
     NAMESPACES,
     PODS,
     RAY_CLUSTERS,
+    RAY_JOBS,
     SECRETS,
     SERVICES,
     KubernetesApi,
 )
-from ray_platform.clients.ray_cluster import describe_cluster
+from ray_platform.clients.ray_cluster import describe_cluster, get_json
 from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.clients.ray_pipes import FAILURES, pipes_client, why
 from ray_platform.core.errors import KubernetesError
 from ray_platform.local import processes
 from ray_platform.local.kubernetes.kuberay.service import (
@@ -37,6 +43,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_grou
 NAMESPACE, NAME = "team", "small"
 TOKEN = uuid.uuid4().hex * 2
 IMAGE = "rayproject/ray:2.60.0-py311"
+SAMPLE = Path(__file__).parents[2] / "kubernetes" / "base" / "rayjob"
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +229,128 @@ def test_a_deleted_head_pod_starts_the_head_afresh(
     (other,) = pods(api, "head")
     assert content["status"]["head"]["podName"] == other != name
     assert head_pid(settings) != before
+
+
+def ray_job(name: str, entrypoint: str, **spec: Any) -> dict[str, Any]:
+    """A RayJob on the standing cluster."""
+    chosen = {"entrypoint": entrypoint, "clusterSelector": {"ray.io/cluster": NAME}, **spec}
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": chosen}
+
+
+def job_status(
+    api: KubernetesApi, name: str, *phases: str, namespace: str = NAMESPACE
+) -> dict[str, Any]:
+    """The status of a RayJob, once its deployment status is one of the phases."""
+
+    def seen() -> dict[str, Any] | None:
+        status: dict[str, Any] = (api.get(RAY_JOBS, name, namespace) or {}).get("status") or {}
+        return status if status.get("jobDeploymentStatus") in phases else None
+
+    found: dict[str, Any] = until(seen)
+    return found
+
+
+def running(api: KubernetesApi, name: str) -> set[str]:
+    """The id of a RayJob's job once it runs."""
+    status = (api.get(RAY_JOBS, name, NAMESPACE) or {}).get("status") or {}
+    return {status["jobId"]} if status.get("jobStatus") == "RUNNING" else set()
+
+
+def submitted(settings: Settings, content: Mapping[str, Any]) -> list[str]:
+    """The ids of all jobs that the cluster's head knows."""
+    status = content["status"]
+    address = f"http://{status['head']['serviceIP']}:{status['endpoints']['dashboard']}"
+    jobs = get_json(address, "/api/jobs/", place(settings).folder / "token")
+    return [job["submission_id"] for job in jobs if job["submission_id"]]
+
+
+def test_a_ray_job_runs_once_on_the_standing_cluster_though_the_stand_in_is_killed(
+    settings: Settings, api: KubernetesApi, ready: dict[str, Any]
+) -> None:
+    line = "sh -c 'echo $WHO; sleep 2'"
+    api.apply(RAY_JOBS, ray_job("once", line, runtimeEnvYAML="env_vars: {WHO: a newcomer}"))
+    status = job_status(api, "once", "Running")
+    stand_in = find_kuberay(settings)
+    assert stand_in is not None
+    os.kill(stand_in.pid, signal.SIGKILL)
+    ensure_kuberay(settings)
+    done = job_status(api, "once", "Complete", "Failed")
+    assert (done["jobStatus"], done["succeeded"]) == ("SUCCEEDED", 1)
+    assert done["jobId"] == status["jobId"]
+    assert submitted(settings, ready).count(done["jobId"]) == 1
+    assert "a newcomer" in jobs_of(settings, ready).logs(done["jobId"])
+
+
+def test_a_ray_job_that_fails_is_tried_again_one_past_its_deadline_not_and_a_deleted_one_is_stopped(
+    settings: Settings, api: KubernetesApi, ready: dict[str, Any]
+) -> None:
+    api.apply(RAY_JOBS, ray_job("long", "sleep 300"))
+    api.apply(RAY_JOBS, ray_job("twice", "false", backoffLimit=1))
+    api.apply(RAY_JOBS, ray_job("late", "sleep 300", backoffLimit=1, activeDeadlineSeconds=1))
+    api.apply(RAY_JOBS, ray_job("wrong", "true", ttlSecondsAfterFinished=5))
+    assert "ttlSecondsAfterFinished" in job_status(api, "wrong", "ValidationFailed")["message"]
+    late = job_status(api, "late", "Failed")
+    assert (late["reason"], late["failed"]) == ("DeadlineExceeded", 1)
+    twice = job_status(api, "twice", "Failed")
+    assert (twice["reason"], twice["failed"]) == ("AppFailed", 2)
+    assert len([job for job in submitted(settings, ready) if job.startswith("twice-")]) == 2
+    long = until(lambda: running(api, "long"))
+    api.delete(RAY_JOBS, "long", NAMESPACE)
+    jobs = jobs_of(settings, ready)
+    until(lambda: jobs.status(*long) == "STOPPED")
+    until(lambda: api.get(RAY_JOBS, "long", NAMESPACE) is None)
+
+
+def test_a_head_killed_in_the_middle_ends_a_burst_in_one_clear_failure_and_a_ray_job_begins_anew(
+    settings: Settings, api: KubernetesApi, ready: dict[str, Any]
+) -> None:
+    status = ready["status"]
+    address = f"http://{status['head']['serviceIP']}:{status['endpoints']['dashboard']}"
+    api.apply(RAY_JOBS, ray_job("anew", "sleep 4"))
+    raised: list[BaseException] = []
+
+    @dg.asset
+    def burst(context: dg.AssetExecutionContext) -> None:
+        try:
+            pipes_client(address, place(settings).folder / "token").run(
+                context=context,
+                submit_job_params={"entrypoint": "sleep 300", "submission_id": "burst-lost"},
+            )
+        except FAILURES as error:
+            raised.append(error)
+            raise
+
+    run = threading.Thread(target=lambda: dg.materialize([burst], raise_on_error=False))
+    run.start()
+    jobs = jobs_of(settings, ready)
+    until(lambda: running(api, "anew") and "burst-lost" in jobs.running())
+    os.kill(head_pid(settings), signal.SIGKILL)
+    run.join(timeout=120)
+    assert not run.is_alive()
+    assert "the head was lost" in why(raised[0])  # type: ignore[arg-type]
+    done = job_status(api, "anew", "Complete", "Failed")
+    assert (done["jobStatus"], done["failed"]) == ("SUCCEEDED", 0)
+
+
+def test_the_sample_ray_job_runs_on_a_cluster_of_its_own_which_goes_with_it(
+    settings: Settings, api: KubernetesApi
+) -> None:
+    sample = yaml.safe_load((SAMPLE / "rayjob.yaml").read_text(encoding="utf-8"))
+    sample["metadata"]["namespace"] = NAMESPACE
+    sample["spec"]["ttlSecondsAfterFinished"] = 0
+    api.apply(RAY_JOBS, sample)
+    name = sample["metadata"]["name"]
+    assert "rayClusterName" not in job_status(api, name, "Suspended")
+    api.patch(RAY_JOBS, name, NAMESPACE, {"spec": {"suspend": False}})
+    cluster = job_status(api, name, "Initializing", "Running")["rayClusterName"]
+    owned = until(lambda: api.get(RAY_CLUSTERS, cluster, NAMESPACE))
+    assert owned["metadata"]["ownerReferences"][0]["kind"] == "RayJob"
+    done = job_status(api, name, "Complete", "Failed")
+    assert (done["jobStatus"], done["message"]) == ("SUCCEEDED", "Job finished successfully.")
+    until(lambda: api.get(RAY_CLUSTERS, cluster, NAMESPACE) is None)
+    assert api.delete(RAY_JOBS, name, NAMESPACE)
+    until(lambda: api.get(RAY_JOBS, name, NAMESPACE) is None)
 
 
 def test_a_suspended_cluster_runs_nothing_and_one_whose_image_is_not_there_says_so(

@@ -16,7 +16,8 @@ import dagster as dg
 import pytest
 
 from ray_platform.clients.ray_cluster import describe_cluster, get_json, is_ready, wait_ready
-from ray_platform.clients.ray_jobs import RayJobs, pipes_client
+from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.clients.ray_pipes import pipes_client
 from ray_platform.core.autoscaling import plot_png, read_trace
 from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics, unreached
 from ray_platform.core.errors import LocalServiceError, RayError
@@ -298,7 +299,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from ray_platform.clients.ray_jobs import pipes_client
+from ray_platform.clients.ray_pipes import pipes_client
 
 @dg.asset
 def burst_run(context: dg.AssetExecutionContext) -> None:

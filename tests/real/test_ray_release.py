@@ -6,22 +6,26 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ray_platform.clients.helm import RenderedChart, render_chart
+from ray_platform.clients.helm_release import HelmReleases
 from ray_platform.clients.kubernetes_api import (
     NAMESPACES,
     RAY_CLUSTERS,
     SECRETS,
+    KubernetesApi,
 )
 from ray_platform.core.errors import BusyError, NotFoundError, RayError
 from ray_platform.local.kubernetes.service import (
     ensure_kubernetes,
     find_kubernetes,
+    kubernetes_access,
     stop_kubernetes,
 )
 from ray_platform.settings import Settings
@@ -235,6 +239,37 @@ def test_an_api_killed_in_the_middle_of_an_upgrade_ends_in_one_release(
     assert not [status for _, status in found if status.startswith("pending")]
     assert any("going on as soon as it answers" in line for line in said)
     assert install(site, workerGroups__cpu__maxReplicas=9).done == "unchanged"
+
+
+class Expired:
+    """A token that has ended; who is refused with it gets one that holds."""
+
+    def __init__(self, good: str) -> None:
+        self._good = good
+        self.given = "of-yesterday"
+
+    def __call__(self, was_refused: bool) -> str:
+        if was_refused:
+            self.given = self._good
+        return self.given
+
+
+def test_a_token_that_has_ended_is_renewed_for_the_api_and_for_helm_s_own_process(
+    site: Site, settings: Settings, rendered: tuple[Mapping[str, Any], RenderedChart]
+) -> None:
+    install(site)
+    access, values = kubernetes_access(settings), rendered[0]
+    chart = site.settings.ray_chart
+    acts: tuple[Callable[[HelmReleases], object], ...] = (
+        lambda releases: releases.install(chart, RELEASE, values, made_from="again"),
+        lambda releases: releases.rollback(RELEASE, 1),
+        lambda releases: releases.uninstall(RELEASE),
+    )
+    for act in acts:
+        token = Expired(access.token(False))
+        act(HelmReleases(KubernetesApi(replace(access, token=token), "test"), "ray"))
+        assert token.given != "of-yesterday"
+    assert revisions(site) == []
 
 
 def test_two_deployments_at_once_make_one_release(site: Site) -> None:

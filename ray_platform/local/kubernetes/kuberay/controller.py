@@ -14,6 +14,7 @@ from typing import Any
 from ray_platform.clients.kubernetes_api import EVENTS, RAY_CLUSTERS, KubernetesApi
 from ray_platform.core.errors import KubernetesError, PlatformError
 from ray_platform.local import processes
+from ray_platform.local.kubernetes.kuberay.job_keeper import JobKeeper
 from ray_platform.local.kubernetes.kuberay.keeper import Keeper
 from ray_platform.local.kubernetes.service import (
     find_kubernetes,
@@ -135,8 +136,10 @@ def main() -> int:
     settings = load_settings()
     if find_kubernetes(settings) is None:
         logging.warning("no Kubernetes API runs yet; waiting for it")
+    api = KubernetesApi(kubernetes_access(settings), MANAGER)
+    JobKeeper(settings, api).start()
     try:
-        Controller(settings, KubernetesApi(kubernetes_access(settings), MANAGER)).run()
+        Controller(settings, api).run()
     except PlatformError as error:
         logging.error("%s", error)
     return 1

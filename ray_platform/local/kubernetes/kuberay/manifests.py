@@ -147,19 +147,27 @@ def head_service(wanted: Wanted, ports: Mapping[str, int]) -> dict[str, Any]:
 
 def event(wanted: Wanted, reason: str, message: str, *, kind: str = "Normal") -> dict[str, Any]:
     """An event on the RayCluster, as `kubectl describe` shows it."""
+    about = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "name": wanted.name,
+        "namespace": wanted.namespace,
+        "uid": wanted.uid,
+    }
+    return event_on(about, reason, message, kind=kind)
+
+
+def event_on(
+    about: Mapping[str, Any], reason: str, message: str, *, kind: str = "Normal"
+) -> dict[str, Any]:
+    """An event on any object."""
     time = now()
     return {
         "metadata": {
-            "name": f"{wanted.name}.{secrets.token_hex(8)}",
-            "namespace": wanted.namespace,
+            "name": f"{about['name']}.{secrets.token_hex(8)}",
+            "namespace": about["namespace"],
         },
-        "involvedObject": {
-            "apiVersion": "ray.io/v1",
-            "kind": "RayCluster",
-            "name": wanted.name,
-            "namespace": wanted.namespace,
-            "uid": wanted.uid,
-        },
+        "involvedObject": dict(about),
         "reason": reason,
         "message": message,
         "type": kind,
