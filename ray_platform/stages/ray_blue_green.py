@@ -26,7 +26,8 @@ from ray_platform.stages import audit, ray_ready, ray_release
 from ray_platform.stages.ray_chart import require_allowed
 from ray_platform.stages.ray_drain import drain, now, take_away
 from ray_platform.stages.ray_jobs import jobs_on
-from ray_platform.stages.ray_release import Installed, Standing, Tell, through_trouble
+from ray_platform.stages.ray_release import Installed, Standing
+from ray_platform.stages.ray_writes import Tell, through_trouble
 from ray_platform.stages.site import Site
 
 PROBE_SECONDS = 180.0

@@ -11,7 +11,7 @@ from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch, Upgr
 from ray_platform.stages import audit, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
-from ray_platform.stages.ray_release import Tell, through_trouble
+from ray_platform.stages.ray_writes import Tell, through_trouble
 from ray_platform.stages.site import Site
 
 POLL_SECONDS = 1.0

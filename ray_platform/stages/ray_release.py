@@ -1,27 +1,18 @@
-"""The Helm release of the Ray cluster: installed once for the same input, and taken back by itself.
+"""The Helm releases of the Ray cluster: installed once for the same input, and taken back by themselves."""
 
-Two owners write the object: Helm the whole, Ray's autoscaler the replicas. Kubernetes knows one owner
-of the list of worker groups as a whole, so an upgrade first takes the list over, with the replicas as
-they stand; if the autoscaler writes in between, it begins again.
-"""
-
-import copy
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
-from ray_platform.clients.helm_release import DEPLOYED, MANAGER, Release, label
-from ray_platform.clients.kubernetes_api import RAY_CLUSTERS
+from ray_platform.clients.helm_release import DEPLOYED, Release, label
 from ray_platform.core.canonical import digest
 from ray_platform.core.errors import (
     BusyError,
-    KubernetesError,
     NotFoundError,
     PlatformError,
     RayError,
@@ -31,15 +22,8 @@ from ray_platform.core.ray_switch import BLUE, release_values
 from ray_platform.stages import ray_mend, ray_ready
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import require_no_jobs
+from ray_platform.stages.ray_writes import Tell, take_over, through_trouble
 from ray_platform.stages.site import Site
-
-#: How long an API that went away in the middle is waited for.
-AWAY_SECONDS = 120.0
-TAKE_OVERS = 5
-POLL_SECONDS = 0.5
-_GROUPS = "f:workerGroupSpecs"
-Tell = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -178,7 +162,7 @@ def put(
         elif current is not None and stands:
             _require_no_jobs(cluster, current, spec_in(list(made.documents)))
         ray_mend.clear_the_way(cluster, name, found, tell)
-        with_replicas = _take_over(cluster, own, cluster.ray_cluster(name))
+        with_replicas = take_over(cluster, own, cluster.ray_cluster(name))
         release = cluster.releases.install(chart, name, with_replicas, made_from=made_from)
         return Installed(release, "upgraded" if current else "installed")
 
@@ -231,7 +215,7 @@ def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
 
 
 def _rolled_back(cluster: RayOnKubernetes, to: Release) -> Release:
-    _take_over(cluster, {}, cluster.ray_cluster(to.name))
+    take_over(cluster, {}, cluster.ray_cluster(to.name))
     return cluster.releases.rollback(to.name, to.revision)
 
 
@@ -260,76 +244,6 @@ def _good_revision(cluster: RayOnKubernetes, name: str) -> Release | None:
     """The revision that stands, to go back to."""
     deployed = [r for r in cluster.releases.history(name) if r.status == DEPLOYED]
     return deployed[-1] if deployed else None
-
-
-def through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell) -> T:
-    """What an act comes to, tried again when the API went away or the autoscaler wrote in between."""
-    deadline = time.monotonic() + AWAY_SECONDS
-    conflicts, told = 0, False
-    while True:
-        try:
-            return act()
-        except KubernetesError as error:
-            if error.code == 409 and conflicts < TAKE_OVERS:
-                conflicts += 1
-                continue
-            if error.code or time.monotonic() >= deadline:
-                raise
-            if not told:
-                told = True
-                tell(f"{error.what}; going on as soon as it answers")
-            cluster.wake()
-            time.sleep(POLL_SECONDS)
-
-
-def _take_over(
-    cluster: RayOnKubernetes, values: Mapping[str, Any], content: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Make Helm the owner of the worker groups; the values with the replicas that stand.
-
-    Raises:
-        KubernetesError: the object changed meanwhile (422), or as the API says.
-    """
-    handed: dict[str, Any] = copy.deepcopy(dict(values))
-    if content is None:
-        return handed
-    for group in content["spec"].get("workerGroupSpecs") or []:
-        wanted = (handed.get("workerGroups") or {}).get(group["groupName"])
-        if wanted is not None and group.get("replicas"):
-            least, most = int(wanted["minReplicas"]), int(wanted["maxReplicas"])
-            wanted["replicas"] = min(max(int(group["replicas"]), least), most)
-    entries = copy.deepcopy(content["metadata"].get("managedFields") or [])
-    if not any(_owns_groups(entry) for entry in entries if entry["manager"] != MANAGER):
-        return handed
-    for entry in entries:
-        spec = entry["fieldsV1"].setdefault("f:spec", {})
-        if entry["manager"] == MANAGER:
-            spec[_GROUPS] = {}
-        else:
-            spec.pop(_GROUPS, None)
-        if not spec:
-            del entry["fieldsV1"]["f:spec"]
-    version = content["metadata"]["resourceVersion"]
-    operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-        {
-            "op": "replace",
-            "path": "/metadata/managedFields",
-            "value": [entry for entry in entries if entry["fieldsV1"]],
-        },
-    ]
-    name = content["metadata"]["name"]
-    try:
-        cluster.api.patch(RAY_CLUSTERS, name, cluster.namespace, operations, how="json")
-    except KubernetesError as error:
-        if error.code == 422:
-            error.code = 409  # the autoscaler wrote in between: as any other conflict
-        raise
-    return handed
-
-
-def _owns_groups(entry: Mapping[str, Any]) -> bool:
-    return _GROUPS in (entry.get("fieldsV1") or {}).get("f:spec", {})
 
 
 def _require_no_jobs(cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]) -> None:
