@@ -140,7 +140,9 @@ class PortForward:
                 await _pump(socket, client)
         except (KubernetesError, aiohttp.ClientError, TimeoutError) as error:
             why = error.what if isinstance(error, KubernetesError) else f"no way to it: {error!r}"
-            logging.warning("port forward to %s: %s", self._selector, why)
+            # Who got no answer yet gets the reason for one.
+            level = logging.WARNING if client.has_answer else logging.INFO
+            logging.log(level, "port forward to %s: %s", self._selector, why)
             await client.refuse(why)
         except OSError:
             logging.debug("port forward to %s: the client went away", self._selector)

@@ -1,12 +1,14 @@
 """Runs jobs on a Ray cluster through its job server; in a Dagster Pipes session: `ray_pipes`."""
 
+import functools
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ray_platform.clients.ray_job_log import followed
 from ray_platform.core.errors import RayError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ RETRIES = 5
 RETRY_SECONDS = 1.0
 #: How long one answer of the head may take.
 REQUEST_SECONDS = 30.0
+BAD_GATEWAY = 502
 LOG_LINES = 20
 
 T = TypeVar("T")
@@ -42,7 +45,8 @@ def job_client(address: str, *, patience_seconds: float = 0.0) -> "JobSubmission
 
     Args:
         address: As in ``http://127.0.0.1:8265``.
-        patience_seconds: How long a head that does not answer a question is asked again.
+        patience_seconds: How long a head that does not answer a question is asked again, and a log
+            that breaks off is followed on.
 
     Raises:
         ConnectionError: it does not answer.
@@ -56,12 +60,20 @@ def job_client(address: str, *, patience_seconds: float = 0.0) -> "JobSubmission
             deadline = time.monotonic() + patience_seconds
             while True:
                 try:
-                    return super()._do_request(method, endpoint, **more)
+                    answer = super()._do_request(method, endpoint, **more)
+                    if answer.status_code == BAD_GATEWAY:
+                        # Of a port forward, as of any proxy: the head was not reached.
+                        raise requests.ConnectionError(answer.text)
+                    return answer
                 except (requests.ConnectionError, requests.Timeout):
                     # What changes something may have been done although its answer was lost.
                     if method != "GET" or time.monotonic() >= deadline:
                         raise
                     time.sleep(RETRY_SECONDS)
+
+        def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+            tail = functools.partial(super().tail_job_logs, job_id)
+            return followed(tail, patience_seconds=patience_seconds)
 
     return Client(address)
 

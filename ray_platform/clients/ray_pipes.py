@@ -8,6 +8,7 @@ from ray_platform.clients.ray_jobs import job_client, use_token
 
 if TYPE_CHECKING:
     from dagster_ray.core.pipes import PipesRayJobClient
+    from ray.job_submission import JobSubmissionClient
 
 #: How long a head that does not answer is asked again: a busy one, a network that is back in a moment.
 PATIENCE_SECONDS = 60.0
@@ -23,7 +24,7 @@ def pipes_client(
     Use it as ``pipes_client(...).run(context=context, submit_job_params={...})``. It raises one of `FAILURES`
     when the job fails, when the head stays silent, and when a new head knows nothing of it.
     """
-    from dagster_ray.core.pipes import PipesRayJobClient
+    from dagster_ray.core.pipes import PipesRayJobClient, PipesRayJobMessageReader
     from ray.dashboard.modules import dashboard_sdk
     from ray.dashboard.modules.job import sdk
 
@@ -33,8 +34,20 @@ def pipes_client(
     uploads = logging.getLogger("ray._private.runtime_env.packaging")
     for logger in (uploads, dashboard_sdk.logger, sdk.logger):
         logger.setLevel(logging.WARNING)
-    made = PipesRayJobClient(address=address, forward_termination=True, poll_interval=poll_seconds)
-    made.__dict__["client"] = job_client(address, patience_seconds=PATIENCE_SECONDS)
+    patient = job_client(address, patience_seconds=PATIENCE_SECONDS)
+
+    class Reader(PipesRayJobMessageReader):
+        @property
+        def client(self) -> "JobSubmissionClient":
+            return patient
+
+    made = PipesRayJobClient(
+        address=address,
+        forward_termination=True,
+        poll_interval=poll_seconds,
+        message_reader=Reader(),
+    )
+    made.__dict__["client"] = patient
     return made
 
 

@@ -1,18 +1,24 @@
 """The environment `kind` on the cluster of a kubeconfig's context: here the local API, as if it were kind."""
 
 import json
+import os
+import signal
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from ray_platform.clients import port_forward
 from ray_platform.clients.kubernetes_api import NAMESPACES, PODS, KubernetesApi
-from ray_platform.clients.ray_cluster import wait_ready
-from ray_platform.clients.ray_jobs import RayJobs
+from ray_platform.clients.ray_cluster import describe_cluster, wait_ready
+from ray_platform.clients.ray_jobs import RayJobs, entrypoint
+from ray_platform.clients.ray_pipes import pipes_client, pipes_module
+from ray_platform.core.errors import RayError
 from ray_platform.doctor_kubernetes import DEPLOYMENTS, NODES, examine_kubernetes, install_command
 from ray_platform.local.kubernetes.kuberay.service import ensure_kuberay, stop_all
 from ray_platform.local.kubernetes.service import (
@@ -139,35 +145,82 @@ def until(found: Any, seconds: float = 90) -> Any:
     return value
 
 
-def test_ray_comes_up_through_the_context_and_its_jobs_run_through_a_forwarded_port(
-    settings: Settings, operator: KubernetesApi
-) -> None:
-    """The release, the head's dashboard and the end of it all: nothing is started, and EKS is not asked."""
+@pytest.fixture
+def site(settings: Settings) -> Site:
+    """`kind`, with its Ray cluster up. Nothing is applied there, so that EKS could not tell of a cluster."""
     site = Site(settings, "kind")
-    cluster = site.kubernetes
-    url = cluster.api.access.endpoint
-    assert site.services() == {"emulator": None, "kubernetes": url, "ray": None}
     # As KubeRay's operator does in kind; the platform itself starts none of this.
     ensure_kuberay(settings)
-    said: list[str] = []
-    installed = ray_release.install(site, *render(site, outputs={}), said.append)
-    assert (installed.release.revision, installed.release.status) == (1, "deployed")
+    ray_release.install(site, *render(site, outputs={}), lambda _said: None)
+    return site
 
+
+def test_ray_comes_up_through_the_context_and_its_jobs_run_through_a_forwarded_port(
+    settings: Settings, site: Site
+) -> None:
+    cluster = site.kubernetes
     endpoint = site.ray()
     assert site.ray().address == endpoint.address
     own = {f"http://127.0.0.1:{place(settings).dashboard_port}"}
     assert endpoint.address.startswith("http://127.0.0.1:") and endpoint.address not in own
     assert endpoint.info.up() == {"head": 1, "cpu": 1}
     lasting = "http://ray-head-svc.ray.svc.cluster.local:8265"
-    assert site.services()["ray"] == cluster.address_now() == lasting
-
+    assert site.services() == {
+        "emulator": None,
+        "kubernetes": cluster.api.access.endpoint,
+        "ray": lasting,
+    }
     jobs = RayJobs(endpoint.address, endpoint.token_path)
     jobs.submit(["echo", "through the forward"], submission_id="echo")
     assert "through the forward" in jobs.wait("echo", timeout_seconds=60)
 
-    # A new head takes over behind the same port.
+
+SESSION = """
+import time
+from dagster_pipes import open_dagster_pipes
+with open_dagster_pipes() as pipes:
+    for number in range(12):
+        pipes.report_custom_message(number)
+        time.sleep(0.5)
+"""
+
+
+def test_a_job_s_session_goes_on_when_the_api_that_carries_it_was_killed(
+    settings: Settings, site: Site
+) -> None:
+    """As a burst run from a laptop: no message is lost and none comes twice."""
+    endpoint = site.ray()
+    heard: list[Any] = []
+
+    @dg.asset
+    def burst(context: dg.AssetExecutionContext) -> None:
+        invocation = pipes_client(endpoint.address, endpoint.token_path).run(
+            context=context,
+            submit_job_params={
+                "entrypoint": entrypoint(["python", "-c", SESSION]),
+                "submission_id": "session",
+                "runtime_env": {"py_modules": [pipes_module()]},
+            },
+        )
+        heard.extend(invocation.get_custom_messages())
+
+    run = threading.Thread(target=lambda: dg.materialize([burst], raise_on_error=False))
+    run.start()
+    jobs = RayJobs(endpoint.address, endpoint.token_path)
+    until(lambda: "session" in jobs.running() and jobs.logs("session").count("__dagster") > 2)
+    kubernetes = find_kubernetes(settings)
+    assert kubernetes is not None
+    os.kill(kubernetes.pid, signal.SIGKILL)
+    with pytest.raises(RayError, match="502 the Kubernetes API does not answer"):
+        describe_cluster(endpoint.address, endpoint.token_path)
+    ensure_kubernetes(settings)
+    run.join(timeout=90)
+    assert heard == list(range(12))
+
+
+def test_a_new_head_takes_over_behind_the_same_port(site: Site, operator: KubernetesApi) -> None:
+    endpoint = site.ray()
     (head,) = operator.list(PODS, "ray", labelSelector=HEAD)["items"]
-    session = endpoint.info.session
     operator.delete(PODS, head["metadata"]["name"], "ray")
 
     def is_new() -> bool:
@@ -177,13 +230,18 @@ def test_ray_comes_up_through_the_context_and_its_jobs_run_through_a_forwarded_p
 
     until(is_new)
     again = wait_ready(endpoint.address, endpoint.token_path, timeout_seconds=60)
-    assert again.session != session
-    assert cluster.address(cluster.ray_cluster() or {}) == endpoint.address
+    assert again.session != endpoint.info.session
+    assert site.ray().address == endpoint.address
 
+
+def test_the_end_takes_the_release_away_and_leaves_the_cluster(
+    settings: Settings, site: Site
+) -> None:
     site.stop_ray()
-    assert cluster.releases.history("ray") == ()
+    assert site.kubernetes.releases.history("ray") == ()
     assert find_kubernetes(settings) is not None
-    assert cluster.now() is None
+    assert site.kubernetes.now() is None
+    assert site.services()["ray"] is None
 
 
 def test_an_older_commit_s_context_does_not_hold(settings: Settings) -> None:
