@@ -19,6 +19,7 @@ from ray_platform.defs import (  # noqa: E402 - after the filters above
     plan,
     pull_requests,
     ray_cluster,
+    ray_upgrade,
     walk,
 )
 from ray_platform.progress import progress  # noqa: E402
@@ -38,6 +39,7 @@ def defs() -> dg.Definitions:
             plan,
             apply,
             ray_cluster,
+            ray_upgrade,
             burst,
             cost,
             drift,

@@ -182,6 +182,7 @@ def upgrade(
         how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",
         drain_seconds=default.drain_seconds if drain_seconds is None else drain_seconds,
         end_jobs=end_jobs,
+        waits=True,
     )
     if dry_run:
         _outlook(site, wish, as_json=as_json)

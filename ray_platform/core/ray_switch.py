@@ -42,12 +42,14 @@ class UpgradeWish:
     """How pods that must be replaced are: ``in-place``, or ``blue-green`` by a second cluster.
 
     ``drain_seconds`` is how long the jobs of the cluster that goes may run on; ``end_jobs`` whether those
-    that still run then are ended, or the cluster is left to them.
+    that still run then are ended, or the cluster is left to them; ``waits`` whether somebody stands by until
+    it is gone, or a sensor ends it later.
     """
 
     how: Literal["in-place", "blue-green"] = "in-place"
     drain_seconds: float = 3600.0
     end_jobs: bool = False
+    waits: bool = False
 
     def to_tag(self) -> str:
         """As the value of a run tag."""
@@ -109,10 +111,10 @@ class Switch:
         upgrade = Upgrade(self.active, self.other, PREPARING, started=at.isoformat())
         return replace(self, upgrade=upgrade)
 
-    def switched(self, at: datetime) -> "Switch":
+    def switched(self, at: datetime, until: datetime) -> "Switch":
         """The new cluster takes the work, the old one is drained."""
         upgrade = replace(self._under_way, step=DRAINING, moved=at.isoformat())
-        return replace(self, active=upgrade.after, upgrade=upgrade)
+        return replace(self, active=upgrade.after, upgrade=upgrade).until(until)
 
     def backing_out(self, at: datetime) -> "Switch":
         """The old cluster takes the work, as before; the new one is drained."""

@@ -8,6 +8,7 @@ stands, so that a killed process goes on, and until the old cluster is gone ther
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ray_platform.clients.helm import RenderedChart
@@ -20,7 +21,6 @@ from ray_platform.core.ray_switch import (
     DRAINING,
     PREPARING,
     Switch,
-    UpgradeWish,
 )
 from ray_platform.stages import audit, ray_ready, ray_release
 from ray_platform.stages.ray_chart import require_allowed
@@ -85,8 +85,9 @@ def bring(
     cluster = site.kubernetes
     cluster.wake()
     switch = through_trouble(cluster, cluster.switch, tell)
+    patience = None if site.ray_upgrade.waits else now()
     if switch.upgrade and switch.upgrade.step == BACKING_OUT:
-        switch = drain(site, values, tell)
+        switch = drain(site, values, tell, until=patience)
     name = switch.active
     lacks = ray_release.standing(site, name, values, rendered if name == BLUE else None)
     if lacks is not Standing.PODS:
@@ -96,7 +97,7 @@ def bring(
         return ray_release.install(site, values, rendered, tell)
     if switch.upgrade and switch.upgrade.step == DRAINING:
         tell(f"An earlier upgrade still drains {switch.other}: that is finished first")
-        switch = drain(site, values, tell)
+        switch = drain(site, values, tell, until=patience)
     if switch.upgrade is None:
         switch = cluster.write_switch(switch.preparing(now()))
     return _switched(site, switch, values, rendered, tell)
@@ -136,7 +137,8 @@ def _switched(
             fix=error.fix,
         ) from error
     site.require_held()
-    cluster.write_switch(switch.switched(now()))
+    until = now() + timedelta(seconds=site.ray_upgrade.drain_seconds)
+    cluster.write_switch(switch.switched(now(), until))
     audit.note(site, "ray-upgrade", "switched", reason=f"new work goes to {new}, {old} is drained")
     tell(f"New work goes to {new} at {address}; {old} is drained")
     return Installed(installed.release, "switched")
@@ -185,7 +187,7 @@ def going_on(site: Site, values: Mapping[str, Any], tell: Tell) -> None:
     if upgrade is None:
         return
     if upgrade.step != PREPARING and not jobs_on(cluster, switch.other):
-        drain(site, values, tell, UpgradeWish(drain_seconds=0))
+        drain(site, values, tell, until=now())
         return
     if upgrade.step != DRAINING:
         raise BusyError(

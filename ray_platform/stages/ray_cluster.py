@@ -88,10 +88,23 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         release=release,
         by_git=by_git,
     )
-    if site.is_ray_ours and site.ray_upgrade.how == "blue-green":
+    if release is not None and site.ray_upgrade.how == "blue-green" and site.ray_upgrade.waits:
         # What runs from now on is tied to the new cluster, while the old one is still drained.
         ray_drain.drain(site, values, progress)
     return ready
+
+
+def finish_upgrade(site: Site, *, progress: Callable[[str], None]) -> None:
+    """End the cluster that a blue/green upgrade has left, if it has no jobs.
+
+    Raises:
+        BusyError: jobs still run on it at the deadline.
+        RayError: it cannot be asked for its jobs, or does not go.
+        KubernetesError: the Kubernetes API refuses or stays away.
+    """
+    site.require_held()
+    values, _ = render(site)
+    ray_drain.drain(site, values, progress, until=ray_drain.now())
 
 
 def back_out(site: Site, *, progress: Callable[[str], None]) -> str:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from ray_platform.clients.kubernetes_api import PODS
 from ray_platform.core.errors import BusyError, RayError
-from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch, UpgradeWish
+from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch
 from ray_platform.stages import audit, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
@@ -24,28 +25,29 @@ REMOVAL_SECONDS = 300.0
 
 
 def drain(
-    site: Site, values: Mapping[str, Any], tell: Tell, wish: UpgradeWish | None = None
+    site: Site, values: Mapping[str, Any], tell: Tell, *, until: datetime | None = None
 ) -> Switch:
     """Wait until the cluster that goes has no jobs, and take it away; nothing where none goes.
 
     Args:
-        site: The environment.
+        site: The environment; its wish says whether jobs are ended at the deadline.
         values: The chart's values for what the namespace has once.
         tell: Hears what is waited for.
-        wish: How long jobs may run on from now, and whether they are ended then; by default the site's.
+        until: How long jobs are waited for; None: as long as the site wishes, which becomes the deadline.
 
     Raises:
         BusyError: jobs still run at the deadline and may not be ended; the cluster is left to them.
         RayError: it cannot be asked for its jobs, or does not go.
         KubernetesError: the API refuses, or stays away.
     """
-    cluster, wish = site.kubernetes, wish or site.ray_upgrade
+    cluster, wish = site.kubernetes, site.ray_upgrade
     switch = through_trouble(cluster, cluster.switch, tell)
     upgrade = switch.upgrade
     if upgrade is None or upgrade.step == PREPARING:
         return switch
-    going, deadline = switch.other, now() + timedelta(seconds=wish.drain_seconds)
-    switch = cluster.write_switch(switch.until(deadline))
+    going, deadline = switch.other, until or now() + timedelta(seconds=wish.drain_seconds)
+    if until is None:
+        switch = cluster.write_switch(switch.until(deadline))
     last = datetime.fromisoformat(upgrade.moved) if upgrade.moved else None
     told: str | None = None
     ended: set[str] = set()
@@ -62,7 +64,7 @@ def drain(
             told = waits
         if jobs and now() >= deadline:
             if not wish.end_jobs:
-                raise _left_to(site, switch, jobs, wish)
+                raise _left_to(site, switch, jobs)
             for job in set(jobs) - ended:
                 ended.add(job)
                 tell(f"The deadline is over: job {job} is ended")
@@ -88,15 +90,40 @@ def _is_quiet(last: datetime | None, reading: tuple[str, ...]) -> bool:
     return last is None or now() - last >= timedelta(seconds=seconds)
 
 
-def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...], wish: UpgradeWish) -> BusyError:
+def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...]) -> BusyError:
     going = switch.other
     return BusyError(
-        f"jobs still run on {going} after {wish.drain_seconds:.0f} s: {', '.join(jobs)}; new work "
-        f"goes to {switch.active}, and {going} is left to them",
+        f"the time is over, and jobs still run on {going}: {', '.join(jobs)}; new work goes to "
+        f"{switch.active}, and {going} is left to them",
         where=f"RayCluster {site.kubernetes.namespace}/{going}",
         fix=f"`ray-platform ray upgrade --blue-green --env {site.name}` goes on waiting; with "
         "--end-jobs it ends them; with --back-out the work goes back",
     )
+
+
+class Due(StrEnum):
+    """What is to be done about an upgrade that nobody stands by."""
+
+    NOTHING = "nothing"
+    END = "the cluster that goes has no jobs"
+    LATE = "the time is over, and it has"
+
+
+def due(site: Site) -> tuple[Due, Switch]:
+    """What an environment's upgrade waits for, and where it stands; changes nothing.
+
+    Raises:
+        RayError: it cannot be asked for its jobs.
+        KubernetesError: the API refuses or does not answer.
+    """
+    switch = site.kubernetes.switch()
+    upgrade = switch.upgrade
+    if upgrade is None or upgrade.step == PREPARING:
+        return Due.NOTHING, switch
+    if not jobs_on(site.kubernetes, switch.other):
+        return Due.END, switch
+    is_late = bool(upgrade.deadline) and datetime.fromisoformat(upgrade.deadline) < now()
+    return (Due.LATE if is_late else Due.NOTHING), switch
 
 
 def take_away(site: Site, switch: Switch, values: Mapping[str, Any], tell: Tell) -> Switch:

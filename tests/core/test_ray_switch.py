@@ -21,16 +21,15 @@ VALUES = {"serviceAccount": {"roleArn": "arn:x"}, "quota": {"hard": {"pods": 3}}
 
 def test_each_step_is_read_as_it_was_written_and_names_who_takes_the_work() -> None:
     began = Switch().preparing(NOW)
-    moved = began.switched(NOW)
+    moved = began.switched(NOW, NOW)
     steps = [
         (Switch(), BLUE, GREEN),
         (began, BLUE, GREEN),
         (moved, GREEN, BLUE),
-        (moved.until(NOW), GREEN, BLUE),
         (moved.backing_out(NOW), BLUE, GREEN),
         (moved.settled(), GREEN, BLUE),
         (moved.settled().preparing(NOW), GREEN, BLUE),
-        (moved.settled().preparing(NOW).switched(NOW), BLUE, GREEN),
+        (moved.settled().preparing(NOW).switched(NOW, NOW), BLUE, GREEN),
     ]
     for switch, active, other in steps:
         service = service_of(switch, "ray")

@@ -43,7 +43,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 def site_with(settings: Settings, **pool: Any) -> Site:
     """The site of `local` with one pool of workers, as a new process would make it."""
-    wish = UpgradeWish("blue-green", drain_seconds=200)
+    wish = UpgradeWish("blue-green", drain_seconds=200, waits=True)
     site = Site(settings, "local", ray_upgrade=wish)
     cpu = next(p for p in site.environment.node_pools if p.name == "cpu")
     others = [p for p in site.environment.node_pools if not p.ray_workers]

@@ -5,6 +5,7 @@ Real Helm on the local API; operator and heads are without Ray.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from ray_platform.settings import Settings
 from ray_platform.stages import ray_cluster, ray_drain, ray_jobs, ray_ready, ray_release
 from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.lock import change_lock
+from ray_platform.stages.ray_drain import Due, due
 from ray_platform.stages.ray_jobs import job_of
 from ray_platform.stages.site import Site
 from tests.ray_head import Head
@@ -86,7 +88,7 @@ class World:
         self._patch = monkeypatch
 
     def site(self, types: tuple[str, ...] = LARGE, **wish: Any) -> Site:
-        how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, **wish})
+        how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, "waits": True, **wish})
         site = Site(self.settings, "local", ray_upgrade=how)
         pools = site.environment.node_pools
         changed = [
@@ -224,9 +226,7 @@ def test_jobs_that_outlive_the_deadline_keep_the_old_cluster_until_somebody_ends
     world: World,
 ) -> None:
     world.heads[BLUE].jobs["long"] = "RUNNING"
-    with pytest.raises(
-        BusyError, match=r"jobs still run on ray after 0 s: long; .* goes to ray-green"
-    ):
+    with pytest.raises(BusyError, match=r"jobs still run on ray: long; new work goes to ray-green"):
         world.upgrade()
     assert (world.active(), world.standing()) == (GREEN, [BLUE, GREEN])
     assert world.recorded() == "m5.2xlarge"
@@ -267,6 +267,36 @@ def test_a_run_may_read_what_its_job_told_before_the_old_cluster_goes(
         world.upgrade(instance=instance)
     assert (len(asked), world.standing()) == (4, [GREEN])
     assert any("burst-r1 is being read" in line for line in world.said)
+
+
+def test_an_upgrade_that_nobody_waits_for_is_finished_once_the_old_cluster_is_idle(
+    world: World,
+) -> None:
+    def seen() -> Due:
+        return due(world.site())[0]
+
+    def finish() -> None:
+        site = world.site()
+        with change_lock(site, "test", tell=world.said.append):
+            ray_cluster.finish_upgrade(site, progress=world.said.append)
+
+    assert seen() is Due.NOTHING
+    world.heads[BLUE].jobs["long"] = "RUNNING"
+    world.upgrade(waits=False, drain_seconds=3600)
+    assert (world.active(), world.standing()) == (GREEN, [BLUE, GREEN])
+    assert seen() is Due.NOTHING
+    # Another one has no third cluster to go to.
+    with pytest.raises(BusyError, match="jobs still run on ray: long"):
+        world.upgrade(("c6i.xlarge",), waits=False)
+    cluster = world.site().kubernetes
+    cluster.write_switch(cluster.switch().until(datetime(2026, 1, 1, tzinfo=UTC)))
+    assert seen() is Due.LATE
+    with pytest.raises(BusyError, match="the time is over"):
+        finish()
+    world.heads[BLUE].jobs["long"] = "SUCCEEDED"
+    assert seen() is Due.END
+    finish()
+    assert (world.standing(), seen()) == ([GREEN], Due.NOTHING)
 
 
 def test_before_the_switch_a_deployment_in_place_is_refused(world: World) -> None:
