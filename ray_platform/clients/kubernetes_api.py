@@ -7,23 +7,23 @@ this needs neither.
 import base64
 import contextlib
 import functools
+import http.client
 import json
 import os
 import ssl
 import tempfile
-import threading
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ray_platform.clients.kept_connections import exchange
 from ray_platform.core.errors import KubernetesError
 
 REQUEST_SECONDS = 15.0
 _JSON = "application/json"
+_UNAUTHORIZED, _FIRST_REFUSAL = 401, 300
 _PATCHES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -217,7 +217,7 @@ class KubernetesApi:
                     if event["type"] == "ERROR":
                         raise _refusal(self.access.endpoint, event["object"])
                     yield event["type"], event["object"]
-            except (OSError, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 raise self._silent(error) from error
 
     def version(self) -> str:
@@ -231,8 +231,8 @@ class KubernetesApi:
     def _object(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
         with self._open(method, path, body, **options) as answer:
             try:
-                content: dict[str, Any] = json.load(answer)
-            except (OSError, ValueError) as error:
+                content: dict[str, Any] = json.loads(answer.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 raise self._silent(error) from error
         return content
 
@@ -251,28 +251,34 @@ class KubernetesApi:
         if method in ("POST", "PUT", "PATCH"):
             asked.setdefault("fieldManager", self._manager)
             asked.setdefault("fieldValidation", "Strict")
-        url = f"{self.access.endpoint}{path}" + (
-            f"?{urllib.parse.urlencode(asked)}" if asked else ""
-        )
+        target = f"{path}?{urllib.parse.urlencode(asked)}" if asked else path
         data = None if body is None else json.dumps(body).encode()
+        content = {"Content-Type": _PATCHES.get(patch, _JSON)} if data is not None else {}
+        access = self.access
         for is_again in (False, True):
-            shown = self.access.headers(is_again)
-            request = urllib.request.Request(url, data, shown, method=method)  # noqa: S310  (https)
-            request.add_header("Accept", _JSON)
-            if data is not None:
-                request.add_header("Content-Type", _PATCHES.get(patch, _JSON))
-            try:
-                answer = _opener(self.access).open(request, timeout=timeout)
-                break
-            except urllib.error.HTTPError as error:
-                # A token that ended meanwhile is renewed once.
-                if error.code == 401 and not is_again:
-                    continue
-                raise _refusal(self.access.endpoint, _status(error)) from error
-            except OSError as error:
-                raise self._silent(error) from error
-        with answer:
-            yield answer
+            with contextlib.ExitStack() as stack:
+                try:
+                    answer = stack.enter_context(
+                        exchange(
+                            access.endpoint,
+                            access.tls,
+                            method,
+                            target,
+                            data,
+                            {"Accept": _JSON, **content, **access.headers(is_again)},
+                            named=(access.authority, access.certificate),
+                            timeout=timeout,
+                        )
+                    )
+                    status = _status(answer) if answer.status >= _FIRST_REFUSAL else None
+                except (OSError, http.client.HTTPException) as error:
+                    raise self._silent(error) from error
+                if status is None:
+                    yield answer
+                    return
+            # A token that ended meanwhile is renewed once.
+            if is_again or answer.status != _UNAUTHORIZED:
+                raise _refusal(access.endpoint, status)
 
     def _silent(self, error: Exception) -> KubernetesError:
         return KubernetesError(
@@ -290,12 +296,15 @@ def _path(of: Collection, namespace: str, name: str = "", subresource: str = "")
     return "/" + "/".join(urllib.parse.quote(part, safe="/") for part in parts)
 
 
-def _status(error: urllib.error.HTTPError) -> Mapping[str, Any]:
+def _status(answer: http.client.HTTPResponse) -> Mapping[str, Any]:
+    content = answer.read()
     try:
-        status = json.load(error)
-        return status if isinstance(status, Mapping) else {}
-    except (OSError, ValueError):
-        return {"code": error.code, "message": str(error.reason)}
+        status = json.loads(content)
+    except ValueError:
+        status = None
+    if isinstance(status, Mapping) and "code" in status:
+        return status
+    return {"code": answer.status, "message": answer.reason}
 
 
 def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
@@ -313,21 +322,6 @@ def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
         code=code,
         reason=str(status.get("reason", "")),
     )
-
-
-_openers = threading.local()
-
-
-def _opener(access: ClusterAccess) -> urllib.request.OpenerDirector:
-    made: dict[tuple[str, str], urllib.request.OpenerDirector]
-    made = _openers.__dict__.setdefault("made", {})
-    who = (access.authority, access.certificate)
-    if who not in made:
-        # A proxy of this machine's would not know the address; an API is reached directly.
-        made[who] = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=access.tls())
-        )
-    return made[who]
 
 
 def _base64(text: str) -> str:

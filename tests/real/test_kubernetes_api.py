@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import threading
@@ -314,3 +315,87 @@ def test_killed_in_the_middle_of_writes_it_comes_back_with_every_answered_one(
         assert stop_kubernetes(settings)
     assert not (tmp_path / "kubernetes" / "objects").exists()
     assert processes.find(settings.home, "kubernetes") is None
+
+
+class Counting(ClusterAccess):
+    """Counts the connections that are made: each takes its TLS context once."""
+
+    def tls(self) -> ssl.SSLContext:
+        MADE.append(self.endpoint)
+        return super().tls()
+
+
+MADE: list[str] = []
+
+
+@pytest.fixture
+def counted(kubernetes: Kubernetes) -> KubernetesApi:
+    MADE.clear()
+    # Connections are shared among the same alone: this one's name is its own.
+    authority = kubernetes.authority.read_text() + f"\n# {os.urandom(4).hex()}\n"
+    return KubernetesApi(
+        Counting(kubernetes.url, authority, lambda refused: kubernetes.token), "test"
+    )
+
+
+def test_one_connection_carries_many_requests_answers_of_any_kind_and_a_watch_has_its_own(
+    counted: KubernetesApi, namespace: str
+) -> None:
+    version = counted.list(SECRETS, namespace)["metadata"]["resourceVersion"]
+    assert counted.get(SECRETS, "none", namespace) is None
+    counted.create(SECRETS, {"metadata": {"name": "one"}}, namespace)
+    with pytest.raises(KubernetesError, match="already exists"):
+        counted.create(SECRETS, {"metadata": {"name": "one"}}, namespace)
+    assert len(MADE) == 1
+    for kind, content in counted.watch(SECRETS, version, seconds=5):
+        assert (kind, content["metadata"]["name"]) == ("ADDED", "one")
+        counted.delete(SECRETS, "one", namespace)  # the one that watches is busy
+        break
+    assert len(MADE) == 2
+    # A watch that was left is not gone on with.
+    counted.list(SECRETS, namespace)
+    assert len(MADE) == 2
+
+
+def test_a_connection_that_ended_while_idle_is_made_anew_also_for_a_write(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+
+    def killed(running: Kubernetes) -> None:
+        os.kill(running.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while find_kubernetes(settings) is not None:
+            assert time.monotonic() < deadline, "it outlived a kill"
+
+    try:
+        first = ensure_kubernetes(settings)
+        api = KubernetesApi(access(first), "test")
+        api.list(NAMESPACES)
+        killed(first)
+        with pytest.raises(KubernetesError, match="does not answer"):
+            api.list(NAMESPACES)
+        second = ensure_kubernetes(settings)
+        api.list(NAMESPACES)
+        killed(second)
+        ensure_kubernetes(settings)
+        api.create(NAMESPACES, {"metadata": {"name": "written"}})
+    finally:
+        stop_kubernetes(settings)
+
+
+def test_threads_and_a_forked_child_share_no_connection(counted: KubernetesApi) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        listed = pool.map(lambda _: len(counted.list(NAMESPACES)["items"]), range(40))
+        assert len(set(listed)) == 1
+    assert len(MADE) <= 4
+    made = len(MADE)
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        counted.list(NAMESPACES)
+        os.write(write, str(len(MADE) - made).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 10) == b"1"
+    os.close(read)
+    os.close(write)
+    counted.list(NAMESPACES)
+    assert len(MADE) == made
