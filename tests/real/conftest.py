@@ -1,5 +1,6 @@
 """Expensive things that real tests share: a running emulator, and `local` applied in it."""
 
+import random
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ray_platform.clients.terraform import PlanOutput, Terraform
 from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
 from ray_platform.local.github.caller import Sent
 from ray_platform.local.github.testing import LocalGitHub, reset
+from ray_platform.local.processes import port_is_free
 from ray_platform.settings import Settings
 from tests.openapi import check_answer
 from tests.real.checkout import PORT_BASE, Checkout, Walked
@@ -44,9 +46,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_port_base() -> int:
+    """The first of twelve free ports, below those that the kernel gives to connections by itself.
+
+    Of a port that the kernel names, the third above it may be some connection's by the time it is asked for.
+    """
+    while True:
+        base = random.randrange(10_000, 32_000)  # noqa: S311  (no secret)
+        if all(port_is_free(base + offset) for offset in range(12)):
+            return base
+
+
 def make_settings(home: Path, port: int | None = None) -> Settings:
-    """Settings of this checkout with a home and a port of its own."""
-    return Settings(ROOT, home, {"RAY_PLATFORM_PORT_BASE": str(port or free_port())})
+    """Settings of this checkout with a home and ports of its own."""
+    return Settings(ROOT, home, {"RAY_PLATFORM_PORT_BASE": str(port or free_port_base())})
 
 
 def make_terraform(

@@ -31,7 +31,7 @@ from ray_platform.stages.pull_requests.watching import look_at_all
 from ray_platform.stages.site import Site
 from tests.real import canaries
 from tests.real.canaries import CANARIES, IN_ENVIRONMENT, ORDINARY
-from tests.real.conftest import ROOT, free_port
+from tests.real.conftest import ROOT, free_port_base
 from tests.real.github_site import running_github
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("canaries")]
@@ -167,7 +167,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             "PATH": f"{folder}/bin:{os.environ['PATH']}",
             "RAY_PLATFORM_ROOT": str(folder / "checkout"),
             "RAY_PLATFORM_HOME": str(folder / "home"),
-            "RAY_PLATFORM_PORT_BASE": str(free_port()),
+            "RAY_PLATFORM_PORT_BASE": str(free_port_base()),
             "RAY_PLATFORM_TERRAFORM": str(wrapper(folder, "terraform")),
             "RAY_PLATFORM_GITHUB_APP_ID": str(server.app.id),
             "RAY_PLATFORM_GITHUB_API_URL": server.api_url,

@@ -31,7 +31,7 @@ from ray_platform.settings import Settings
 from ray_platform.stages import ray_release
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import Site
-from tests.real.conftest import ROOT, free_port
+from tests.real.conftest import ROOT, free_port, free_port_base
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
 
@@ -43,7 +43,7 @@ HEAD = "ray.io/cluster=ray,ray.io/node-type=head"
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home whose KUBECONFIG has the local API under the name of kind's context, and another before it."""
     home = tmp_path_factory.mktemp("kind")
-    variables = {"RAY_PLATFORM_PORT_BASE": str(free_port())}
+    variables = {"RAY_PLATFORM_PORT_BASE": str(free_port_base())}
     content = json.loads(ensure_kubernetes(Settings(ROOT, home, variables)).kubeconfig.read_text())
     content["contexts"][0]["name"] = CONTEXT
     content["current-context"] = "somebody-else"
