@@ -34,7 +34,7 @@ from ray_platform.local.kubernetes.kuberay.service import (
     stop_kuberay,
 )
 from ray_platform.local.kubernetes.service import kubernetes_access, stop_kubernetes
-from ray_platform.local.ray_nodes import find_nodes, place, stop_ray
+from ray_platform.local.ray_nodes import MOST_CLUSTERS, Place, find_nodes, place, stop_ray
 from ray_platform.settings import Settings
 from tests.real.conftest import make_settings
 
@@ -134,11 +134,17 @@ def pods(api: KubernetesApi, kind: str) -> dict[str, dict[str, Any]]:
 def jobs_of(settings: Settings, content: Mapping[str, Any]) -> RayJobs:
     status = content["status"]
     address = f"http://{status['head']['serviceIP']}:{status['endpoints']['dashboard']}"
-    return RayJobs(address, place(settings).folder / "token")
+    return RayJobs(address, where(settings).folder / "token")
+
+
+def where(settings: Settings) -> Place:
+    """The place that the standing cluster has; whatever it had before, where it has none."""
+    places = [place(settings, number) for number in range(MOST_CLUSTERS)]
+    return next((at for at in places if is_for(at, NAME)), places[0])
 
 
 def head_pid(settings: Settings) -> int:
-    service = processes.find(settings.home, place(settings).name)
+    service = processes.find(settings.home, where(settings).name)
     assert service is not None
     return service.pid
 
@@ -158,7 +164,7 @@ def test_an_object_becomes_a_cluster_with_pods_a_service_and_a_status(
     assert api.get(SERVICES, status["head"]["serviceName"], NAMESPACE)
     assert "the head runs" in api.log(head["metadata"]["name"], NAMESPACE)
     # The token is the secret's, and it is asked for.
-    assert place(settings).folder.joinpath("token").read_text() == TOKEN
+    assert where(settings).folder.joinpath("token").read_text() == TOKEN
     assert jobs_of(settings, ready).running() == ()
     reasons = {event["reason"] for event in api.list(EVENTS, NAMESPACE)["items"]}
     assert {"CreatedHeadPod", "CreatedWorkerPod"} <= reasons
@@ -172,7 +178,7 @@ def test_a_deleted_worker_pod_ends_its_node_and_another_takes_its_place(
     api.delete(PODS, name, NAMESPACE)
     until(lambda: pods(api, "worker") and name not in pods(api, "worker"))
     (other,) = pods(api, "worker").values()
-    cluster = find_nodes(place(settings))
+    cluster = find_nodes(where(settings))
     assert cluster is not None
     nodes = describe_cluster(cluster.address, cluster.token_path).nodes
     up = {node.node_id for node in nodes if node.is_up and node.group == "cpu"}
@@ -261,7 +267,7 @@ def submitted(settings: Settings, content: Mapping[str, Any]) -> list[str]:
     """The ids of all jobs that the cluster's head knows."""
     status = content["status"]
     address = f"http://{status['head']['serviceIP']}:{status['endpoints']['dashboard']}"
-    jobs = get_json(address, "/api/jobs/", place(settings).folder / "token")
+    jobs = get_json(address, "/api/jobs/", where(settings).folder / "token")
     return [job["submission_id"] for job in jobs if job["submission_id"]]
 
 
@@ -313,7 +319,7 @@ def test_a_head_killed_in_the_middle_ends_a_burst_in_one_clear_failure_and_a_ray
     @dg.asset
     def burst(context: dg.AssetExecutionContext) -> None:
         try:
-            pipes_client(address, place(settings).folder / "token").run(
+            pipes_client(address, where(settings).folder / "token").run(
                 context=context,
                 submit_job_params={"entrypoint": "sleep 300", "submission_id": "burst-lost"},
             )
@@ -358,7 +364,7 @@ def test_a_suspended_cluster_runs_nothing_and_one_whose_image_is_not_there_says_
 ) -> None:
     api.patch(RAY_CLUSTERS, NAME, NAMESPACE, {"spec": {"suspend": True}})
     wait(api, lambda status: status.get("state") == "suspended")
-    assert find_nodes(place(settings)) is None
+    assert find_nodes(where(settings)) is None
     assert pods(api, "head") == pods(api, "worker") == {}
     api.apply(RAY_CLUSTERS, ray_cluster("rayproject/ray:9.9.9"))
     content = wait(api, lambda status: status.get("state") == "failed")
@@ -369,9 +375,30 @@ def test_a_suspended_cluster_runs_nothing_and_one_whose_image_is_not_there_says_
     assert "9.9.9" in state["waiting"]["message"]
     warnings = [e for e in api.list(EVENTS, NAMESPACE)["items"] if e["type"] == "Warning"]
     assert any("9.9.9" in event["message"] for event in warnings)
-    assert find_nodes(place(settings)) is None
+    assert find_nodes(where(settings)) is None
     api.delete(RAY_CLUSTERS, NAME, NAMESPACE)
     until(lambda: not pods(api, "head"))
+
+
+def test_a_fourth_cluster_waits_for_room_says_so_and_gets_the_place_of_one_that_goes(
+    settings: Settings, api: KubernetesApi
+) -> None:
+    names = ["one", "two", "three", "four"]
+    api.delete(RAY_CLUSTERS, NAME, NAMESPACE)
+    until(lambda: find_nodes(where(settings)) is None)
+    for name in names[:3]:
+        api.apply(RAY_CLUSTERS, ray_cluster(name=name, suspend=True))
+        wait(api, lambda status: status.get("state") == "suspended", name)
+    api.apply(RAY_CLUSTERS, ray_cluster(name="four", suspend=True))
+    told = until(
+        lambda: [e for e in api.list(EVENTS, NAMESPACE)["items"] if e["reason"] == "NoRoom"]
+    )
+    assert [event["involvedObject"]["name"] for event in told] == ["four"]
+    assert not (api.get(RAY_CLUSTERS, "four", NAMESPACE) or {}).get("status")
+    api.delete(RAY_CLUSTERS, "two", NAMESPACE)
+    wait(api, lambda status: status.get("state") == "suspended", "four")
+    for name in names:
+        api.delete(RAY_CLUSTERS, name, NAMESPACE)
 
 
 def test_an_object_that_goes_while_nobody_watches_has_its_processes_ended(

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from ray_platform.clients.kubernetes_api import KubernetesApi
 from ray_platform.core.infra_version import MODULES
 from ray_platform.local.github.person import Person
 from ray_platform.local.github.service import PORT as GITHUB_PORT
+from ray_platform.local.kubernetes.service import kubernetes_access
+from ray_platform.settings import Settings
 from tests.openlineage_schema import OURS, check_run_event
 from tests.real.checkout import PORT_BASE, Checkout, Walked
 
@@ -267,8 +270,11 @@ def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked
     assert again.json["infra_version"] == before["infra_version"]
 
 
-def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
+def test_an_opened_security_group_and_network_policy_are_major_drift(walked: Walked) -> None:
     checkout = walked.checkout
+    settings = Settings(checkout.folder, checkout.home, {"RAY_PLATFORM_PORT_BASE": str(PORT_BASE)})
+    api = KubernetesApi(kubernetes_access(settings), "kubectl-edit")
+    policies = ("networking.k8s.io/v1", "networkpolicies")
     ec2 = emulator_client("ec2")
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "tag:environment", "Values": ["local"]}]
@@ -286,17 +292,22 @@ def test_an_opened_security_group_is_major_drift(walked: Walked) -> None:
         ],
     }
     ec2.authorize_security_group_ingress(**opened)
+    api.patch(policies, "ray-default-deny", "ray", {"spec": {"ingress": [{}]}})
     try:
         drifted = checkout.run("drift", "--env", "local", "--json")
     finally:
         ec2.revoke_security_group_ingress(**opened)
+        api.patch(policies, "ray-default-deny", "ray", {"spec": {"ingress": None}})
     assert drifted.code == 2
     major = [item for item in drifted.json["items"] if item["severity"] == "major"]
     assert any("aws_security_group" in item["address"] for item in major)
     assert any("0.0.0.0/0" in json.dumps(item["after"]) for item in major)
     assert {item["cause"] for item in major} == {"by_hand"}
-    (incident,) = checkout.run("incidents", "--env", "local", "--json").json["incidents"]
-    assert (incident["open"], incident["attribute"]) == (True, "ingress")
+    incidents = checkout.run("incidents", "--env", "local", "--json").json["incidents"]
+    assert {(i["open"], i["attribute"], i["who"]) for i in incidents} == {
+        (True, "ingress", ""),
+        (True, "spec", "kubectl-edit"),
+    }
 
 
 def test_a_rollback_waits_for_todays_approval_and_is_applied_once(walked: Walked) -> None:

@@ -7,6 +7,7 @@ its home and ports by the platform's own variables.
 import datetime
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 from ray_platform.clients.kubernetes_api import EVENTS, RAY_CLUSTERS, KubernetesApi
 from ray_platform.core.errors import KubernetesError, PlatformError
 from ray_platform.local import processes
+from ray_platform.local.kubernetes.kuberay import manifests
 from ray_platform.local.kubernetes.kuberay.job_keeper import JobKeeper
 from ray_platform.local.kubernetes.kuberay.keeper import Keeper
+from ray_platform.local.kubernetes.kuberay.wanted import read_ray_cluster
 from ray_platform.local.kubernetes.service import (
     find_kubernetes,
     kubernetes_access,
@@ -47,6 +50,9 @@ class Controller:
         self._settings = settings
         self._api = api
         self._keepers: dict[Key, Keeper] = {}
+        #: Keepers end in threads of their own, and leave their place to who waits for one.
+        self._lock = threading.RLock()
+        self._waiting: set[Key] = set()
 
     def run(self) -> None:
         """Follow the objects until ended; the API may go and come back meanwhile."""
@@ -67,9 +73,10 @@ class Controller:
         self._end_orphans(there)
         for content in items:
             self._see(content, is_gone=False)
-        for key, keeper in self._keepers.items():
-            if key not in there:
-                keeper.hear(None)
+        with self._lock:
+            for key, keeper in self._keepers.items():
+                if key not in there:
+                    keeper.hear(None)
 
     def _forget_old_events(self) -> None:
         oldest = datetime.datetime.now(datetime.UTC) - EVENT_LIFETIME
@@ -92,21 +99,53 @@ class Controller:
 
     def _see(self, content: dict[str, Any], *, is_gone: bool) -> None:
         key = _key(content)
-        keeper = self._keepers.get(key)
-        if keeper is None or not keeper.is_alive():
-            if is_gone:
-                return
-            at = self._place(key)
-            if at is None:
-                logging.warning("%s: this machine runs %s clusters at most", key, MOST_CLUSTERS)
-                return
-            logs = objects_folder(self._settings) / "logs"
-            head_log = processes.log_file(self._settings.home, at.name)
-            keeper = self._keepers[key] = Keeper(key, at, self._api, logs, head_log)
-            keeper.hear(content)
-            keeper.start()
+        with self._lock:
+            keeper = self._keepers.get(key)
+            if keeper is not None and keeper.is_alive():
+                keeper.hear(None if is_gone else content)
+            elif not is_gone:
+                self._keep(key, content)
+            else:
+                self._waiting.discard(key)
+
+    def _keep(self, key: Key, content: dict[str, Any]) -> None:
+        at = self._place(key)
+        if at is None:
+            if key not in self._waiting:
+                self._waiting.add(key)
+                self._tell_of_no_room(content)
             return
-        keeper.hear(None if is_gone else content)
+        self._waiting.discard(key)
+        logs = objects_folder(self._settings) / "logs"
+        head_log = processes.log_file(self._settings.home, at.name)
+        keeper = Keeper(key, at, self._api, logs, head_log, ended=lambda: self._over(key))
+        self._keepers[key] = keeper
+        keeper.hear(content)
+        keeper.start()
+
+    def _over(self, key: Key) -> None:
+        """A keeper's object and processes are gone: its place is free."""
+        with self._lock:
+            self._keepers.pop(key, None)
+            waiting = sorted(self._waiting)
+        try:
+            # Its own as well: one of the same name may have come meanwhile.
+            for namespace, name in (*waiting, key):
+                content = self._api.get(RAY_CLUSTERS, name, namespace)
+                if content is not None:
+                    self._see(content, is_gone=False)
+        except KubernetesError as error:
+            logging.info("the API: %s", error.what)  # the next list shows them
+
+    def _tell_of_no_room(self, content: Mapping[str, Any]) -> None:
+        message = (
+            f"this machine runs {MOST_CLUSTERS} Ray clusters at most: it waits until one of them is "
+            "deleted"
+        )
+        wanted = read_ray_cluster(content)
+        logging.warning("%s: %s", wanted.key, message)
+        event = manifests.event(wanted, "NoRoom", message, kind="Warning")
+        self._api.create(EVENTS, event, wanted.namespace)
 
     def _place(self, key: Key) -> Place | None:
         """Where the cluster runs already, or else the first free place."""

@@ -65,10 +65,18 @@ class Keeper(threading.Thread):
         api: The Kubernetes API, as the operator.
         logs: Where the API looks for ``NAMESPACE/POD.log``.
         head_log: The file that the head's service writes.
+        ended: Called when the thread is about to end.
     """
 
     def __init__(
-        self, key: tuple[str, str], at: Place, api: KubernetesApi, logs: Path, head_log: Path
+        self,
+        key: tuple[str, str],
+        at: Place,
+        api: KubernetesApi,
+        logs: Path,
+        head_log: Path,
+        *,
+        ended: Callable[[], None],
     ) -> None:
         super().__init__(name="/".join(key), daemon=True)
         self.namespace, self.cluster = key
@@ -76,6 +84,7 @@ class Keeper(threading.Thread):
         self._api = api
         self._logs = logs
         self._head_log = head_log
+        self._ended = ended
         self._changed = threading.Event()
         self._latest: Mapping[str, Any] | None = None
         self._retry_at = 0.0
@@ -104,6 +113,7 @@ class Keeper(threading.Thread):
                 # One object that is not understood must not end the others' keeper with it.
                 logging.exception("%s: unexpected", self.name)
                 time.sleep(STEP_SECONDS)
+        self._ended()
 
     def step(self) -> bool:
         """Bring what stands one step nearer to what is asked for; True: the object is gone."""
