@@ -1,5 +1,6 @@
 """Drift of Ray's release: what is edited or deleted on a real API is found, and put back by a deployment."""
 
+import copy
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from ray_platform.clients.helm import RenderedChart
 from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, KubernetesApi
 from ray_platform.core.drift.items import DriftItem
 from ray_platform.core.errors import KubernetesError, RayError
+from ray_platform.core.ray_switch import BLUE, GREEN
 from ray_platform.local.kubernetes.service import (
     ensure_kubernetes,
     kubernetes_access,
@@ -180,6 +182,38 @@ def test_a_ray_cluster_deleted_by_kubectl_is_major_drift_and_made_again_when_ask
     assert (item.severity, item.cause) == ("major", "by_hand")
     assert deploy(site) == "upgraded"
     assert look(site) == {}
+
+
+def test_a_revision_that_somebody_made_with_helm_is_drift_and_put_back(site: Site) -> None:
+    cluster = site.kubernetes
+    assert isinstance(cluster, Cluster)
+    ours = cluster.releases.history(RELEASE)[-1]
+    values = copy.deepcopy(cluster.rendered[0])
+    values["workerGroups"]["cpu"]["maxReplicas"] = 99
+    # Helm keeps the labels of a release, so this one says of itself that it is made of our values.
+    cluster.releases.install(site.settings.ray_chart, RELEASE, values, made_from=ours.input)
+    found = look(site)
+    bounds = ("/RayCluster/ray", "spec.workerGroupSpecs[cpu].maxReplicas")
+    assert (found[bounds].before, found[bounds].after) == (10, 99)
+    assert deploy(site) == "upgraded"
+    assert look(site) == {}
+
+
+def test_while_the_second_cluster_takes_the_work_it_is_looked_at_as_well(site: Site) -> None:
+    cluster = site.kubernetes
+    assert isinstance(cluster, Cluster)
+    values, _ = cluster.rendered
+    green = ray_release.put(site, GREEN, values, lambda line: None).release
+    ray_release.put(site, BLUE, values, lambda line: None, stands=False)
+    site.artifacts.write(f"environments/{site.name}/release.json", green.to_json())
+    assert look(site) == {}
+    cluster.api.delete(RAY_CLUSTERS, GREEN, "ray")
+    cluster.api.delete(QUOTAS, "ray", "ray")
+    items = ray_drift(site, drift_rules(site), progress=lambda line: None)
+    assert {item.address for item in items} == {
+        "helm/ray-green/RayCluster/ray-green",
+        "helm/ray/ResourceQuota/ray",
+    }
 
 
 def test_a_release_that_is_gone_is_major_and_one_that_was_never_deployed_is_nothing(
