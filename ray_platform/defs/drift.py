@@ -35,7 +35,7 @@ from ray_platform.stages.site import Site
             module,
             partition_mapping=dg.MultiToSingleDimensionPartitionMapping("environment"),
         )
-        for module in MODULES
+        for module in (*MODULES, "ray_cluster")
     ],
     partitions_def=days_by_environment,
     group_name="watch",
