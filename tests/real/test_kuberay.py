@@ -280,6 +280,7 @@ def test_a_ray_job_runs_once_on_the_standing_cluster_though_the_stand_in_is_kill
     stand_in = find_kuberay(settings)
     assert stand_in is not None
     os.kill(stand_in.pid, signal.SIGKILL)
+    until(lambda: find_kuberay(settings) is None)
     ensure_kuberay(settings)
     done = job_status(api, "once", "Complete", "Failed")
     assert (done["jobStatus"], done["succeeded"]) == ("SUCCEEDED", 1)
@@ -414,6 +415,7 @@ def test_an_object_that_goes_while_nobody_watches_has_its_processes_ended(
     stand_in = find_kuberay(settings)
     assert stand_in is not None
     os.kill(stand_in.pid, signal.SIGKILL)
+    until(lambda: find_kuberay(settings) is None)
     api.delete(RAY_CLUSTERS, "brief", NAMESPACE)
     ensure_kuberay(settings)
     until(lambda: find_nodes(at) is None)
