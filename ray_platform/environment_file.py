@@ -164,7 +164,8 @@ class GitOps(_Section):
 
     ``repository`` is a Git address, empty for the checkout's own; ``path`` the export's folder in it,
     empty for ``gitops/NAME``; ``revision`` its branch. ``sync``: a person starts each sync (``manual``),
-    or Argo CD does by itself; ``timeout_seconds`` is how long the stage waits for it.
+    or Argo CD does by itself; ``timeout_seconds`` is how long the stage waits for it. ``context``: the
+    kubeconfig's context of the cluster that Argo CD runs in, empty for the environment's own.
     """
 
     mode: Literal["install", "gitops"] = "install"
@@ -177,6 +178,7 @@ class GitOps(_Section):
     path: str = Field("", pattern=r"^([A-Za-z0-9][\w./-]*)?$")
     sync: Literal["automatic", "manual"] = "automatic"
     timeout_seconds: float = Field(1800, gt=0)
+    context: str = ""
 
     @field_validator("path")
     @classmethod

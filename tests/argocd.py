@@ -88,7 +88,7 @@ class ArgoCd(threading.Thread):
         self._operation: dict[str, Any] = {}
 
     def run(self) -> None:
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.1):
             try:
                 self.look()
             except PlatformError:
@@ -105,7 +105,8 @@ class ArgoCd(threading.Thread):
         if application is None:
             return
         spec = application["spec"]
-        revision = self._git("rev-parse", f"refs/heads/{spec['source']['targetRevision']}")
+        branch = self._repository / "refs" / "heads" / spec["source"]["targetRevision"]
+        revision = branch.read_text().strip()
         objects = self.broken or self._objects(revision, spec["source"]["path"])
         if isinstance(objects, str):
             error = {"type": "ComparisonError", "message": objects}

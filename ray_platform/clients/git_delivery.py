@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from ray_platform.clients.git_mirror import GitMirror
 from ray_platform.clients.git_push import Author, write_commit, write_tree
-from ray_platform.clients.git_remote import run_git
+from ray_platform.clients.git_remote import run_git, run_git_bytes
 from ray_platform.core.errors import GitError
 
 #: How often a branch that others push to is built upon anew.
@@ -166,12 +166,23 @@ class DeliveryFolder:
                     fix="set gitops.path to another folder, or take the file away",
                 )
         listed = run_git(self.mirror.folder, ["ls-tree", "-r", "-z", commit, "--", self.path])
-        found = {}
+        names = {}
         for entry in filter(None, listed.split("\0")):
             kind, path = entry.split("\t", 1)
             _mode, of, name = kind.split(" ")
-            content = run_git(self.mirror.folder, ["cat-file", _BLOB, name]) if of == _BLOB else ""
-            found[path.removeprefix(f"{self.path}/")] = content.encode()
+            names[path.removeprefix(f"{self.path}/")] = name if of == _BLOB else ""
+        contents = self._blobs(sorted({*names.values()} - {""}))
+        return {path: contents.get(name, b"") for path, name in names.items()}
+
+    def _blobs(self, names: list[str]) -> dict[str, bytes]:
+        """Name -> content."""
+        given = "".join(f"{name}\n" for name in names).encode()
+        told = run_git_bytes(self.mirror.folder, ["cat-file", "--batch"], given=given)
+        found = {}
+        for name in names:
+            head, told = told.split(b"\n", 1)  # NAME blob SIZE
+            size = int(head.split(b" ")[2])
+            found[name], told = told[:size], told[size + 1 :]
         return found
 
     def _kind(self, commit: str, path: str) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ray_platform.core.errors import GitError
@@ -33,7 +34,12 @@ _OWN_SIGN_IN = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def run_git(
+def run_git(folder: Path, arguments: Sequence[str], **options: Any) -> str:
+    """The output of `run_git_bytes` as text."""
+    return run_git_bytes(folder, arguments, **options).decode(errors="replace")
+
+
+def run_git_bytes(
     folder: Path,
     arguments: Sequence[str],
     *,
@@ -43,7 +49,7 @@ def run_git(
     extra: Mapping[str, str] | None = None,
     keep_open: int | None = None,
     own_sign_in: bool = False,
-) -> str:
+) -> bytes:
     """Run git on a bare repository, and with a server where a URL and a token are given; its output.
 
     Args:
@@ -101,7 +107,7 @@ def run_git(
     if child.returncode != 0:
         where = redact_text(url) or str(folder)
         raise _failed(arguments[0], said.decode(errors="replace"), where, token, own_sign_in)
-    return out.decode(errors="replace")
+    return out
 
 
 def _server(url: str, token: str) -> dict[str, str]:

@@ -129,31 +129,6 @@ def read_application(content: Mapping[str, Any]) -> Sync:
     )
 
 
-def spec_differences(wanted: Any, found: Any, at: str = "spec") -> tuple[str, ...]:
-    """Where an object is not what was rendered, as paths; what it has besides does not count.
-
-    The autoscaler's fields do not count either. Lists must be of one length.
-    """
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return tuple(
-            path
-            for key, value in wanted.items()
-            if not (at.startswith("spec.workerGroupSpecs[") and key in _AUTOSCALED)
-            for path in spec_differences(value, found.get(key), f"{at}.{key}")
-        )
-    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        return tuple(
-            path
-            for index, (one, other) in enumerate(zip(wanted, found, strict=True))
-            for path in spec_differences(one, other, f"{at}[{index}]")
-        )
-    # An empty map or list that a server leaves out is the same as none.
-    return () if wanted == found or (not wanted and not found) else (at,)
-
-
-_AUTOSCALED = ("replicas", "scaleStrategy")
-
-
 def _object(resource: Mapping[str, Any]) -> str:
     place = "/".join(filter(None, (resource.get("namespace"), str(resource.get("name", "")))))
     return f"{resource.get('kind', '')} {place}"

@@ -6,11 +6,16 @@ from typing import Any
 
 from ray_platform.clients.git_delivery import Delivered, DeliveryFolder
 from ray_platform.clients.helm import RenderedChart
-from ray_platform.core.argocd import REFRESH, Sync, read_application, spec_differences
+from ray_platform.clients.kubeconfig_context import context_access
+from ray_platform.clients.kubernetes_api import KubernetesApi
+from ray_platform.core.argocd import REFRESH, Sync, read_application
 from ray_platform.core.canonical import short
+from ray_platform.core.drift.leaves import ABSENT
+from ray_platform.core.drift.manifests import differences
 from ray_platform.core.errors import GitError, KubernetesError, SyncError
 from ray_platform.core.gitops import ARGOCD_NAMESPACE, Delivery, same_repository
 from ray_platform.core.ray_switch import BLUE
+from ray_platform.stages.kubernetes import MANAGER
 from ray_platform.stages.site import Site
 
 APPLICATIONS = ("argoproj.io/v1alpha1", "applications")
@@ -20,13 +25,25 @@ ERROR_SECONDS = 240.0
 Tell = Callable[[str], None]
 
 
-def application(site: Site, target: Delivery) -> dict[str, Any] | None:
-    """The environment's Application, in the environment's own cluster; None where there is none.
+def argocd_api(site: Site) -> KubernetesApi:
+    """The cluster that Argo CD runs in: of ``gitops.context``, or the environment's own.
+
+    Raises:
+        KubernetesError: it is not known how to reach it.
+        NotFoundError: no cluster was applied.
+    """
+    if context := site.environment.gitops.context:
+        return KubernetesApi(context_access(site.settings.kubeconfig_files, context), MANAGER)
+    return site.kubernetes.api
+
+
+def application(api: KubernetesApi, target: Delivery) -> dict[str, Any] | None:
+    """The environment's Application; None where there is none.
 
     Raises:
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
-    return site.kubernetes.api.get(APPLICATIONS, target.application, ARGOCD_NAMESPACE)
+    return api.get(APPLICATIONS, target.application, ARGOCD_NAMESPACE)
 
 
 def wait(
@@ -39,6 +56,7 @@ def wait(
         GitError: our commit is gone from the branch.
         KubernetesError: the Kubernetes API refuses, or stays away for as long.
     """
+    api = argocd_api(site)
     seconds = site.environment.gitops.timeout_seconds
     deadline = time.monotonic() + seconds
     reaches = _Reaches(folder, delivered)
@@ -46,11 +64,11 @@ def wait(
     told, is_hand_told, is_refreshed = "", False, False
     while True:
         try:
-            sync = _looked_at(site, target)
+            sync = _looked_at(api, target)
             if not is_refreshed:
                 is_refreshed = True
                 if not reaches(sync.revision):
-                    _refresh(site, target, tell)
+                    _refresh(api, target, tell)
         except KubernetesError as error:
             if error.code or time.monotonic() >= deadline:
                 raise
@@ -84,10 +102,12 @@ def require_as_rendered(site: Site, rendered: RenderedChart) -> None:
     """
     wanted = next(one for one in rendered.documents if one["kind"] == "RayCluster")
     found = site.kubernetes.ray_cluster(BLUE) or {}
-    if differences := spec_differences(wanted["spec"], found.get("spec") or {}):
+    # What others added is Argo CD's to judge.
+    other = [one.text for one in differences(wanted, found) if one.wanted is not ABSENT]
+    if other := [text for text in other if text.startswith("spec.")]:
         raise SyncError(
             "Argo CD says Synced, but the RayCluster is not what was exported: "
-            + ", ".join(differences[:5]),
+            + ", ".join(other[:5]),
             where=f"RayCluster {site.kubernetes.namespace}/{BLUE}",
             fix="see what the Application ignores (ignoreDifferences), and who else writes to the object: "
             "`kubectl get raycluster --output yaml --show-managed-fields`",
@@ -115,8 +135,8 @@ class _Reaches:
         return self._known[revision]
 
 
-def _looked_at(site: Site, target: Delivery) -> Sync:
-    content = application(site, target)
+def _looked_at(api: KubernetesApi, target: Delivery) -> Sync:
+    content = application(api, target)
     where = f"Application {ARGOCD_NAMESPACE}/{target.application}"
     if content is None:
         raise SyncError(
@@ -139,11 +159,11 @@ def _looked_at(site: Site, target: Delivery) -> Sync:
     return sync
 
 
-def _refresh(site: Site, target: Delivery, tell: Tell) -> None:
+def _refresh(api: KubernetesApi, target: Delivery, tell: Tell) -> None:
     """Ask Argo CD to look at Git now; where that right is missing it looks within three minutes."""
     note = {"metadata": {"annotations": {REFRESH: "normal"}}}
     try:
-        site.kubernetes.api.patch(APPLICATIONS, target.application, ARGOCD_NAMESPACE, note)
+        api.patch(APPLICATIONS, target.application, ARGOCD_NAMESPACE, note)
     except KubernetesError as error:
         if error.code != 403:
             raise

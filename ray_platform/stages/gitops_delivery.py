@@ -145,7 +145,7 @@ def standing(site: Site) -> Standing | None:
         return None
     target = delivery_of(site)
     recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
-    content = argocd_sync.application(site, target)
+    content = argocd_sync.application(argocd_sync.argocd_api(site), target)
     found = read_application(content or {})
     is_good = found.status == SYNCED and found.health == HEALTHY
     return Standing(
@@ -197,7 +197,7 @@ def require_nobody_makes_it_again(site: Site) -> None:
     if not is_by_git(site):
         return
     target = delivery_of(site)
-    if argocd_sync.application(site, target) is not None:
+    if argocd_sync.application(argocd_sync.argocd_api(site), target) is not None:
         raise Refused(
             f"Argo CD would make again what is removed from {site.name}: its Application is there",
             where=f"Application argocd/{target.application}",

@@ -1,10 +1,10 @@
-"""What Argo CD says of an Application, read into words; and what a RayCluster lacks of its manifest."""
+"""What Argo CD says of an Application, read into words; and which repository it reads."""
 
 from typing import Any
 
 import pytest
 
-from ray_platform.core.argocd import Sync, read_application, spec_differences
+from ray_platform.core.argocd import Sync, read_application
 from ray_platform.core.gitops import same_repository
 
 OURS, LATER, OLD = "a" * 40, "b" * 40, "c" * 40
@@ -132,25 +132,6 @@ def test_who_starts_a_sync_is_read_of_its_policy(policy: Any, is_automatic: bool
 
 def test_an_empty_application_is_no_error_and_not_done() -> None:
     assert not read_application({}).is_done(lambda revision: True)
-
-
-def test_what_the_object_has_besides_and_what_the_autoscaler_owns_is_no_difference() -> None:
-    wanted = {
-        "a": {"b": 1},
-        "empty": {},
-        "workerGroupSpecs": [{"groupName": "cpu", "maxReplicas": 9, "replicas": 0}],
-    }
-    found = {
-        "a": {"b": 1, "c": 2},
-        "d": 3,
-        "workerGroupSpecs": [
-            {"groupName": "cpu", "maxReplicas": 9, "replicas": 7, "numOfHosts": 1}
-        ],
-    }
-    assert spec_differences(wanted, found) == ()
-    found["workerGroupSpecs"][0]["maxReplicas"] = 8  # type: ignore[index]
-    assert spec_differences(wanted, found) == ("spec.workerGroupSpecs[0].maxReplicas",)
-    assert spec_differences(wanted, {"a": {"b": 1}}) == ("spec.workerGroupSpecs",)
 
 
 @pytest.mark.parametrize(

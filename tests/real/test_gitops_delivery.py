@@ -21,10 +21,12 @@ from ray_platform.clients.github import GitHubRepository
 from ray_platform.clients.github_app import connect
 from ray_platform.clients.helm import RenderedChart, render_chart
 from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, KubernetesApi
-from ray_platform.core.errors import GitError, RayError, Refused, SyncError
+from ray_platform.core.errors import GitError, KubernetesError, RayError, Refused, SyncError
 from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.local.kubernetes.service import (
+    CONTEXT,
     ensure_kubernetes,
+    find_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
@@ -201,19 +203,17 @@ gitops_delivery.deliver(site, *rendered_with(site, 9), print)
 """
 
 
-@pytest.mark.parametrize(("when", "there"), [("before", False), ("after", True)])
-def test_killed_around_the_push_a_repeat_leaves_one_commit(
-    delivered: World, tmp_path: Path, when: str, there: bool
+def test_killed_right_after_the_push_a_repeat_goes_on_from_that_commit(
+    delivered: World, tmp_path: Path
 ) -> None:
-    """A git on the path that kills its caller before, or right after, it pushes."""
+    """A git on the path that kills its caller when it has pushed; other moments: test_git_delivery.py."""
     before = delivered.head()
-    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
-    kill = "kill -9 $PPID"
-    does = f"{kill}; exit 1" if when == "before" else f'{real.strip()} "$@"; {kill}; exit'
+    real = shutil.which("git")
     wrapper = tmp_path / "bin" / "git"
     wrapper.parent.mkdir()
     wrapper.write_text(
-        f'#!/bin/sh\ncase " $* " in *" push "*) {does};; esac\nexec {real.strip()} "$@"\n'
+        f'#!/bin/sh\ncase " $* " in *" push "*) {real} "$@"; kill -9 $PPID; exit;; esac\n'
+        f'exec {real} "$@"\n'
     )
     wrapper.chmod(0o755)
     site = delivered.site
@@ -232,10 +232,11 @@ def test_killed_around_the_push_a_repeat_leaves_one_commit(
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (delivered.head() != before) == there
+    pushed = delivered.head()
+    assert pushed != before
     done = delivered.deliver(9)
-    assert done.is_new != there
-    assert git(delivered.remote, "rev-list", f"{before}..main") == done.commit
+    assert (done.commit, done.is_new) == (pushed, False)
+    assert delivered.head() == pushed
     assert pool_bound(delivered) == 9
 
 
@@ -362,6 +363,30 @@ def test_the_autoscalers_replicas_are_no_difference(delivered: World) -> None:
     content = yaml.safe_load(delivered.show(f"{FOLDER}/ray/ray/raycluster-ray.yaml"))
     assert "replicas" not in content["spec"]["workerGroupSpecs"][0]
     assert pool_bound(delivered) == 9
+
+
+def test_a_raycluster_that_somebody_changed_is_not_taken_for_the_exported_one(
+    delivered: World,
+) -> None:
+    delivered.argocd.over.set()
+    delivered.argocd.join()
+    operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/maxReplicas", "value": 3}]
+    delivered.site.kubernetes.api.patch(RAY_CLUSTERS, "ray", "ray", operations, how="json")
+    with pytest.raises(SyncError, match=r"Synced, but .*workerGroupSpecs\[cpu\].maxReplicas"):
+        delivered.deliver()
+
+
+def test_argo_cd_in_another_cluster_is_asked_by_a_kubeconfigs_context(
+    delivered: World, settings: Settings
+) -> None:
+    running = find_kubernetes(settings)
+    assert running is not None
+    delivered.site.settings.kubeconfig_files = (running.kubeconfig,)
+    delivered.set(context=CONTEXT)
+    assert delivered.deliver().revision == delivered.head()
+    delivered.set(context="elsewhere")
+    with pytest.raises(KubernetesError, match="elsewhere"):
+        delivered.deliver()
 
 
 def test_the_stage_records_the_commit_where_a_release_is_recorded_otherwise(
