@@ -14,6 +14,7 @@ from ray_platform.clients.helm import RenderedChart, chart_digest, render_chart
 from ray_platform.core.errors import SettingsError
 from ray_platform.core.node_pools import NodePool
 from ray_platform.core.ray_spec import Redis, helm_values
+from ray_platform.local.kubernetes.kuberay.job_status import problem_of, read_ray_job
 from tests.charts import in_helm, kuberay_errors, pod_templates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -409,6 +410,10 @@ def test_a_job_runs_on_the_standing_cluster_or_on_its_own(
     assert group["groupName"] == "large"
     assert group["rayStartParams"] == {"resources": "'{\"disk\":1}'"}
     assert not [d for d in variants["otherwise"] if d["kind"] == "RayCluster"]
+    for variant in ("everything", "otherwise"):
+        job = one(variants[variant], "RayJob")
+        metadata = {**job["metadata"], "uid": "1"}
+        assert problem_of(read_ray_job({**job, "metadata": metadata})) == ""
 
 
 def test_a_service_has_a_cluster_of_its_own_without_the_head_in_it(
