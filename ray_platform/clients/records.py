@@ -174,7 +174,7 @@ class Records:
 
     def forget_applied(self) -> None:
         """After a destroy: nothing stands in the environment any more."""
-        for name in ("applied", "ray", "outputs", "since"):
+        for name in ("applied", "ray", "release", "outputs", "since"):
             self.artifacts.write(f"environments/{self.environment}/{name}.json", {})
 
     def stands_since(self, now: float, lineage: str) -> None:

@@ -37,20 +37,24 @@ def ray_drift(
     """
     if not site.is_ray_ours or is_by_git(site):
         return ()
+    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
+    if "revision" not in recorded or recorded.get("mode"):
+        recorded = {}  # what Argo CD deployed before is no release
     try:
-        return tuple(_items(site, book))
+        return tuple(_items(site, recorded, book))
     except NotFoundError:
         return ()  # no Kubernetes cluster was applied
     except KubernetesError as error:
+        if not recorded:
+            return ()  # nothing was deployed that could have drifted
         progress(f"Whether Ray has drifted is not known: {error.what}")
         return (not_asked(error.what),)
 
 
-def _items(site: Site, book: RuleBook) -> Iterator[DriftItem]:
+def _items(site: Site, recorded: Mapping[str, Any], book: RuleBook) -> Iterator[DriftItem]:
     cluster = site.kubernetes
     api = cluster.api_now()
     releases = HelmReleases(api, cluster.namespace)
-    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
     for name in NAMES:
         history = releases.history(name)
         is_recorded = recorded.get("name") == name

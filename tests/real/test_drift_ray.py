@@ -224,6 +224,10 @@ def test_a_release_that_is_gone_is_major_and_one_that_was_never_deployed_is_noth
     assert (place, item.severity) == (("", ""), "major")
     (site.home / "artifacts" / "environments" / site.name / "release.json").unlink()
     assert look(site) == {}
+    # Nor is what Argo CD deployed before a release that is missed.
+    by_git = {"mode": "gitops", "commit": "0a1b", "revision": "0a1b"}
+    site.artifacts.write(f"environments/{site.name}/release.json", by_git)
+    assert look(site) == {}
 
 
 @pytest.mark.parametrize(
@@ -251,3 +255,6 @@ def test_an_api_that_does_not_answer_is_told_and_is_not_clean(site: Site) -> Non
     assert any("not known" in line for line in said)
     with pytest.raises(KubernetesError):
         KubernetesApi(kubernetes_access(site.settings), "x").version()
+    # Where nothing was deployed there is nothing to know.
+    (site.home / "artifacts" / "environments" / site.name / "release.json").unlink()
+    assert look(site) == {}
