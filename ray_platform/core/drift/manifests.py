@@ -10,6 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.core.drift.leaves import ABSENT, is_nothing
+from ray_platform.core.drift.manifest_fields import (
+    AMOUNT_FIELDS,
+    AMOUNTS,
+    FILLED_IN,
+    IDENTITY,
+    KEYS,
+    LEFT_OUT,
+    ORDERED,
+    WHOLLY_OURS,
+)
 from ray_platform.core.quantity import quantity
 
 
@@ -25,55 +35,6 @@ class Element:
 
 
 Path = tuple[str | Element, ...]
-
-#: Nobody but the platform writes into the specs of these kinds, apart from `_LEFT_OUT` and `_FILLED_IN`.
-_WHOLLY_OURS = frozenset(
-    {"RayCluster", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "Ingress"}
-)
-#: Ray's autoscaler and KubeRay write these.
-_LEFT_OUT: Mapping[str, frozenset[tuple[str, ...]]] = {
-    "RayCluster": frozenset(
-        {("spec", "workerGroupSpecs", name) for name in ("replicas", "scaleStrategy")}
-    ),
-    "Ingress": frozenset({("spec", "ingressClassName")}),
-}
-#: What the API fills in, by the field's name: KubeRay's CRDs and the built-in kinds.
-_FILLED_IN: Mapping[str, tuple[Any, ...]] = {
-    "protocol": ("TCP",),
-    "numOfHosts": (1,),
-    "minReplicas": (0,),
-    "maxReplicas": (2**31 - 1,),
-    "priority": (0,),
-}
-#: The fields that name the elements of a list, by the list's name; the first that fits.
-_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "containers": (("name",),),
-    "initContainers": (("name",),),
-    "env": (("name",),),
-    "volumes": (("name",),),
-    "volumeMounts": (("mountPath",),),
-    "imagePullSecrets": (("name",),),
-    "ports": (("containerPort",), ("port",)),
-    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
-    "workerGroupSpecs": (("groupName",),),
-    "limits": (("type",),),
-}
-#: Lists whose order means something.
-_ORDERED = frozenset({"command", "args", "nameservers", "searches"})
-_AMOUNTS = frozenset(
-    {
-        "limits",
-        "requests",
-        "hard",
-        "default",
-        "defaultRequest",
-        "max",
-        "min",
-        "maxLimitRequestRatio",
-    }
-)
-_AMOUNT_FIELDS = frozenset({"sizeLimit", "storage"})
-_IDENTITY = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
 @dataclass(frozen=True)
@@ -121,7 +82,7 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[
             there = ((live.get("metadata") or {}).get(field) or {}).get(key, ABSENT)
             yield from comparison.of(("metadata", field, key), value, there)
     for key in wanted:
-        if key not in _IDENTITY:
+        if key not in IDENTITY:
             yield from comparison.of((key,), wanted[key], live.get(key, ABSENT))
 
 
@@ -130,7 +91,7 @@ def put_back(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, An
     comparison = _Comparison(str(wanted.get("kind", "")))
     made = dict(live)
     for key in wanted:
-        if key not in _IDENTITY:
+        if key not in IDENTITY:
             made[key] = comparison.mended((key,), wanted[key], live.get(key, ABSENT))
     metadata = dict(live.get("metadata") or {})
     for field in ("labels", "annotations"):
@@ -179,28 +140,28 @@ class _Comparison:
 
     def _is_left_out(self, path: Path) -> bool:
         names = tuple(step for step in path if isinstance(step, str))
-        return names in _LEFT_OUT.get(self.kind, frozenset())
+        return names in LEFT_OUT.get(self.kind, frozenset())
 
     def _is_added(self, path: Path, live: Any) -> bool:
         """Whether what only the live object has was put there by somebody."""
-        if path[0] != "spec" or self.kind not in _WHOLLY_OURS:
+        if path[0] != "spec" or self.kind not in WHOLLY_OURS:
             return False
         if isinstance(path[-1], Element):
             return True
-        return not (is_nothing(live) or live is False or live in _FILLED_IN.get(path[-1], ()))
+        return not (is_nothing(live) or live is False or live in FILLED_IN.get(path[-1], ()))
 
     def _pairs(
         self, path: Path, wanted: list[Any], live: list[Any]
     ) -> Iterator[tuple[Element, Any, Any]]:
         """The elements that belong together: those of the manifest in its order, then the others."""
         name = next(step for step in reversed(path) if isinstance(step, str))
-        if name in _ORDERED:
+        if name in ORDERED:
             for index in range(max(len(wanted), len(live))):
                 ours = wanted[index] if index < len(wanted) else ABSENT
                 theirs = live[index] if index < len(live) else ABSENT
                 yield Element(str(index), index if theirs is not ABSENT else None), ours, theirs
             return
-        for keys in _KEYS.get(name, ()):
+        for keys in KEYS.get(name, ()):
             ours_by, live_by = _by_key(wanted, keys), _by_key(live, keys)
             if ours_by is not None and live_by is not None:
                 for key in [*ours_by, *(key for key in live_by if key not in ours_by)]:
@@ -252,7 +213,7 @@ def _same(path: Path, wanted: Any, live: Any) -> bool:
     if wanted is not ABSENT and live is not ABSENT and wanted == live:
         return True
     names = [step for step in path if isinstance(step, str)]
-    if names[-1:] and (names[-1] in _AMOUNT_FIELDS or (len(names) > 1 and names[-2] in _AMOUNTS)):
+    if names[-1:] and (names[-1] in AMOUNT_FIELDS or (len(names) > 1 and names[-2] in AMOUNTS)):
         amounts = (quantity(wanted), quantity(live))
         return None not in amounts and amounts[0] == amounts[1]
     return False
