@@ -27,6 +27,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     file.write_text(file.read_text().replace("[burst]", 'upgrade = "blue-green"\n\n[burst]', 1))
     settings = Settings(tmp_path, tmp_path / "home", {})
     monkeypatch.setattr(ray_upgrade, "load_settings", lambda: settings)
+    monkeypatch.setattr(Site, "services", lambda site: {"kubernetes": "https://127.0.0.1:1"})
     return settings
 
 
@@ -72,6 +73,13 @@ def test_nothing_due_or_an_api_that_is_away_asks_for_nothing(
     answer = look()
     assert not answer.run_requests
     assert "no Ray cluster has been drained" in str(answer.skip_reason)
+
+
+def test_nothing_is_started_to_look_at_a_cluster_of_this_machine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Site, "services", lambda site: {"kubernetes": None})
+    assert not look().run_requests
 
 
 def test_a_place_without_such_environments_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

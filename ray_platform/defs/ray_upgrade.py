@@ -45,8 +45,11 @@ def drained_ray_clusters(
     watched = [environment.name for environment in chosen if _is_watched(environment)]
     asked = 0
     for name in watched:
+        site = Site(settings, name, instance=context.instance)
+        if site.environment.has_local_kubernetes and site.services()["kubernetes"] is None:
+            continue  # nothing is started to look at it
         try:
-            found, switch = due(Site(settings, name, instance=context.instance))
+            found, switch = due(site)
         except NotFoundError:
             continue  # nothing is applied there yet
         except PlatformError as error:
