@@ -1,16 +1,13 @@
 """Reaches an HTTP port of a pod from outside its cluster: a port of this machine, carried by the
 Kubernetes API.
 
-Each connection becomes a WebSocket to the pod's `portforward` (protocol ``v4.channel.k8s.io``): the first
-byte of a message is its channel, 0 for data and 1 for errors, and each channel begins with two bytes that
-name the port. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ and
-https://github.com/kubernetes/kubernetes, `pkg/kubelet/cri/streaming/portforward/websocket.go`. The client
-of the `kubernetes` package speaks it too, but hangs for good when the API resets a connection.
+Each connection becomes a WebSocket to the pod's `portforward`
+(https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/). The client of the
+`kubernetes` package does so too, but hangs for good when the API resets a connection.
 """
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import logging
 import os
@@ -21,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ray_platform.clients.kubernetes_api import PODS, KubernetesApi
+from ray_platform.clients.port_forward_connection import Client, pump
 from ray_platform.core.errors import KubernetesError
 
 if TYPE_CHECKING:
@@ -28,11 +26,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 PROTOCOL = "v4.channel.k8s.io"
-DATA, ERROR = 0, 1
-CHUNK_BYTES = 64 * 1024
 CONNECT_SECONDS = 20.0
-#: How long a client that cannot be served may take to ask what it is refused.
-ASK_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
 
 
@@ -132,12 +126,12 @@ class PortForward:
     ) -> None:
         import aiohttp
 
-        client = _Client(reader, writer)
+        client = Client(reader, writer)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 socket = await self._connect(session)
             async with socket:
-                await _pump(socket, client)
+                await pump(socket, client)
         except (KubernetesError, aiohttp.ClientError, TimeoutError) as error:
             why = error.what if isinstance(error, KubernetesError) else f"no way to it: {error!r}"
             # Who got no answer yet gets the reason for one.
@@ -207,80 +201,6 @@ class PortForward:
 def _is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod["status"].get("conditions") or []
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-class _Client:
-    """Who connected here; whether it has asked anything, and got an answer."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self.has_asked = False
-        self.has_answer = False
-
-    async def read(self) -> bytes:
-        content = await self._reader.read(CHUNK_BYTES)
-        self.has_asked = self.has_asked or bool(content)
-        return content
-
-    async def write(self, content: bytes) -> None:
-        self.has_answer = True
-        self._writer.write(content)
-        await self._writer.drain()
-
-    async def refuse(self, why: str) -> None:
-        """Answer what was asked with the reason, which clients show; nothing after half an answer."""
-        reason = "".join(letter if " " <= letter <= "~" else " " for letter in why)
-        with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(ASK_SECONDS):
-                # An answer to nobody's question would be lost.
-                if not self.has_asked:
-                    await self.read()
-                if not self.has_answer:
-                    await self.write(
-                        f"HTTP/1.1 502 {reason}\r\nContent-Type: text/plain\r\n"
-                        f"Content-Length: {len(reason)}\r\nConnection: close\r\n\r\n{reason}".encode()
-                    )
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-async def _pump(socket: "aiohttp.ClientWebSocketResponse[Any]", client: _Client) -> None:
-    """Carry bytes both ways until either side ends; over a WebSocket, one side ends both."""
-    ways = [asyncio.create_task(_up(socket, client)), asyncio.create_task(_down(socket, client))]
-    try:
-        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-    for way in done:
-        way.result()
-
-
-async def _up(socket: "aiohttp.ClientWebSocketResponse[Any]", client: _Client) -> None:
-    while content := await client.read():
-        await socket.send_bytes(bytes((DATA,)) + content)
-
-
-async def _down(socket: "aiohttp.ClientWebSocketResponse[Any]", client: _Client) -> None:
-    from aiohttp import WSMsgType
-
-    named: set[int] = set()
-    async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data:
-            continue
-        channel, content = message.data[0], message.data[1:]
-        if channel not in named:
-            named.add(channel)  # its first message names the port
-        elif channel == ERROR:
-            raise KubernetesError(
-                f"the pod's port is not reached: {content.decode(errors='replace')}",
-                fix="see that the pod is well; its events and log say more",
-            )
-        else:
-            await client.write(content)
 
 
 def _refused(code: int, where: str, port: int) -> KubernetesError:
