@@ -195,11 +195,12 @@ class ArgoCd(threading.Thread):
         if found is None:
             return {"status": "Missing"}
         status = found.get("status") or {}
-        if status.get("observedGeneration") != found["metadata"]["generation"]:
-            return {"status": "Progressing"}
-        if status["state"] != "ready":
-            return {"status": "Degraded", "message": f"state is {status['state']}"}
-        return {"status": "Healthy"}
+        is_seen = status.get("observedGeneration") == found["metadata"]["generation"]
+        if is_seen and status.get("state") == "ready":
+            return {"status": "Healthy"}
+        if is_seen and status.get("state") == "failed":
+            return {"status": "Degraded", "message": str(status.get("reason", ""))}
+        return {"status": "Progressing"}
 
     def _objects(self, revision: str, path: str) -> list[dict[str, Any]] | str:
         """What Kustomize builds of the folder, or why it cannot."""

@@ -11,6 +11,7 @@ from typing import Any
 
 SYNCED, HEALTHY = "Synced", "Healthy"
 _ENDED_BADLY = ("Failed", "Error")
+_UNDER_WAY = ("Running", "Terminating")
 #: Annotation that makes Argo CD look at Git now; it takes it away again.
 REFRESH = "argocd.argoproj.io/refresh"
 #: Objects that a sentence names.
@@ -59,6 +60,7 @@ class Sync:
             self.status == SYNCED
             and self.health == HEALTHY
             and reaches(self.revision)
+            and self.phase not in _UNDER_WAY
             and not self.has_failed(reaches)
         )
 
@@ -71,7 +73,7 @@ class Sync:
         said = list(self.errors)
         if self.has_failed(reaches):
             said.append(f"the sync ended as {self.phase}: {self.message or 'no reason given'}")
-        elif self.phase == "Running":
+        elif self.phase in _UNDER_WAY:
             said.append(f"the sync is under way: {self.message or 'no message'}")
         if not self.status:
             said.append("Argo CD has not looked at it yet")

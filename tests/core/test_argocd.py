@@ -99,6 +99,10 @@ def test_it_is_done_when_synced_and_healthy_at_the_commit_or_one_that_stands_on_
             "the sync ended as Failed: one or more objects failed to apply; "
             "health is Missing: RayCluster ray/ray: forbidden",
         ),
+        (
+            {"operationState": {"phase": "Running", "message": "waiting for hook"}},
+            "the sync is under way: waiting for hook",
+        ),
         ({"sync": {}, "health": {}, "operationState": {}}, "Argo CD has not looked at it yet"),
     ],
 )
