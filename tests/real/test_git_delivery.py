@@ -140,6 +140,33 @@ def test_a_file_in_the_folders_place_is_told_and_kept(
     assert git(remote, "rev-list", "--count", "main") == "1"
 
 
+def test_over_ssh_it_is_this_users_own_sign_in_and_name(
+    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ssh that runs here what it is asked to run there."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    settings = tmp_path / "gitconfig"
+    settings.write_text("[user]\n  name = carol\n  email = carol@example.com\n")
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    mirror = OwnMirror(tmp_path / "home", f"git@git.example.com:{remote}")
+    folder = DeliveryFolder(mirror, "main", "gitops/dev")
+    folder.deliver(FILES, message="Ours", author=mirror.author, check=lambda found: None)
+    assert content(remote) == FILES
+    assert git(remote, "log", "-1", "--format=%an %ae", "main") == "carol carol@example.com"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://git.example.com/infra.git", "ext::sh -c id", "git://example.com/infra.git"]
+)
+def test_no_other_way_to_a_server_is_taken(tmp_path: Path, url: str) -> None:
+    folder = DeliveryFolder(OwnMirror(tmp_path, url), "main", "gitops/dev")
+    with pytest.raises(GitError):
+        deliver(folder, FILES)
+
+
 def test_a_link_in_the_folder_is_seen_as_what_it_is(remote: Path, tmp_path: Path) -> None:
     clone = remote.with_name("clone")
     (clone / "gitops" / "dev").mkdir(parents=True)
