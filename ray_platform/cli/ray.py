@@ -10,7 +10,8 @@ from ray_platform.core.ray_health import is_ready
 from ray_platform.core.ray_switch import Switch, UpgradeWish
 from ray_platform.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
 from ray_platform.settings import load_settings
-from ray_platform.stages import audit, gitops_delivery, ray_blue_green, ray_cluster, ray_release
+from ray_platform.stages import audit, gitops_standing, ray_blue_green, ray_cluster, ray_release
+from ray_platform.stages.gitops_delivery import is_by_git
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.ray_release import Standing
@@ -47,7 +48,7 @@ def status(env: str, as_json: bool) -> None:
     """
     site = _site(env)
     cluster = site.kubernetes
-    by_git = gitops_delivery.standing(site)
+    by_git = gitops_standing.standing(site)
     switch = cluster.switch()
     name = switch.active
     history = cluster.releases.history(name)
@@ -95,7 +96,7 @@ def history(env: str, as_json: bool) -> None:
       ray-platform ray history
     """
     site = _site(env)
-    if gitops_delivery.is_by_git(site):
+    if is_by_git(site):
         ray_by_git.history(site, as_json=as_json)
         return
     cluster = site.kubernetes
@@ -124,7 +125,7 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
       ray-platform ray rollback --to 3
     """
     site = _site(env)
-    gitops_delivery.require_own_release(site)
+    gitops_standing.require_own_release(site)
     with change_lock(site, "ray rollback", tell=say):
         release = ray_release.roll_back(site, revision, say)
         reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
@@ -176,7 +177,7 @@ def upgrade(
       ray-platform ray upgrade --back-out
     """
     site = _site(env)
-    gitops_delivery.require_own_release(site)
+    gitops_standing.require_own_release(site)
     default = site.ray_upgrade
     wish = UpgradeWish(
         how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",

@@ -2,8 +2,8 @@
 
 from ray_platform.cli.output import print_json, table
 from ray_platform.core.canonical import short
-from ray_platform.stages import gitops_delivery
-from ray_platform.stages.gitops_delivery import Standing
+from ray_platform.stages import gitops_standing
+from ray_platform.stages.gitops_standing import Standing
 from ray_platform.stages.site import Site
 
 
@@ -24,7 +24,7 @@ def rows(found: Standing | None) -> list[tuple[str, str]]:
 
 def history(site: Site, *, as_json: bool) -> None:
     """The commits of the environment's export, the oldest first."""
-    commits = gitops_delivery.history(site)
+    commits = gitops_standing.history(site)
     if as_json:
         print_json({"environment": site.name, "commits": [vars(one) for one in commits]})
         return

@@ -13,7 +13,8 @@ from ray_platform.core.canonical import short
 from ray_platform.core.drift.leaves import ABSENT
 from ray_platform.core.drift.manifests import differences
 from ray_platform.core.errors import GitError, KubernetesError, SyncError
-from ray_platform.core.gitops import ARGOCD_NAMESPACE, Delivery, same_repository
+from ray_platform.core.git_address import same_repository
+from ray_platform.core.gitops import ARGOCD_NAMESPACE, Delivery
 from ray_platform.core.ray_switch import BLUE
 from ray_platform.stages.kubernetes import MANAGER
 from ray_platform.stages.site import Site

@@ -14,7 +14,7 @@ from ray_platform.core.errors import StateError, StillThere
 from ray_platform.core.remains import Remains, weigh
 from ray_platform.stages import audit, gates
 from ray_platform.stages.backup import back_up
-from ray_platform.stages.gitops_delivery import require_nobody_makes_it_again
+from ray_platform.stages.gitops_standing import require_nobody_makes_it_again
 from ray_platform.stages.incidents import update_incidents
 from ray_platform.stages.issue_board import board_of
 from ray_platform.stages.lock import change_lock

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ray_platform.clients.git_delivery import DeliveryFolder, FolderCommit
+from ray_platform.clients.git_delivery import DeliveryFolder
 from ray_platform.clients.git_mirror import GitMirror
 from ray_platform.clients.git_own import OwnMirror
 from ray_platform.clients.git_push import Author
 from ray_platform.clients.github import GitHubRepository
 from ray_platform.clients.github_app import connect
 from ray_platform.clients.helm import RenderedChart
-from ray_platform.core.argocd import HEALTHY, SYNCED, read_application
 from ray_platform.core.canonical import short
 from ray_platform.core.errors import RayError, Refused
-from ray_platform.core.gitops import Delivery, export_path, files_digest, same_repository
+from ray_platform.core.git_address import same_repository
+from ray_platform.core.gitops import Delivery, export_path, files_digest
 from ray_platform.core.ray_spec import pods_digest
 from ray_platform.core.ray_switch import BLUE
 from ray_platform.stages import argocd_sync, ray_ready
@@ -27,8 +27,6 @@ from ray_platform.stages.ray_jobs import jobs_on, require_no_jobs
 from ray_platform.stages.site import Site
 
 GITOPS = "gitops"
-#: Commits that `ray history` lists.
-HISTORY = 20
 Tell = Callable[[str], None]
 
 
@@ -46,29 +44,6 @@ class OnCluster:
     branch: str
     path: str
     application: str
-
-    def to_json(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How an environment that Argo CD deploys stands; texts are empty for what is not known.
-
-    ``commit`` is what was deployed last, ``revision`` what Argo CD has compared with, ``is_known`` whether
-    it has the Application at all.
-    """
-
-    application: str
-    is_known: bool
-    repository: str
-    branch: str
-    path: str
-    commit: str
-    revision: str
-    sync: str
-    health: str
-    why_not: str
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
@@ -108,7 +83,7 @@ def deliver(
             if active != BLUE
             else 'set ray.upgrade = "in-place", or gitops.mode = "install"',
         )
-    folder, author = _place(site, target)
+    folder, author = place(site, target)
 
     def check(found: Mapping[str, bytes]) -> None:
         refuse_foreign(found, site.name, f"{target.repository}, {target.path}")
@@ -135,79 +110,11 @@ def deliver(
     )
 
 
-def standing(site: Site) -> Standing | None:
-    """How it stands, as recorded and as Argo CD says; None where the platform itself deploys.
+def place(site: Site, target: Delivery) -> tuple[DeliveryFolder, Callable[[], Author]]:
+    """Where the export is committed, and who commits: the GitHub App where it watches that repository.
 
-    Raises:
-        KubernetesError: the Kubernetes API refuses or does not answer.
+    Elsewhere it is the user of this process, by his own sign-in.
     """
-    if not is_by_git(site):
-        return None
-    target = delivery_of(site)
-    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
-    content = argocd_sync.application(argocd_sync.argocd_api(site), target)
-    found = read_application(content or {})
-    is_good = found.status == SYNCED and found.health == HEALTHY
-    return Standing(
-        application=target.application,
-        is_known=content is not None,
-        repository=target.repository,
-        branch=target.revision,
-        path=target.path,
-        commit=str(recorded.get("commit", "")),
-        revision=found.revision,
-        sync=found.status,
-        health=found.health,
-        why_not="" if is_good or content is None else found.words(lambda _revision: True),
-    )
-
-
-def history(site: Site) -> tuple[FolderCommit, ...]:
-    """The commits of the export, the oldest first.
-
-    Raises:
-        GitError: the branch is not there, or the server does not answer.
-    """
-    return _place(site, delivery_of(site))[0].history(HISTORY)
-
-
-def require_own_release(site: Site) -> None:
-    """Refuse what is done to a release of the platform's own: where Argo CD deploys, Git says what runs.
-
-    Raises:
-        Refused: where Argo CD deploys.
-    """
-    if is_by_git(site):
-        raise Refused(
-            f"the platform has no release of its own in {site.name}: Argo CD applies what Git says",
-            where=f"environments/{site.name}.toml, gitops.mode",
-            fix="change the environment's files, or revert their change, in Git and run `ray-platform up`; "
-            "in a hurry `git revert` the export's commit, which "
-            f"`ray-platform ray history --env {site.name}` names, and push that",
-        )
-
-
-def require_nobody_makes_it_again(site: Site) -> None:
-    """Refuse to remove an environment whose Ray cluster Argo CD would make again at once.
-
-    Raises:
-        Refused: its Application is still there.
-        KubernetesError: the Kubernetes API refuses or does not answer.
-    """
-    if not is_by_git(site):
-        return
-    target = delivery_of(site)
-    if argocd_sync.application(argocd_sync.argocd_api(site), target) is not None:
-        raise Refused(
-            f"Argo CD would make again what is removed from {site.name}: its Application is there",
-            where=f"Application argocd/{target.application}",
-            fix=f"`argocd app delete {target.application} --cascade`, after taking the environment out of an "
-            f"ApplicationSet that makes it, and the folder {target.path} out of Git; then run it again",
-        )
-
-
-def _place(site: Site, target: Delivery) -> tuple[DeliveryFolder, Callable[[], Author]]:
-    """The folder, and who commits: the GitHub App where it watches that repository, else this user."""
     app = site.today.github
     for repository in app.repositories if app else ():
         forge = GitHubRepository(connect(app), repository)

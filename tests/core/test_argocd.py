@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ray_platform.core.argocd import Sync, read_application
-from ray_platform.core.gitops import same_repository
+from ray_platform.core.git_address import same_repository
 
 OURS, LATER, OLD = "a" * 40, "b" * 40, "c" * 40
 

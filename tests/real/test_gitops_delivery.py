@@ -31,7 +31,7 @@ from ray_platform.local.kubernetes.service import (
     stop_kubernetes,
 )
 from ray_platform.settings import Settings
-from ray_platform.stages import argocd_sync, gitops_delivery, ray_jobs
+from ray_platform.stages import argocd_sync, gitops_standing, ray_jobs
 from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.ray_cluster import deploy
 from tests.argocd import APPLICATIONS, DEFINITION, NAMESPACE, ArgoCd
@@ -439,10 +439,10 @@ def test_jobs_are_not_ended_by_a_commit_that_is_applied_at_once(
 
 def test_an_environment_is_not_removed_while_argo_cd_would_make_it_again(delivered: World) -> None:
     with pytest.raises(Refused, match="Argo CD would make again what is removed") as error:
-        gitops_delivery.require_nobody_makes_it_again(delivered.site)
+        gitops_standing.require_nobody_makes_it_again(delivered.site)
     assert f"argocd app delete {APPLICATION} --cascade" in error.value.fix
     delivered.site.kubernetes.api.delete(APPLICATIONS, APPLICATION, NAMESPACE)
-    gitops_delivery.require_nobody_makes_it_again(delivered.site)
+    gitops_standing.require_nobody_makes_it_again(delivered.site)
 
 
 def test_a_second_cluster_that_carries_the_work_is_refused(delivered: World) -> None:
