@@ -12,7 +12,7 @@ from ray_platform.core.argocd import REFRESH, Sync, read_application
 from ray_platform.core.canonical import short
 from ray_platform.core.drift.leaves import ABSENT
 from ray_platform.core.drift.manifests import differences
-from ray_platform.core.errors import GitError, KubernetesError, SyncError
+from ray_platform.core.errors import GitError, KubernetesError, Refused, SyncError
 from ray_platform.core.git_address import same_repository
 from ray_platform.core.gitops import ARGOCD_NAMESPACE, Delivery
 from ray_platform.core.ray_switch import BLUE
@@ -45,6 +45,25 @@ def application(api: KubernetesApi, target: Delivery) -> dict[str, Any] | None:
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
     return api.get(APPLICATIONS, target.application, ARGOCD_NAMESPACE)
+
+
+def require_by_hand(site: Site, target: Delivery) -> None:
+    """Refuse a commit that Argo CD would apply at once where a person is to start each sync.
+
+    Raises:
+        Refused: the Application syncs by itself, and the environment's settings say ``manual``.
+        KubernetesError: the Kubernetes API refuses or does not answer.
+    """
+    if target.sync != "manual":
+        return
+    content = application(argocd_api(site), target)
+    if content is not None and read_application(content).is_automatic:
+        raise Refused(
+            f"a person starts each sync of {site.name}, but its Application syncs by itself",
+            where=f"Application {ARGOCD_NAMESPACE}/{target.application}",
+            fix=f"`argocd app set {target.application} --sync-policy none`, or gitops.sync = "
+            f'"automatic" in environments/{site.name}.toml',
+        )
 
 
 def wait(

@@ -63,7 +63,8 @@ def deliver(
 
     Raises:
         GitError: the branch is not there or was rewritten, or the push is refused.
-        Refused: the folder holds what is no export, or a second Ray cluster carries the work.
+        Refused: the folder holds what is no export, a second Ray cluster carries the work, or Argo CD
+            would apply at once what a person is to sync.
         SyncError: Argo CD has not applied it in time or cannot; says why.
         RayError: the Ray cluster does not get ready, or jobs run on pods that would be replaced.
         KubernetesError: the Kubernetes API refuses or does not answer.
@@ -83,6 +84,7 @@ def deliver(
             if active != BLUE
             else 'set ray.upgrade = "in-place", or gitops.mode = "install"',
         )
+    argocd_sync.require_by_hand(site, target)
     folder, author = place(site, target)
 
     def check(found: Mapping[str, bytes]) -> None:

@@ -275,6 +275,15 @@ def test_where_a_person_syncs_it_says_so_once_and_waits(delivered: World) -> Non
     assert pool_bound(delivered) == 9
 
 
+def test_nothing_is_committed_that_argo_cd_would_apply_without_the_person(delivered: World) -> None:
+    delivered.set(sync="manual")
+    before = delivered.head()
+    with pytest.raises(Refused, match="its Application syncs by itself") as error:
+        delivered.deliver(9)
+    assert "--sync-policy none" in error.value.fix
+    assert delivered.head() == before
+
+
 def test_a_branch_that_was_rewritten_is_told_and_a_repeat_commits_on_what_is_there(
     delivered: World,
 ) -> None:
