@@ -114,22 +114,23 @@ def wait(
 
 
 def require_as_rendered(site: Site, rendered: RenderedChart) -> None:
-    """Make sure that the RayCluster is what the export says.
+    """Make sure that the RayCluster, where there is one, is what the export says.
 
     Raises:
-        SyncError: it is not, although Argo CD says so.
+        SyncError: it is not, whatever Argo CD says.
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
     wanted = next(one for one in rendered.documents if one["kind"] == "RayCluster")
-    found = site.kubernetes.ray_cluster(BLUE) or {}
+    if (found := site.kubernetes.ray_cluster(BLUE)) is None:
+        return
     # What others added is Argo CD's to judge.
     other = [one.text for one in differences(wanted, found) if one.wanted is not ABSENT]
-    if other := [text for text in other if text.startswith("spec.")]:
+    if other := [text for text in other if text.startswith("spec")]:
         raise SyncError(
-            "Argo CD says Synced, but the RayCluster is not what was exported: "
-            + ", ".join(other[:5]),
+            f"the RayCluster is not what was exported: {', '.join(other[:5])}",
             where=f"RayCluster {site.kubernetes.namespace}/{BLUE}",
-            fix="see what the Application ignores (ignoreDifferences), and who else writes to the object: "
+            fix=f"`ray-platform up --env {site.name}` where its export was reverted in Git; else see what "
+            "the Application ignores (ignoreDifferences), and who else writes to the object: "
             "`kubectl get raycluster --output yaml --show-managed-fields`",
         )
 

@@ -12,6 +12,8 @@ from ray_platform.core.errors import NotFoundError, RayError, StalePlan
 from ray_platform.core.ray_spec import HEAD_GROUP, worker_groups
 from ray_platform.stages import usage
 from ray_platform.stages.apply import require_applied
+from ray_platform.stages.argocd_sync import require_as_rendered
+from ray_platform.stages.gitops_delivery import is_by_git
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.site import RayEndpoint, Site
 from ray_platform.stages.whatif import worker_cpus
@@ -47,6 +49,7 @@ def settle(site: Site) -> Ground:
         NotFoundError: nothing is applied, or no Ray cluster is deployed.
         StalePlan: the infrastructure moved on after the last recorded apply, or the Ray cluster after
             the last deployment.
+        SyncError: where Argo CD deploys, the Ray cluster is not what was exported last.
     """
     again = f"ray-platform up --env {site.name}"
     terraform = site.terraform()
@@ -62,6 +65,9 @@ def settle(site: Site) -> Ground:
             where=f"{site.name}, manifest {short(ray.manifest_digest)}",
             fix=again,
         )
+    if is_by_git(site):
+        # A commit that was reverted in Git is applied without us.
+        require_as_rendered(site, rendered)
     version = site.records.record_infra_version()
     if version is None:
         raise NotFoundError(f"nothing is applied in {site.name}", fix=again)

@@ -6,10 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,14 @@ from ray_platform.clients.github import GitHubRepository
 from ray_platform.clients.github_app import connect
 from ray_platform.clients.helm import RenderedChart, render_chart
 from ray_platform.clients.kubernetes_api import NAMESPACES, RAY_CLUSTERS, KubernetesApi
-from ray_platform.core.errors import GitError, KubernetesError, RayError, Refused, SyncError
+from ray_platform.core.errors import (
+    GitError,
+    KubernetesError,
+    NotFoundError,
+    RayError,
+    Refused,
+    SyncError,
+)
 from ray_platform.core.ray_switch import UpgradeWish
 from ray_platform.local.kubernetes.service import (
     CONTEXT,
@@ -31,7 +40,7 @@ from ray_platform.local.kubernetes.service import (
     stop_kubernetes,
 )
 from ray_platform.settings import Settings
-from ray_platform.stages import argocd_sync, gitops_standing, ray_jobs
+from ray_platform.stages import argocd_sync, burst, gitops_standing, ray_jobs
 from ray_platform.stages.kubernetes import RELEASE
 from ray_platform.stages.ray_cluster import deploy
 from tests.argocd import APPLICATIONS, DEFINITION, NAMESPACE, ArgoCd
@@ -381,8 +390,28 @@ def test_a_raycluster_that_somebody_changed_is_not_taken_for_the_exported_one(
     delivered.argocd.join()
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/maxReplicas", "value": 3}]
     delivered.site.kubernetes.api.patch(RAY_CLUSTERS, "ray", "ray", operations, how="json")
-    with pytest.raises(SyncError, match=r"Synced, but .*workerGroupSpecs\[cpu\].maxReplicas"):
+    with pytest.raises(SyncError, match=r"not what was exported: .*\[cpu\]\.maxReplicas"):
         delivered.deliver()
+
+
+def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
+    head: Head, delivered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = delivered.site
+    deploy(site, progress=delivered.tell)
+    monkeypatch.setattr(site, "terraform", lambda: SimpleNamespace(init=lambda: None))
+    monkeypatch.setattr(burst, "require_applied", lambda site, terraform: None)
+    with pytest.raises(NotFoundError, match="nothing is applied"):  # what comes after all else
+        burst.settle(site)
+    path = f"{FOLDER}/ray/ray/raycluster-ray.yaml"
+    reverted = delivered.push(path, delivered.show(path).replace("s: 10", "s: 4"))
+    deadline = time.monotonic() + 30
+    while reverted not in delivered.argocd.applied:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(SyncError, match=r"not what was exported: .*\[cpu\]\.maxReplicas") as error:
+        burst.settle(site)
+    assert "ray-platform up" in error.value.fix
 
 
 def test_argo_cd_in_another_cluster_is_asked_by_a_kubeconfigs_context(
