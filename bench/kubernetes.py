@@ -31,8 +31,8 @@ from ray_platform.local.kubernetes.service import (
 )
 from ray_platform.settings import Settings
 from ray_platform.stages import ray_release
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_chart import render
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -93,5 +93,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not _in_the_walk(item))  # stable: the order within stays
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Who does not begin with the longest story lets it have the cores: it ends last anyway."""
+    global _has_begun
+    if not _has_begun and "PYTEST_XDIST_WORKER" in os.environ and not _in_the_walk(item):
+        os.nice(5)
+    _has_begun = True
+
+
+_has_begun = False
+
+
 def _in_the_walk(item: pytest.Item) -> bool:
     return any("walk" in mark.args for mark in item.iter_markers("xdist_group"))

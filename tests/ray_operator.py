@@ -11,7 +11,7 @@ from ray_platform.clients.kubernetes_api import PODS, RAY_CLUSTERS, KubernetesAp
 from ray_platform.core.errors import KubernetesError
 from ray_platform.local.kubernetes.service import ensure_kubernetes, kubernetes_access
 from ray_platform.settings import Settings
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 MISSING = "rayproject/ray:9.9.9"
 

@@ -8,7 +8,7 @@ import pytest
 from ray_platform.core.errors import KubernetesError
 from ray_platform.core.ray_switch import BLUE, GREEN, Switch
 from ray_platform.settings import Settings
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 ROOT = Path(__file__).resolve().parent.parent
 SET = "http://ray.example.com:8265"

@@ -10,8 +10,8 @@ from ray_platform.clients.kubernetes_api import PODS
 from ray_platform.core.errors import BusyError, RayError
 from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch
 from ray_platform.stages import audit, ray_release
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_writes import Tell, through_trouble
 from ray_platform.stages.site import Site
 

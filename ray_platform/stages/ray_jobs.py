@@ -7,7 +7,7 @@ from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.clients.run_history import live_bursts
 from ray_platform.core.errors import RayError
 from ray_platform.core.ray_health import is_head_ready
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.site import Site
 
 POLL_SECONDS = 0.5

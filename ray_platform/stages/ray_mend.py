@@ -15,8 +15,8 @@ from ray_platform.core.drift.manifests import differences, identity, put_back
 from ray_platform.core.drift.release_items import SCALERS, Compared
 from ray_platform.core.errors import KubernetesError
 from ray_platform.core.ray_spec import pods_digest
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import require_no_jobs
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 #: Their fields stay theirs: the stage takes the worker groups over with the replicas as they stand.
 _STAY = (HELM, *SCALERS, "kuberay-operator")

@@ -8,7 +8,7 @@ from typing import Any
 from ray_platform.clients.ray_cluster import ClusterInfo, wait_ready
 from ray_platform.core.errors import KubernetesError, RayError
 from ray_platform.core.ray_health import is_ready
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 POLL_SECONDS = 0.5
 #: How long a pod may wait with a reason that waiting does not mend: a registry may only be slow.

@@ -20,8 +20,8 @@ from ray_platform.core.errors import (
 from ray_platform.core.ray_spec import pods_digest
 from ray_platform.core.ray_switch import BLUE, release_values
 from ray_platform.stages import ray_mend, ray_ready
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_jobs import require_no_jobs
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_writes import Tell, take_over, through_trouble
 from ray_platform.stages.site import Site
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ray_platform.clients.helm_release import MANAGER
 from ray_platform.clients.kubernetes_api import RAY_CLUSTERS
 from ray_platform.core.errors import KubernetesError
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 #: How long an API that went away in the middle is waited for.
 AWAY_SECONDS = 120.0

@@ -30,7 +30,7 @@ from ray_platform.local.emulator import ensure_emulator, find_emulator
 from ray_platform.local.kubernetes.service import find_kubernetes
 from ray_platform.settings import Environment, Settings
 from ray_platform.stages import ray_ready
-from ray_platform.stages.kubernetes import RayOnKubernetes
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 
 
 class Lock(Watch, Protocol):

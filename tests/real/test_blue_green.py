@@ -21,8 +21,8 @@ from ray_platform.local.kubernetes.kuberay.service import find_kuberay, stop_all
 from ray_platform.local.ray_nodes import kill_node, place
 from ray_platform.settings import Settings
 from ray_platform.stages import ray_cluster
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.lock import change_lock
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.site import Site
 from tests.ray_operator import Eks
 from tests.real.conftest import make_settings

@@ -19,10 +19,10 @@ from ray_platform.core.ray_switch import BLUE, GREEN, SERVICE, UpgradeWish
 from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
 from ray_platform.settings import Settings
 from ray_platform.stages import ray_cluster, ray_drain, ray_jobs, ray_ready, ray_release
-from ray_platform.stages.kubernetes import RayOnKubernetes
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.ray_drain import Due, due
 from ray_platform.stages.ray_jobs import job_of
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.site import Site
 from tests.ray_head import Head
 from tests.ray_operator import Cluster, Eks, Operator
