@@ -56,7 +56,7 @@ doctor: $(SETUP)
 
 test: $(SETUP_TEST) lint
 	@$(BIN)/python -m tests.set_up
-	@$(BIN)/pytest -n 3 --dist loadgroup --durations=15
+	@$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15
 
 test-fast: $(SETUP_TEST)
 	@$(BIN)/pytest -m "not real" -q

@@ -88,21 +88,24 @@ def instance(storage: MakeInstance) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+#: Groups of tests, the longest first.
+GROUPS = ("walk", "terraform", "ray", "kubernetes", "blue-green", "canaries", "orders")
+_has_begun = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest story first: the other process does everything else meanwhile."""
-    items.sort(key=lambda item: not _in_the_walk(item))  # stable: the order within stays
+    """The longest stories first: the other processes do everything else meanwhile."""
+    items.sort(key=_rank)  # stable: the order within stays
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Who does not begin with the longest story lets it have the cores: it ends last anyway."""
     global _has_begun
-    if not _has_begun and "PYTEST_XDIST_WORKER" in os.environ and not _in_the_walk(item):
+    if not _has_begun and "PYTEST_XDIST_WORKER" in os.environ and _rank(item):
         os.nice(5)
     _has_begun = True
 
 
-_has_begun = False
-
-
-def _in_the_walk(item: pytest.Item) -> bool:
-    return any("walk" in mark.args for mark in item.iter_markers("xdist_group"))
+def _rank(item: pytest.Item) -> int:
+    named = [name for mark in item.iter_markers("xdist_group") for name in mark.args]
+    return GROUPS.index(named[0]) if named else len(GROUPS)
