@@ -59,7 +59,7 @@ class OnTheApiAlone(RayOnKubernetes):
     """Without the stand-in for the operator."""
 
     def wake(self) -> None:
-        ensure_kubernetes(self._settings)
+        ensure_kubernetes(self.settings)
 
 
 def find_all_ready(api: KubernetesApi, over: threading.Event) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ray_platform.core.infra_version import MODULES
 from tests.real.checkout import PORT_BASE, Walked
 from tests.set_up import find_chromium
 
@@ -102,16 +103,15 @@ def test_the_asset_graph_shows_the_walk(ui: str, page: Any) -> None:
     page.goto(f"{ui}/assets/vpc?view=lineage&lineageScope=neighbors&lineageDepth=10")
     for asset in ("terraform_plan", "vpc", "ray_cluster", "drift_report"):
         page.get_by_text(asset, exact=True).first.wait_for()
+    page.set_viewport_size({"width": 1500, "height": 1150})  # the whole of it fits
     page.goto(f"{ui}/assets/ray_cluster?view=lineage&lineageScope=neighbors&lineageDepth=10")
     for asset in (
         "terraform_plan",
-        "vpc",
-        "eks_cluster",
-        "node_pools",
-        "storage",
+        *MODULES,
         "ray_cluster",
         "burst_run",
         "daily_cost_report",
+        "drift_report",
     ):
         page.get_by_text(asset, exact=True).first.wait_for()
     picture(page, "asset-graph")
