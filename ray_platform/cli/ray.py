@@ -1,5 +1,8 @@
 """The Helm release of the Ray cluster: `ray-platform ray status|history|upgrade|rollback|logs`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from ray_platform.cli import ray_by_git
@@ -14,6 +17,7 @@ from ray_platform.stages import audit, gitops_standing, ray_blue_green, ray_clus
 from ray_platform.stages.gitops_delivery import is_by_git
 from ray_platform.stages.lock import change_lock
 from ray_platform.stages.ray_chart import render
+from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_release import Standing
 from ray_platform.stages.site import Site
 
@@ -67,7 +71,7 @@ def status(env: str, as_json: bool) -> None:
         "workers_wanted": found.get("desiredWorkerReplicas"),
         "address": cluster.address_now(name),
         "upgrade": switch.upgrade.to_json() if switch.upgrade else None,
-        "why_not": None if ready or content is None else cluster.diagnosis(content).text,
+        "why_not": None if ready else _why_not(cluster, content, env),
     }
     if as_json:
         print_json(answer)
@@ -83,6 +87,12 @@ def status(env: str, as_json: bool) -> None:
         *_told(switch),
     ]
     table(f"Ray in {env}", ("what", "value"), [(k, str(v)) for k, v in rows])
+
+
+def _why_not(cluster: RayOnKubernetes, content: Mapping[str, Any] | None, env: str) -> str:
+    if content is not None:
+        return cluster.diagnosis(content).text
+    return f"there is no RayCluster: `ray-platform up --env {env}` makes it, or makes it again"
 
 
 @ray.command()

@@ -206,7 +206,8 @@ def _delivery(site: Site, environment: Environment) -> Delivery:
     repository = choice.repository or site.git.remote()
     if "://" not in repository and "@" not in repository:
         raise SettingsError(
-            "Argo CD needs the address of a Git repository, and the checkout has no remote `origin`",
+            "Argo CD needs the address of a Git repository, and the checkout has no remote `origin` that "
+            "is one",
             where=f"environments/{environment.name}.toml",
             fix="set gitops.repository, or `git remote add origin ADDRESS`",
         )
