@@ -194,7 +194,9 @@ def test_doctor_names_a_port_in_use_and_how_to_move(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     bad = [finding for finding in json.loads(done.stdout)["findings"] if not finding["good"]]
-    assert [finding["subject"] for finding in bad] == ["Port"]
+    # The ports above it are whoever's the kernel gave them to.
+    assert {finding["subject"] for finding in bad} == {"Port"}
+    bad = [finding for finding in bad if finding["found"].startswith(f"{port} ")]
     assert "RAY_PLATFORM_PORT_BASE" in bad[0]["fix"]
 
 
