@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ray_platform.clients.helm import render_chart
 from ray_platform.clients.helm_release import DEPLOYED, HelmReleases, Release
 from ray_platform.core.drift.items import DriftItem
 from ray_platform.core.drift.manifests import identity
@@ -15,10 +14,11 @@ from ray_platform.core.drift.release_items import (
 )
 from ray_platform.core.drift.rules import RuleBook
 from ray_platform.core.errors import KubernetesError, NotFoundError, PlatformError
-from ray_platform.core.ray_switch import BLUE, NAMES, release_values
+from ray_platform.core.ray_switch import BLUE, NAMES
 from ray_platform.stages.gitops_delivery import is_by_git
 from ray_platform.stages.ray_chart import render
 from ray_platform.stages.ray_mend import compare, documents
+from ray_platform.stages.ray_release import rendered_for
 from ray_platform.stages.site import Site
 
 
@@ -89,10 +89,7 @@ def _asked(
     """What chart and values of now make, to tell a change of Git from one by hand."""
     stands = any(document["kind"] == "RayCluster" for document in wanted)
     try:
-        values = release_values(render(site)[0], release, stands=stands)
-        made = render_chart(
-            site.settings.ray_chart, values, release=release, namespace=site.kubernetes.namespace
-        )
+        made = rendered_for(site, release, render(site)[0], stands=stands)
     except PlatformError:
         # They are judged, with their reason, where they are deployed.
         return {}

@@ -89,27 +89,33 @@ def standing(
     current = history[-1] if history else None
     if current is None or cluster.ray_cluster(name) is None:
         return Standing.ALL
-    chart, own = site.settings.ray_chart, release_values(values, name)
-    if current.status == DEPLOYED and current.input == label(_made_from(chart, own)):
+    own = release_values(values, name)
+    if _is_made_from(current, _made_from(site.settings.ray_chart, own)):
         return Standing.NOTHING
     made = rendered or rendered_for(site, name, values)
     same = pods_digest(_spec_of(cluster, current)) == pods_digest(spec_in(list(made.documents)))
     return Standing.BOUNDS if same else Standing.PODS
 
 
-def rendered_for(site: Site, name: str, values: Mapping[str, Any]) -> RenderedChart:
+def rendered_for(
+    site: Site, name: str, values: Mapping[str, Any], *, stands: bool = True
+) -> RenderedChart:
     """What the chart makes of the environment's values for one of the two releases.
 
     Raises:
         SettingsError: the chart refuses the values.
     """
-    own = release_values(values, name)
+    own = release_values(values, name, stands=stands)
     namespace = site.kubernetes.namespace
     return render_chart(site.settings.ray_chart, own, release=name, namespace=namespace)
 
 
 def _made_from(chart: Path, values: Mapping[str, Any]) -> str:
     return digest({"chart": chart_digest(chart), "values": values})
+
+
+def _is_made_from(release: Release, made_from: str) -> bool:
+    return release.status == DEPLOYED and release.input == label(made_from)
 
 
 def put(
@@ -140,6 +146,7 @@ def put(
     chart = site.settings.ray_chart
     own = release_values(values, name, stands=stands)
     made_from = _made_from(chart, own)
+    made = rendered or rendered_for(site, name, values, stands=stands)
 
     def once() -> Installed:
         cluster.prepare()
@@ -148,13 +155,9 @@ def put(
         if current is None:
             cluster.require_kuberay()
         content = cluster.ray_cluster(name)
-        is_same = (
-            current is not None and current.status == DEPLOYED and current.input == label(made_from)
-        )
-        made = rendered or render_chart(chart, own, release=name, namespace=cluster.namespace)
         found = ray_mend.compare(cluster.api, cluster.namespace, made.documents) if current else []
         is_whole = (content is not None) == stands and not any(map(ray_mend.differs, found))
-        if current is not None and is_same and is_whole:
+        if current is not None and is_whole and _is_made_from(current, made_from):
             return Installed(current, "unchanged")
         if current is not None and stands and content is None:
             if _spec_of(cluster, current):
