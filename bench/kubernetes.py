@@ -17,49 +17,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from ray_platform.clients.kubernetes_api import RAY_CLUSTERS, KubernetesApi
-from ray_platform.core.errors import KubernetesError
-from ray_platform.local.kubernetes.service import (
+# This file is called as the package `kubernetes`, and the doubles are those of the tests.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from ray_platform.clients.kubernetes_api import RAY_CLUSTERS, KubernetesApi  # noqa: E402
+from ray_platform.core.errors import KubernetesError  # noqa: E402
+from ray_platform.local.kubernetes.service import (  # noqa: E402
     Kubernetes,
     ensure_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
-from ray_platform.settings import Settings
-from ray_platform.stages import ray_release
-from ray_platform.stages.ray_chart import render
-from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
-from ray_platform.stages.site import Site
+from ray_platform.settings import Settings  # noqa: E402
+from ray_platform.stages import ray_release  # noqa: E402
+from ray_platform.stages.ray_chart import render  # noqa: E402
+from ray_platform.stages.site import Site  # noqa: E402
+from tests.ray_operator import Cluster, Eks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 5790
 ROUNDS = 5
-
-
-class Eks:
-    """EKS that knows one cluster: the local API."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._access = kubernetes_access(settings)
-
-    def describe_cluster(self, name: str) -> dict[str, Any]:
-        import base64
-
-        data = base64.b64encode(self._access.authority.encode()).decode()
-        return {
-            "cluster": {"endpoint": self._access.endpoint, "certificateAuthority": {"data": data}}
-        }
-
-
-class OnTheApiAlone(RayOnKubernetes):
-    """Without the stand-in for the operator."""
-
-    def wake(self) -> None:
-        ensure_kubernetes(self.settings)
 
 
 def find_all_ready(api: KubernetesApi, over: threading.Event) -> None:
@@ -104,7 +84,7 @@ def platform(settings: Settings) -> list[float]:
     """Seconds of an install, the same again, and an upgrade of a bound; rendering included."""
     site = Site(settings, "local")
     with fresh_api(settings):
-        cluster = OnTheApiAlone(
+        cluster = Cluster(
             settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
         )
         site.__dict__["kubernetes"] = cluster

@@ -32,11 +32,10 @@ class Eks:
 class Cluster(RayOnKubernetes):
     """Without the stand-in for the operator: `Operator` says what is ready."""
 
-    local: Settings
     rendered: tuple[Mapping[str, Any], RenderedChart]
 
     def wake(self) -> None:
-        ensure_kubernetes(self.local)
+        ensure_kubernetes(self.settings)
 
     @property
     def releases(self) -> HelmReleases:

@@ -83,7 +83,6 @@ def make_site(checkout: Path, home: Path, port: int, repository: str, **gitops: 
     cluster = Cluster(
         settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
-    cluster.local = settings
     site.__dict__["kubernetes"] = cluster
     return site
 

@@ -68,7 +68,7 @@ def site(settings: Settings, chart: tuple[Any, RenderedChart]) -> Iterator[Site]
     cluster = Cluster(
         settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
-    cluster.local, cluster.rendered = settings, chart
+    cluster.rendered = chart
     site.__dict__["kubernetes"] = cluster
     deploy(site)
     yield site

@@ -77,7 +77,7 @@ def site(
     cluster = Cluster(
         settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
-    cluster.local, cluster.rendered = settings, rendered
+    cluster.rendered = rendered
     site.__dict__["kubernetes"] = cluster
     # No registry is slow here.
     monkeypatch.setattr(ray_ready, "HOPELESS_SECONDS", 0.2)

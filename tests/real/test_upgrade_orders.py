@@ -98,7 +98,6 @@ class World:
         cluster = Cluster(
             self.settings, site.environment, eks=lambda: Eks(self.settings), cluster=lambda: "local"
         )
-        cluster.local = self.settings
         site.__dict__["kubernetes"] = cluster
         return site
 
