@@ -71,18 +71,18 @@ def test_no_gpu_plugin_without_gpus_and_no_drain_without_spot() -> None:
     assert names == {"metrics-server", "cluster-autoscaler", "kuberay-operator"}
 
 
-CHART = TEXT[TEXT.index("  metrics-server:") : TEXT.index("  cluster-autoscaler:")]
+CHART = TEXT[TEXT.index("  kuberay-operator:") :]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("version: 3.13.0", "version: latest", "'latest' pins nothing"),
-        ("version: 3.13.0", "version: 3.x", "'3.x' pins nothing"),
+        ("version: 1.7.0", "version: latest", "'latest' pins nothing"),
+        ("version: 1.7.0", "version: 3.x", "'3.x' pins nothing"),
         ('digest: ""', "digest: abc", "'abc' is no SHA-256"),
-        ("namespace: kube-system", "name: kube-system", "has no namespace"),
+        ("namespace: kuberay-system", "name: kuberay-system", "has no namespace"),
         ("    why:", "    wy: a\n    why:", "unknown key 'wy'"),
-        ("  metrics-server:", "  metrics-server: [", "not YAML"),
+        ("  kuberay-operator:", "  kuberay-operator: [", "not YAML"),
         ("charts:", "chart:", "'charts'"),
     ],
 )
