@@ -18,6 +18,8 @@ SETUP_TEST := .venv/.set-up-test
 # uv takes the machine's own Python, and this checkout's own environment whatever else is active.
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
+# Where images forbid it, each of hundreds of processes would compile its imports anew: half of a command's start.
+unexport PYTHONDONTWRITEBYTECODE
 export RAY_PLATFORM_STORAGE := $(STORAGE)
 # The tests choose for themselves.
 test test-fast bench: RAY_PLATFORM_STORAGE :=
