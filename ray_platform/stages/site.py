@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 from ray_platform.clients.artifacts import Artifacts, FileStore, S3Store, Store
 from ray_platform.clients.audit_log import AuditLog
 from ray_platform.clients.cloudtrail import CloudTrail, cloudtrail
+from ray_platform.clients.commit_trees import commit_tree
 from ray_platform.clients.git import Git
 from ray_platform.clients.policy_engine import PolicyEngine
 from ray_platform.clients.ray_cluster import ClusterInfo, describe_cluster, wait_ready
@@ -114,7 +115,7 @@ class Site:
         return Site(self.today, self.name, commit, base=self.base, git=git, asked_by=self.asked_by)
 
     def _at(self, settings: Settings, commit: str) -> Settings:
-        return settings.at(self.git.checkout(commit, settings.home / "checkouts" / commit))
+        return settings.at(commit_tree(self.git, commit, settings.home / "checkouts"))
 
     def _left_behind(self, commit: str) -> bool:
         head = self.git.head(self.settings.branch)
