@@ -10,17 +10,17 @@ from ray_platform.clients.kubernetes_api import PODS
 from ray_platform.core.errors import BusyError, RayError
 from ray_platform.core.ray_switch import BLUE, DRAINING, PREPARING, Switch
 from ray_platform.stages import audit, ray_release
-from ray_platform.stages.ray_jobs import jobs_on, runs_reading, stop_job
+from ray_platform.stages.ray_jobs import Followers, followers, jobs_on, stop_job
 from ray_platform.stages.ray_on_kubernetes import RayOnKubernetes
 from ray_platform.stages.ray_writes import Tell, through_trouble
 from ray_platform.stages.site import Site
 
 POLL_SECONDS = 1.0
-#: How long no job must be seen on a cluster that takes no new work: a run may have read its address before
-#: the switch, and hand in its job after it; and whoever waited for a job reads its log then.
+#: How long no job must be seen on a cluster that takes no new work: somebody may have read its address before
+#: the switch, and hand in a job after it; and whoever waited for a job reads its log then.
 QUIET_SECONDS = 10.0
-#: How long a burst run may read after its job.
-READING_SECONDS = 120.0
+#: How long a burst run, which is known to live, may take from the address to its job, and read after it.
+FOLLOWED_SECONDS = 120.0
 REMOVAL_SECONDS = 300.0
 
 
@@ -54,11 +54,13 @@ def drain(
     while True:
         jobs = through_trouble(cluster, lambda: jobs_on(cluster, going), tell)
         last = now() if jobs else last
-        reading = () if jobs else through_trouble(cluster, lambda: runs_reading(site, going), tell)
-        if not jobs and _is_quiet(last, reading):
-            break
+        live = Followers()
+        if not jobs:
+            live = through_trouble(cluster, lambda: followers(site, going, switch.active), tell)
+            if _is_quiet(last, live):
+                break
         waits = f"waiting for {', '.join(jobs)}" if jobs else "no jobs"
-        waits += f", {', '.join(reading)} is being read" if reading else ""
+        waits += f", {live}" if live else ""
         if waits != told:
             tell(f"Draining {going}: {waits}")
             told = waits
@@ -79,14 +81,14 @@ def drain(
     return switch
 
 
-def _is_quiet(last: datetime | None, reading: tuple[str, ...]) -> bool:
+def _is_quiet(last: datetime | None, live: Followers) -> bool:
     """Whether nobody is on the way to the cluster that goes, or still reads what its jobs told.
 
     Args:
         last: When new work was sent elsewhere, or a job ended; None: it never took any.
-        reading: Ended jobs whose runs have not.
+        live: Burst runs that count on it.
     """
-    seconds = READING_SECONDS if reading else QUIET_SECONDS
+    seconds = FOLLOWED_SECONDS if live else QUIET_SECONDS
     return last is None or now() - last >= timedelta(seconds=seconds)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ray_platform.clients.ray_jobs import RayJobs
 from ray_platform.clients.run_history import live_bursts
@@ -30,8 +31,28 @@ def jobs_on(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
     return _asked(cluster, name, RayJobs.running)
 
 
-def runs_reading(site: Site, name: str) -> tuple[str, ...]:
-    """The jobs on a RayCluster whose burst runs are live: what an ended job told is still being read.
+@dataclass(frozen=True)
+class Followers:
+    """Jobs of live burst runs that keep a cluster which goes, though none of its jobs runs.
+
+    ``reading``: ended there, and what they told is still being read. ``coming``: no cluster has them yet;
+    their runs may have read its address before the work was sent elsewhere.
+    """
+
+    reading: tuple[str, ...] = ()
+    coming: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.reading or self.coming)
+
+    def __str__(self) -> str:
+        said = (f"{', '.join(self.reading)} is being read", f"{', '.join(self.coming)} may come")
+        jobs = (self.reading, self.coming)
+        return ", ".join(text for text, of in zip(said, jobs, strict=True) if of)
+
+
+def followers(site: Site, going: str, active: str) -> Followers:
+    """Who still counts on the RayCluster ``going``, now that ``active`` takes the new work.
 
     Raises:
         RayError, KubernetesError: as `jobs_on`.
@@ -39,8 +60,11 @@ def runs_reading(site: Site, name: str) -> tuple[str, ...]:
     live = live_bursts(site.instance, site.name) if site.instance else ()
     wanted = {job_of(run.run_id) for run in live}
     if not wanted:
-        return ()
-    return tuple(job for job in _asked(site.kubernetes, name, RayJobs.known) if job in wanted)
+        return Followers()
+    reading = wanted.intersection(_asked(site.kubernetes, going, RayJobs.known))
+    rest = wanted - reading
+    coming = rest.difference(_asked(site.kubernetes, active, RayJobs.known)) if rest else ()
+    return Followers(tuple(sorted(reading)), tuple(sorted(coming)))
 
 
 def _asked(

@@ -268,6 +268,39 @@ def test_a_run_may_read_what_its_job_told_before_the_old_cluster_goes(
     assert any("burst-r1 is being read" in line for line in world.said)
 
 
+def test_a_run_that_read_the_address_before_the_switch_still_finds_its_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job comes late: neither cluster has it yet when the work has long been sent elsewhere."""
+    blue, job = world.heads[BLUE].jobs, job_of("r1")
+    world.heads[GREEN].jobs[job_of("r2")] = "RUNNING"  # on the new one: waits for nobody
+    asked: list[str] = []
+
+    def live(instance: object, environment: str) -> tuple[LiveRun, ...]:
+        asked.append(environment)
+        assert world.standing() == [BLUE, GREEN]
+        runs = (LiveRun("r2", environment, "v"),)
+        return (LiveRun("r1", environment, "v"), *runs) if len(asked) < 5 else runs
+
+    def comes_late(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
+        if name == BLUE and len(asked) == 3:
+            blue[job] = "SUCCEEDED" if job in blue else "RUNNING"
+        return jobs_on(cluster, name)
+
+    jobs_on = ray_jobs.jobs_on
+    monkeypatch.setattr(ray_drain, "jobs_on", comes_late)
+    monkeypatch.setattr(ray_jobs, "live_bursts", live)
+    with dg.DagsterInstance.ephemeral() as instance:
+        world.upgrade(instance=instance, drain_seconds=60)
+    assert (blue[job], len(asked), world.standing()) == ("SUCCEEDED", 5, [GREEN])
+    said = [line for line in world.said if line.startswith("Draining ray: ")]
+    assert said == [
+        "Draining ray: no jobs, burst-r1 may come",
+        "Draining ray: waiting for burst-r1",
+        "Draining ray: no jobs, burst-r1 is being read",
+    ]
+
+
 def test_an_upgrade_that_nobody_waits_for_is_finished_once_the_old_cluster_is_idle(
     world: World,
 ) -> None:
