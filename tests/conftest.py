@@ -1,6 +1,7 @@
 """What tests of several stages share."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from ray_platform.clients.artifacts import FileStore, S3Store, Store
 from ray_platform.local.emulator_s3 import make_conditional_writes_atomic
 
 MakeInstance = Callable[[], dg.DagsterInstance]
+
+# Whoever starts the tests in the background of a script has them ignore SIGINT, and so would each program
+# that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are the same in each run, and none fails by a busy machine's clock. For other examples:
 # `pytest --hypothesis-profile=search`.

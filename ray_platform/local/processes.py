@@ -24,6 +24,8 @@ from ray_platform.core.errors import LocalServiceError
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.05
+#: How long a process that was killed may take to be gone.
+DYING_SECONDS = 10.0
 LOG_LINES = 12
 #: Marks every process of a service, also those that leave its process group.
 INSTANCE_VARIABLE = "RAY_PLATFORM_INSTANCE"
@@ -270,12 +272,29 @@ def _end(
     while time.monotonic() < deadline and is_alive(service):
         time.sleep(POLL_SECONDS)
     _signal_group(service, signal.SIGKILL)
-    for pid in _members(service.instance):
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    _kill_members(service.instance)
     if child := _CHILDREN.pop(service.pid, None):
         child.wait()
     _file(home, service.name, "json").unlink(missing_ok=True)
+
+
+def _kill_members(instance: str) -> None:
+    """Kill all of them, those that they start meanwhile too, and wait until they are gone with their ports.
+
+    One that the kernel holds for longer than `DYING_SECONDS` is left to it.
+    """
+    dying: dict[int, str] = {}
+    deadline = time.monotonic() + DYING_SECONDS
+    while True:
+        for pid in _members(instance):
+            if started := process_started(pid):
+                dying[pid] = started
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        dying = {pid: began for pid, began in dying.items() if process_started(pid) == began}
+        if not dying or time.monotonic() >= deadline:
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _signal_group(service: Service, number: signal.Signals) -> None:

@@ -88,6 +88,27 @@ def test_a_service_that_ends_by_itself_is_told_with_its_log(tmp_path: Path) -> N
     assert processes.find(tmp_path, "unlucky") is None
 
 
+def test_what_a_service_started_is_gone_when_it_is_stopped(tmp_path: Path) -> None:
+    """Also what left its group and goes on starting others, and nothing is still dying."""
+    restless = "while :; do sleep 60 & sleep 0.02; done"
+    program = f"for i in 1 2 3 4; do setsid sh -c '{restless}' & done; touch begun; wait"
+    service = processes.start(
+        tmp_path,
+        "restless",
+        ["sh", "-c", program],
+        env=dict(os.environ),
+        ports={},
+        ready=(tmp_path / "begun").exists,
+        timeout_seconds=10,
+        cwd=tmp_path,
+    )
+    seen = processes._members(service.instance)
+    assert len(seen) > 4
+    assert processes.stop(tmp_path, "restless")
+    seen += processes._members(service.instance)
+    assert [pid for pid in seen if processes.process_started(pid)] == []
+
+
 def test_a_reused_process_id_is_never_taken_for_the_service(tmp_path: Path) -> None:
     mine = processes.Service("x", os.getpid(), "some other start", {}, "none")
     assert not processes.is_alive(mine)
