@@ -21,6 +21,13 @@ def process_started(pid: int) -> str | None:
     return f"{boot_id()}:{fields[19]}"
 
 
+def began_after(started: str | None, other: str) -> bool:
+    """Whether a process began after another one, by their start times of this boot on Linux."""
+    if started is None or ":" not in started or ":" not in other:
+        return False
+    return int(started.rpartition(":")[2]) >= int(other.rpartition(":")[2])
+
+
 def process_state(pid: int, started: str) -> ProcessState:
     """Whether the very process with that start time runs on this machine.
 

@@ -21,14 +21,10 @@ from pathlib import Path
 
 from ray_platform.clients.process_table import process_started as process_started
 from ray_platform.core.errors import LocalServiceError
+from ray_platform.local.process_members import INSTANCE_VARIABLE, POLL_SECONDS, kill_members
 
 LOOPBACK = "127.0.0.1"
-POLL_SECONDS = 0.05
-#: How long a process that was killed may take to be gone.
-DYING_SECONDS = 10.0
 LOG_LINES = 12
-#: Marks every process of a service, also those that leave its process group.
-INSTANCE_VARIABLE = "RAY_PLATFORM_INSTANCE"
 
 # The child waits for one line before it becomes the service: when we die before the record is
 # written, it reads the end of the file and ends too, so no service ever runs without a record.
@@ -156,22 +152,6 @@ def stop(
         return was_alive
 
 
-def kill_marked(service: Service, mark: str) -> int:
-    """Kill those processes of a service that carry a mark in their environment; how many (Linux).
-
-    Args:
-        service: Only its processes are looked at.
-        mark: As in ``NAME=VALUE``.
-    """
-    killed = 0
-    for pid in _members(service.instance):
-        with contextlib.suppress(OSError):
-            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    return killed
-
-
 def log_file(home: Path, name: str) -> Path:
     """Where the service's output goes; it starts afresh with each start."""
     return _file(home, name, "log")
@@ -272,29 +252,10 @@ def _end(
     while time.monotonic() < deadline and is_alive(service):
         time.sleep(POLL_SECONDS)
     _signal_group(service, signal.SIGKILL)
-    _kill_members(service.instance)
+    kill_members(service.instance, service.started)
     if child := _CHILDREN.pop(service.pid, None):
         child.wait()
     _file(home, service.name, "json").unlink(missing_ok=True)
-
-
-def _kill_members(instance: str) -> None:
-    """Kill all of them, those that they start meanwhile too, and wait until they are gone with their ports.
-
-    One that the kernel holds for longer than `DYING_SECONDS` is left to it.
-    """
-    dying: dict[int, str] = {}
-    deadline = time.monotonic() + DYING_SECONDS
-    while True:
-        for pid in _members(instance):
-            if started := process_started(pid):
-                dying[pid] = started
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-        dying = {pid: began for pid, began in dying.items() if process_started(pid) == began}
-        if not dying or time.monotonic() >= deadline:
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def _signal_group(service: Service, number: signal.Signals) -> None:
@@ -302,17 +263,6 @@ def _signal_group(service: Service, number: signal.Signals) -> None:
     with contextlib.suppress(OSError):
         if is_alive(service) and os.getpgid(service.pid) == service.pid:
             os.killpg(service.pid, number)
-
-
-def _members(instance: str) -> list[int]:
-    """The processes that carry the instance id in their environment (Linux; elsewhere: none)."""
-    mark = f"{INSTANCE_VARIABLE}={instance}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return [pid for pid in found if pid != os.getpid()]
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ import ray_platform
 from ray_platform.core.errors import LocalServiceError
 from ray_platform.core.ray_spec import WorkerGroup, local_autoscaling
 from ray_platform.local import processes
+from ray_platform.local.process_members import kill_marked
 from ray_platform.settings import Settings, child_environment
 
 HEAD_NODE_ID = "f" * 51 + "00000"
@@ -172,7 +173,7 @@ def kill_node(at: Place, node_id: str) -> bool:
     service = processes.find(at.home, at.name)
     if service is None or node_id == HEAD_NODE_ID:
         return False
-    return processes.kill_marked(service, f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={node_id}") > 0
+    return kill_marked(service.instance, f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={node_id}") > 0
 
 
 def recorded(at: Place) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ray_platform.core.errors import LocalServiceError
 from ray_platform.local import processes
 from ray_platform.local.emulator import Emulator, ensure_emulator, find_emulator, stop_emulator
 from ray_platform.local.kubernetes.service import ensure_kubernetes, stop_kubernetes
+from ray_platform.local.process_members import members
 from ray_platform.settings import Settings
 from tests.real.conftest import make_settings
 
@@ -102,10 +103,10 @@ def test_what_a_service_started_is_gone_when_it_is_stopped(tmp_path: Path) -> No
         timeout_seconds=10,
         cwd=tmp_path,
     )
-    seen = processes._members(service.instance)
-    assert len(seen) > 4
+    seen = members(service.instance)
     assert processes.stop(tmp_path, "restless")
-    seen += processes._members(service.instance)
+    seen += members(service.instance)
+    assert service.pid in seen
     assert [pid for pid in seen if processes.process_started(pid)] == []
 
 

@@ -23,6 +23,7 @@ from ray_platform.core.burst import BurstMetrics, join_messages, read_metrics, u
 from ray_platform.core.errors import LocalServiceError, RayError
 from ray_platform.core.ray_spec import worker_groups
 from ray_platform.local import processes
+from ray_platform.local.process_members import members
 from ray_platform.local.ray_nodes import (
     RayCluster,
     Shape,
@@ -108,7 +109,7 @@ def burst(
 
 def pids_of(settings: Settings) -> list[int]:
     service = processes.find(settings.home, "ray")
-    return processes._members(service.instance) if service else []
+    return members(service.instance) if service else []
 
 
 def test_each_phase_reaches_its_workers_and_the_loss_depends_on_the_seed_alone(
