@@ -46,9 +46,8 @@ class Followers:
         return bool(self.reading or self.coming)
 
     def __str__(self) -> str:
-        said = (f"{', '.join(self.reading)} is being read", f"{', '.join(self.coming)} may come")
-        jobs = (self.reading, self.coming)
-        return ", ".join(text for text, of in zip(said, jobs, strict=True) if of)
+        said = {"is being read": self.reading, "may come": self.coming}
+        return ", ".join(f"{', '.join(jobs)} {what}" for what, jobs in said.items() if jobs)
 
 
 def followers(site: Site, going: str, active: str) -> Followers:
