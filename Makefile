@@ -57,7 +57,7 @@ doctor: $(SETUP)
 	@$(BIN)/ray-platform doctor --env $(ENVIRONMENT)
 
 test: $(SETUP_TEST) lint
-	@$(BIN)/python -m tests.set_up
+	@$(BIN)/python -m tests.support.set_up
 	@$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15
 
 test-fast: $(SETUP_TEST)
@@ -69,7 +69,7 @@ lint: $(SETUP_TEST)
 	@$(BIN)/mypy
 
 bench: $(SETUP_TEST)
-	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --extra local --group dev --group bench
+	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --group sandbox --group dev --group bench
 	@for script in bench/load_time.py bench/policy.py bench/whatif.py bench/ledger.py bench/pull_requests.py bench/apply.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
@@ -85,13 +85,13 @@ $(UV):
 	@$(PYTHON) -m venv $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
-$(SETUP): pyproject.toml uv.lock | $(UV)
+$(SETUP): pyproject.toml sandbox/pyproject.toml uv.lock | $(UV)
 	@echo "set-up 2/2: the locked dependencies into .venv (about 1.5 GB, once)"
-	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --no-default-groups
+	@$(UV) sync --frozen --inexact --python $(PYTHON) --no-default-groups --group sandbox
 	@touch $@
 
 $(SETUP_TEST): $(SETUP)
 	@echo "set-up: what the tests need besides"
-	@$(UV) sync --frozen --inexact --python $(PYTHON) --extra local --group dev --group browser --group mlflow-server
+	@$(UV) sync --frozen --inexact --python $(PYTHON) --group sandbox --group dev --group browser --group mlflow-server
 	@touch $@ $(SETUP)
 	@touch $@

@@ -15,17 +15,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ray_platform.clients.provider_mirror import find_provider_mirror
-from ray_platform.clients.state_bucket import ensure_state_bucket
-from ray_platform.local.emulator import ensure_emulator, stop_emulator
-from ray_platform.settings import Settings
+from ray_platform_sandbox.aws.service import ensure_emulator, stop_emulator
+
+from ray_platform.config.settings import Settings
+from ray_platform.terraform.provider_mirror import find_provider_mirror
+from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 5780
 RESIZE = ("max_size       = 10", "max_size       = 9")
 
 PLATFORM = """
-from ray_platform.cli.jobs import open_instance
+from ray_platform.cli.run_jobs import open_instance
 from ray_platform.definitions import defs
 import dagster as dg
 job = defs().resolve_job_def("change")

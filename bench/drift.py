@@ -24,13 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from apply import copy_of_root
+from ray_platform_sandbox.aws.service import Emulator, ensure_emulator, stop_emulator
 
-from ray_platform.clients.records import Records
-from ray_platform.clients.state_bucket import ensure_state_bucket
-from ray_platform.core.infra_version import Applied
-from ray_platform.local.emulator import Emulator, ensure_emulator, stop_emulator
-from ray_platform.settings import Settings
-from ray_platform.stages.site import Site
+from ray_platform.config.settings import Settings
+from ray_platform.records.infra_version import Applied
+from ray_platform.records.records_store import Records
+from ray_platform.session.environment_session import Site
+from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 
 PORT_BASE = 5800
 COUNTS = (1, 4, 8)

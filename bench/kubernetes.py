@@ -23,19 +23,20 @@ import yaml
 # This file is called as the package `kubernetes`, and the doubles are those of the tests.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from ray_platform.clients.kubernetes_api import RAY_CLUSTERS, KubernetesApi  # noqa: E402
-from ray_platform.core.errors import KubernetesError  # noqa: E402
-from ray_platform.local.kubernetes.service import (  # noqa: E402
+from ray_platform_sandbox.kubernetes.service import (  # noqa: E402
     Kubernetes,
     ensure_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
-from ray_platform.settings import Settings  # noqa: E402
-from ray_platform.stages import ray_release  # noqa: E402
-from ray_platform.stages.ray_chart import render  # noqa: E402
-from ray_platform.stages.site import Site  # noqa: E402
-from tests.ray_operator import Cluster, Eks  # noqa: E402
+
+from ray_platform.config.settings import Settings  # noqa: E402
+from ray_platform.kubernetes.api_client import RAY_CLUSTERS, KubernetesApi  # noqa: E402
+from ray_platform.ray import ray_release  # noqa: E402
+from ray_platform.ray.chart import render  # noqa: E402
+from ray_platform.session.environment_session import Site  # noqa: E402
+from ray_platform.text.errors import KubernetesError  # noqa: E402
+from tests.support.ray_operator import Cluster, Eks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 5790

@@ -22,9 +22,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.clients.artifacts import FileStore  # noqa: E402
-from ray_platform.clients.usage_ledger import UsageLedger  # noqa: E402
-from ray_platform.core.cost.ledger import DAY_MS, HOUR_MS, UsageTotal, day_bounds  # noqa: E402
+from ray_platform.cost.ledger.usage_interval import DAY_MS, HOUR_MS, UsageTotal, day_bounds  # noqa: E402
+from ray_platform.cost.ledger.usage_store import UsageLedger  # noqa: E402
+from ray_platform.store.artifact_store import FileStore  # noqa: E402
 
 ENV = "bench"
 FIRST, LAST = dt.date(2026, 10, 1), dt.date(2026, 10, 31)
@@ -205,7 +205,7 @@ def measure(way: str, home: Path) -> dict[str, Any]:
 
 def main() -> None:
     if len(sys.argv) == 3:
-        from ray_platform.core.canonical import digest
+        from ray_platform.text.canonical import digest
 
         start = time.perf_counter()
         answer = {"ledger": by_ledger, "pandas": by_pandas}[sys.argv[1]](Path(sys.argv[2]))

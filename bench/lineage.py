@@ -22,13 +22,13 @@ import dagster as dg  # noqa: E402
 from dagster import DagsterEventType, RunsFilter  # noqa: E402
 from dagster._core.instance import InstanceRef  # noqa: E402
 
-from ray_platform.clients.artifacts import Artifacts, FileStore  # noqa: E402
-from ray_platform.clients.records import Records  # noqa: E402
-from ray_platform.clients.run_history import RunHistory, hold_connections  # noqa: E402
-from ray_platform.partitions import INFRA_VERSION_TAG  # noqa: E402
-from ray_platform.stages.lineage import describe, explain  # noqa: E402
-from tests.burst_history import Run, Story, in_bulk, keep_shards  # noqa: E402
-from tests.real.postgres import find_postgres, running_postgres  # noqa: E402
+from ray_platform.config.partitions import INFRA_VERSION_TAG  # noqa: E402
+from ray_platform.lineage.trace import describe, explain  # noqa: E402
+from ray_platform.records.records_store import Records  # noqa: E402
+from ray_platform.run_history.run_history_store import RunHistory, hold_connections  # noqa: E402
+from ray_platform.store.artifact_store import Artifacts, FileStore  # noqa: E402
+from tests.support.burst_history import Run, Story, in_bulk, keep_shards  # noqa: E402
+from tests.support.postgres import find_postgres, running_postgres  # noqa: E402
 
 LIMIT = 50
 

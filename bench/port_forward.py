@@ -17,15 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray_platform.clients.kubernetes_api import NAMESPACES, PODS, KubernetesApi
-from ray_platform.clients.port_forward import PortForward
-from ray_platform.local.kubernetes.port_forward import PORTS_ANNOTATION
-from ray_platform.local.kubernetes.service import (
+from ray_platform_sandbox.kubernetes.port_forward import PORTS_ANNOTATION
+from ray_platform_sandbox.kubernetes.service import (
     ensure_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
-from ray_platform.settings import Settings
+
+from ray_platform.config.settings import Settings
+from ray_platform.kubernetes.api_client import NAMESPACES, PODS, KubernetesApi
+from ray_platform.kubernetes.port_forward_client import PortForward
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 5760

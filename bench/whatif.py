@@ -14,11 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.clients.ray_scheduler import RayScheduler  # noqa: E402
-from ray_platform.core.burst import BurstMetrics, read_metrics  # noqa: E402
-from ray_platform.core.whatif.answer import Answer  # noqa: E402
-from ray_platform.core.whatif.replay import REPLAYS, replay  # noqa: E402
-from ray_platform.core.whatif.words import (  # noqa: E402
+from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics  # noqa: E402
+from ray_platform.whatif.answer import Answer  # noqa: E402
+from ray_platform.whatif.demand import (  # noqa: E402
     Group,
     Outcome,
     Task,
@@ -26,6 +24,8 @@ from ray_platform.core.whatif.words import (  # noqa: E402
     measured_pace,
     recorded_burst,
 )
+from ray_platform.whatif.ray_scheduler_client import RayScheduler  # noqa: E402
+from ray_platform.whatif.replay import REPLAYS, replay  # noqa: E402
 
 PRICE = Decimal("0.192")
 

@@ -9,20 +9,20 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from ray_platform.defs import (  # noqa: E402 - after the filters above
-    apply,
-    burst,
-    cost,
-    destroy,
-    drift,
-    failures,
-    git,
-    plan,
-    pull_requests,
-    ray_cluster,
-    ray_upgrade,
-    walk,
+    apply_assets,
+    burst_run,
+    daily_cost_report,
+    destroy_job,
+    drift_report,
+    failed_runs,
+    git_pushes,
+    pull_request_sensor,
+    ray_cluster_asset,
+    ray_upgrade_jobs,
+    terraform_plan,
+    walk_jobs,
 )
-from ray_platform.progress import progress  # noqa: E402
+from ray_platform.defs.progress import progress  # noqa: E402
 
 
 @dg.definitions
@@ -34,18 +34,18 @@ def defs() -> dg.Definitions:
     # load the code location again for nothing.
     return dg.load_definitions_from_modules(
         [
-            git,
-            pull_requests,
-            plan,
-            apply,
-            ray_cluster,
-            ray_upgrade,
-            burst,
-            cost,
-            drift,
-            walk,
-            destroy,
-            failures,
+            git_pushes,
+            pull_request_sensor,
+            terraform_plan,
+            apply_assets,
+            ray_cluster_asset,
+            ray_upgrade_jobs,
+            burst_run,
+            daily_cost_report,
+            drift_report,
+            walk_jobs,
+            destroy_job,
+            failed_runs,
         ],
         executor=dg.in_process_executor,
         loggers={"progress": progress},

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 from dagster._core.instance import InstanceRef
 from hypothesis import HealthCheck, settings
+from ray_platform_sandbox.aws.conditional_writes import make_conditional_writes_atomic
 
-from ray_platform.clients.artifacts import FileStore, S3Store, Store
-from ray_platform.local.emulator_s3 import make_conditional_writes_atomic
+from ray_platform.store.artifact_store import FileStore, S3Store, Store
 
 MakeInstance = Callable[[], dg.DagsterInstance]
 
@@ -63,7 +63,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a real PostgreSQL, with Dagster's empty tables as a template."""
-    from tests.real.postgres import SETTING, find_postgres, make_template, running_postgres
+    from tests.support.postgres import SETTING, find_postgres, make_template, running_postgres
 
     if find_postgres() is None:
         if os.environ.get(SETTING) == "skip":
@@ -83,7 +83,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> MakeInstance:
         base.mkdir()
         config: dict[str, Any] = {"sqlite": {"base_dir": str(base)}}
         if request.param == "PostgreSQL":
-            from tests.real.postgres import TEMPLATE, new_database
+            from tests.support.postgres import TEMPLATE, new_database
 
             server = request.getfixturevalue("postgres_server")
             config = {"postgres": {"postgres_url": new_database(server, TEMPLATE)}}

@@ -8,34 +8,34 @@ import sys
 
 import click
 
-from ray_platform.core.errors import PlatformError
+from ray_platform.text.errors import PlatformError
 
 #: Command -> module below ``ray_platform.cli``: one is imported when it is called, so `--help` is quick.
 _COMMANDS = {
-    "up": "up",
-    "plan": "change",
-    "policy": "change",
-    "approve": "change",
-    "apply": "change",
-    "burst": "up",
-    "rollback": "rollback",
-    "pull-requests": "pull_requests",
-    "destroy": "change",
-    "drift": "answers",
-    "incidents": "incidents",
-    "cost": "answers",
-    "whatif": "whatif",
-    "lineage": "lineage",
-    "runs": "lineage",
-    "diff": "lineage",
-    "bisect": "lineage",
-    "audit": "audit",
-    "gitops": "gitops",
-    "github": "github",
-    "ray": "ray",
-    "status": "answers",
-    "doctor": "machine",
-    "down": "machine",
+    "up": "up_commands",
+    "plan": "change_commands",
+    "policy": "change_commands",
+    "approve": "change_commands",
+    "apply": "change_commands",
+    "burst": "up_commands",
+    "rollback": "rollback_command",
+    "pull-requests": "pull_request_commands",
+    "destroy": "change_commands",
+    "drift": "watch_commands",
+    "incidents": "incidents_command",
+    "cost": "watch_commands",
+    "whatif": "whatif_command",
+    "lineage": "lineage_commands",
+    "runs": "lineage_commands",
+    "diff": "lineage_commands",
+    "bisect": "lineage_commands",
+    "audit": "audit_commands",
+    "gitops": "gitops_commands",
+    "github": "github_commands",
+    "ray": "ray_commands",
+    "status": "watch_commands",
+    "doctor": "machine_commands",
+    "down": "machine_commands",
 }
 
 

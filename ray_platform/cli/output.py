@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ray_platform.core.errors import Refused
-from ray_platform.settings import Environment, load_settings
+from ray_platform.config.settings import Environment, load_settings
+from ray_platform.text.errors import Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 

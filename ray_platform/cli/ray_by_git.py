@@ -1,10 +1,10 @@
 """What `ray-platform ray` says where Argo CD deploys the Ray cluster from Git."""
 
 from ray_platform.cli.output import print_json, table
-from ray_platform.core.canonical import short
-from ray_platform.stages import gitops_standing
-from ray_platform.stages.gitops_standing import Standing
-from ray_platform.stages.site import Site
+from ray_platform.gitops import deployed
+from ray_platform.gitops.deployed import Standing
+from ray_platform.session.environment_session import Site
+from ray_platform.text.canonical import short
 
 
 def rows(found: Standing | None) -> list[tuple[str, str]]:
@@ -24,7 +24,7 @@ def rows(found: Standing | None) -> list[tuple[str, str]]:
 
 def history(site: Site, *, as_json: bool) -> None:
     """The commits of the environment's export, the oldest first."""
-    commits = gitops_standing.history(site)
+    commits = deployed.history(site)
     if as_json:
         print_json({"environment": site.name, "commits": [vars(one) for one in commits]})
         return

@@ -1,0 +1,255 @@
+"""Stage `apply`: the approved saved plan, never a fresh one; then what stands, module by module."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ray_platform.change import gates
+from ray_platform.change.sources import keep_sources
+from ray_platform.config.settings import Settings
+from ray_platform.cost.daily_cost import remember_estimate
+from ray_platform.github.model import PullRef, Repository
+from ray_platform.pull_requests.connection import connect
+from ray_platform.pull_requests.gate import (
+    Connection,
+    Decided,
+    require_decided,
+    take_the_environment,
+)
+from ray_platform.pull_requests.reporting import note_applied
+from ray_platform.records import approval
+from ray_platform.records.infra_version import MODULES, Applied, same_infrastructure, stable
+from ray_platform.records.records_store import PlanRecord
+from ray_platform.records.version_differences import WHOLE_DIGEST
+from ray_platform.session import audit_notes
+from ray_platform.session.environment_session import Site
+from ray_platform.session.lock import change_lock
+from ray_platform.terraform.plan import top_module
+from ray_platform.terraform.state import TerraformState
+from ray_platform.terraform.terraform_client import Terraform
+from ray_platform.text.canonical import digest, short
+from ray_platform.text.errors import NotFoundError, Refused, StalePlan
+from ray_platform.text.redaction import redact, redact_marked, redact_text
+
+#: The Terraform outputs that the comment of a pull request shows after an apply.
+_TOLD = ("cluster_name", "cluster_version", "artifact_bucket", "vpc_id")
+
+
+@dataclass(frozen=True)
+class AppliedPlan:
+    """What an apply left behind.
+
+    ``resources`` are the applied resources by module and address; ``applied`` holds each module's digest.
+    """
+
+    record: PlanRecord
+    applied: Applied
+    resources: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, Any]
+    infra_version: str
+    approved_by: tuple[str, ...]
+
+
+#: How the pull requests of a repository are reached.
+Reach = Callable[[Settings, Repository], Connection]
+
+
+def apply_plan(
+    site: Site,
+    plan_digest: str | None,
+    *,
+    progress: Callable[[str], None],
+    reach: Reach = connect,
+) -> AppliedPlan:
+    """Apply a saved plan once all gates let it through.
+
+    An empty plan is not applied: the state keeps its serial, the modules their versions.
+
+    Args:
+        site: The environment.
+        plan_digest: The plan's digest or a unique beginning of it; None for the plan made last.
+        progress: Is told each resource as it is done.
+        reach: Connects to the pull requests of a repository.
+
+    Raises:
+        NotFoundError: no such plan.
+        Refused: a gate says no.
+        PlatformError: Terraform's or the store's.
+    """
+    record = site.records.plan(plan_digest) if plan_digest else site.records.latest_plan()
+    if record is None:
+        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
+    if record.destroy:
+        raise Refused(
+            "that plan removes everything: it is not applied here",
+            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
+        )
+    with (
+        change_lock(site, "apply", tell=progress),
+        audit_notes.failures_noted(site, "apply", record),
+    ):
+        return _apply(site, record, progress, reach)
+
+
+def _apply(
+    site: Site, record: PlanRecord, progress: Callable[[str], None], reach: Reach
+) -> AppliedPlan:
+    terraform = site.terraform(progress)
+    terraform.init()
+    state = terraform.state()
+    gates.require_fresh(record, state)
+    allowed = gates.require_allowed(site, record)
+    gates.require_within_budget(site, record)
+    people, decided = _approved(site, record, reach)
+    gates.require_no_harm(site, record)  # last: a run may start at any time
+    if record.empty:
+        progress("The plan is empty: nothing to apply")
+    else:
+        # Before anything changes, so that an apply that is cut short has been noted.
+        audit_notes.note(
+            site, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
+        )
+        take_the_environment(site, record, decided)
+        with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
+            file = Path(folder) / "plan.tfplan"
+            file.write_bytes(site.records.plan_file(record))
+            site.require_held()
+            terraform.apply(file)
+        state = terraform.state()
+    resources = by_module(state, site.records.plan_json(record))
+    outputs = state.clean_outputs
+    applied = Applied(
+        commit=record.commit.commit,
+        changes_digest=record.commit.changes_digest,
+        configuration_digest=record.configuration_digest,
+        variables_digest=record.variables_digest,
+        provider_lock_digest=record.provider_lock_digest,
+        plan_digest=record.plan_digest,
+        state_lineage=state.lineage,
+        state_serial=state.serial,
+        modules={
+            module: site.artifacts.put_content("modules", resources.get(module, {}))
+            for module in MODULES
+        },
+        policy_bundle_digest=allowed.bundle_digest,
+        price_book_version=record.price_book_version,
+    )
+    before = site.records.applied()
+    if before is not None and record.empty and same_infrastructure(before, applied):
+        applied = before  # nothing changed: what stands is still what the earlier commit made
+    keep_sources(site)
+    site.require_held()
+    site.records.save_applied(applied)
+    if not record.empty:
+        remember_estimate(site, record)
+    site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
+    site.artifacts.write(f"environments/{site.name}/outputs.json", outputs)
+    version = site.records.record_infra_version()
+    if version is None:
+        raise NotFoundError("what was applied is not in the artifact store", where=site.name)
+    note_applied(site, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
+    done = "unchanged" if record.empty else "applied"
+    audit_notes.note(site, "apply", done, record=record, reason=f"infra version {version}")
+    return AppliedPlan(
+        record=record,
+        applied=applied,
+        resources=resources,
+        outputs=outputs,
+        infra_version=version,
+        approved_by=people,
+    )
+
+
+def _approved(
+    site: Site, record: PlanRecord, reach: Reach
+) -> tuple[tuple[str, ...], Decided | None]:
+    """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
+    if record.pull_request:
+        pull = PullRef.parse(record.pull_request)
+        decided = require_decided(site, record, reach(site.today, pull.repository))
+        for person in decided.approvals:
+            gates.give_approval(site, record, by=person, source=f"review of {pull}")
+        return decided.approvals or (approval.AUTOMATIC,), decided
+    approvals = gates.require_approved(site, record)
+    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,), None
+
+
+def by_module(
+    state: TerraformState, plan_json: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Attributes of every managed resource, by module and address: masked, without what moves by itself.
+
+    `WHOLE_DIGEST` stands beside them for the unmasked attributes, so that a changed secret is a change.
+
+    Args:
+        state: The state.
+        plan_json: The plan that was applied, which marks what the provider calls sensitive, where
+            the state marks only what the configuration does.
+    """
+    planned = _marks_of(plan_json or {})
+    found: dict[str, dict[str, Any]] = {}
+    for address, attributes in state.resources.items():
+        lasting = stable(attributes)
+        clean = redact_marked(lasting, state.marks.get(address))
+        for marks in planned.get(redact_text(address, state.secrets), ()):
+            clean = redact_marked(clean, marks)
+        module = found.setdefault(top_module(address), {})
+        module[_free_name(module, redact_text(address, state.secrets))] = {
+            **redact(clean, state.secrets),
+            WHOLE_DIGEST: digest(lasting),
+        }
+    return found
+
+
+def _marks_of(plan_json: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The sensitive marks of a stored plan, by masked address, before and after."""
+    return {
+        str(entry["address"]): (
+            entry["change"].get("before_sensitive"),
+            entry["change"].get("after_sensitive"),
+        )
+        for entry in plan_json.get("resource_changes", ())
+    }
+
+
+def _free_name(taken: Mapping[str, Any], name: str) -> str:
+    """Two addresses may be one when what told them apart is masked."""
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def require_applied(site: Site, terraform: Terraform) -> Applied:
+    """What is applied, after a look at the state: an apply that was cut short is no ground to run on.
+
+    Raises:
+        NotFoundError: nothing is applied.
+        StalePlan: the state moved on after the last recorded apply.
+    """
+    applied = site.records.applied()
+    fix = f"ray-platform apply --env {site.name}"
+    if applied is None:
+        raise NotFoundError(f"nothing is applied in {site.name}", fix=fix)
+    state = terraform.state()
+    if not state.lineage:
+        raise NotFoundError(
+            f"nothing stands in {site.name} any more: its state is empty",
+            where="the AWS emulator was started anew since"
+            if site.environment.cloud.emulator
+            else "",
+            fix=f"ray-platform up --env {site.name}",
+        )
+    if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):
+        raise StalePlan(
+            f"the state is at serial {state.serial}, the last recorded apply left {applied.state_serial}: "
+            "an apply was cut short, or made outside the platform",
+            where=f"{site.name}, infra of plan {short(applied.plan_digest)}",
+            fix=fix,
+        )
+    return applied

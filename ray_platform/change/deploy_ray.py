@@ -1,0 +1,168 @@
+"""Stage `ray_cluster`: the rendered chart passes policy, then a cluster of that shape answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.change.sources import keep_sources
+from ray_platform.gitops import deliver
+from ray_platform.gitops.deliver import OnCluster
+from ray_platform.kubernetes.helm_chart_process import chart_digest
+from ray_platform.kubernetes.helm_release_client import Release
+from ray_platform.ray import ray_release
+from ray_platform.ray.chart import render, require_allowed
+from ray_platform.ray.cluster_client import ClusterInfo
+from ray_platform.ray.spec import WorkerGroup, worker_groups
+from ray_platform.ray.upgrade import blue_green, drain
+from ray_platform.ray.upgrade.switch import BLUE
+from ray_platform.records.infra_version import Ray
+from ray_platform.session.environment_session import Site
+from ray_platform.text.canonical import digest
+from ray_platform.text.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class RayClusterReady:
+    """A Ray cluster that answers, and what it was made from.
+
+    ``release`` is the platform's own Helm release, ``by_git`` the commit that Argo CD applied; with neither
+    it was found, not made.
+    """
+
+    ray: Ray
+    address: str
+    groups: tuple[WorkerGroup, ...]
+    info: ClusterInfo
+    manifest: str
+    infra_version: str
+    release: Release | None = None
+    by_git: OnCluster | None = None
+
+
+def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
+    """Bring up the Ray cluster of an environment; a cluster of the same shape is left as it is.
+
+    Raises:
+        PolicyDenied: a rule of policies/ray.rego or policies/kubernetes.rego denies the manifest.
+        RayError: it does not get ready in time, with the reason; an upgrade is rolled back then.
+        KubernetesError: Helm or the Kubernetes API refuses, or the API stays away.
+        GitError, Refused, SyncError: as `deliver.deliver`, where Argo CD deploys.
+    """
+    values, rendered = render(site)
+    require_allowed(site, rendered)
+    site.require_held()
+    release = by_git = None
+    if deliver.is_by_git(site):
+        by_git = deliver.deliver(site, values, rendered, progress)
+    elif site.is_ray_ours and site.ray_upgrade.how == "blue-green":
+        release = blue_green.bring(site, values, rendered, progress).release
+    elif site.is_ray_ours:
+        blue_green.going_on(site, values, progress)
+        release = ray_release.install(site, values, rendered, progress).release
+    endpoint = site.ray(progress)
+    address = endpoint.address
+    ray = Ray(
+        chart_digest=chart_digest(site.settings.ray_chart),
+        values_digest=site.artifacts.put_content("values", values),
+        manifest_digest=rendered.digest,
+        image=f"{values['image']['repository']}:{values['image']['tag']}",
+        version=endpoint.info.ray_version,
+    )
+    keep_sources(site)
+    site.require_held()
+    site.records.save_ray(ray)
+    if release is not None:
+        site.artifacts.write(
+            f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
+        )
+        revision = site.revision
+        at = {"commit": revision.commit, "changes_digest": revision.changes_digest}
+        address = _note_release(site, {**release.to_json(), **at}, ray)
+    elif by_git is not None:
+        address = _note_release(site, {"mode": "gitops", **by_git.to_json()}, ray)
+    ready = RayClusterReady(
+        ray=ray,
+        address=address,
+        groups=worker_groups(site.environment.node_pools),
+        info=endpoint.info,
+        manifest=rendered.text,
+        infra_version=site.records.record_infra_version() or "",
+        release=release,
+        by_git=by_git,
+    )
+    if release is not None and site.ray_upgrade.how == "blue-green" and site.ray_upgrade.waits:
+        # What runs from now on is tied to the new cluster, while the old one is still drained.
+        drain.drain(site, values, progress)
+    return ready
+
+
+def finish_upgrade(site: Site, *, progress: Callable[[str], None]) -> None:
+    """End the cluster that a blue/green upgrade has left, if it has no jobs.
+
+    Raises:
+        BusyError: jobs still run on it at the deadline.
+        RayError: it cannot be asked for its jobs, or does not go.
+        KubernetesError: the Kubernetes API refuses or stays away.
+    """
+    site.require_held()
+    values, _ = render(site)
+    drain.drain(site, values, progress, until=drain.now())
+
+
+def back_out(site: Site, *, progress: Callable[[str], None]) -> str:
+    """Go back to the cluster that was there before a blue/green upgrade; its name.
+
+    Raises:
+        NotFoundError: no upgrade is under way.
+        BusyError: jobs still run on the new cluster at the deadline.
+        RayError: the cluster to go back to does not work.
+        KubernetesError: the Kubernetes API refuses or stays away.
+    """
+    values, _ = render(site)
+    if (release := blue_green.back_out(site, progress)) is not None:
+        rolled_back(site, release)
+    return drain.drain(site, values, progress).active
+
+
+def rolled_back(site: Site, release: Release) -> None:
+    """Record that the release is what it was: what runs on it from now on is tied to that.
+
+    Raises:
+        NotFoundError: it is not known here what that revision was made from.
+    """
+    key = f"environments/{site.name}/releases/{release.input}.json"
+    known = site.artifacts.read(key)
+    if known is None:
+        raise NotFoundError(
+            f"revision {release.revision} is ready, but what it was made from is not recorded here",
+            where=site.artifacts.store.url(key),
+            fix=f"ray-platform up --env {site.name}",
+        )
+    ray = Ray.from_json(known)
+    site.records.save_ray(ray)
+    # Not before it answers.
+    site.ray()
+    _note_release(site, release.to_json(), ray)
+
+
+def _note_release(site: Site, made: Mapping[str, Any], ray: Ray) -> str:
+    """Record what was deployed; the address that it stays at: a forwarded port ends with this process."""
+    cluster = site.kubernetes
+    content = cluster.ray_cluster() or {"metadata": {"name": made.get("name", BLUE)}}
+    address = cluster.lasting_address(content)
+    site.artifacts.write(
+        f"environments/{site.name}/release.json",
+        {
+            **made,
+            "manifest_digest": ray.manifest_digest,
+            "image": ray.image,
+            "image_digest": cluster.image_digest(content),
+            "address": address,
+        },
+    )
+    return address
+
+
+def data_version(ray: Ray) -> str:
+    """The digest that names the `ray_cluster` asset inside an infra version."""
+    return digest(ray.to_json())

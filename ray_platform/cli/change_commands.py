@@ -1,0 +1,294 @@
+"""The commands of a change: plan, policy, approve, apply, destroy."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ray_platform.cli.output import (
+    DENIED,
+    despite_option,
+    env_option,
+    json_option,
+    known,
+    print_json,
+    say,
+)
+from ray_platform.cli.run_jobs import asker, run_job
+from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG, despite
+from ray_platform.config.settings import load_settings
+from ray_platform.pull_requests.connection import (
+    require_may_approve,
+    site_for,
+    tags_of,
+    tell_of_approval,
+)
+from ray_platform.session.environment_session import Site
+from ray_platform.text.canonical import short
+from ray_platform.text.errors import PlanFormatError, Refused, SettingsError
+
+
+@click.command()
+@env_option
+@json_option
+@click.option("--text/--no-text", default=True, help="Print Terraform's own text of the plan.")
+def plan(env: str, as_json: bool, text: bool) -> None:
+    """Plan an environment and judge the plan; nothing is changed. Exit code 2 when it is denied.
+
+    \b
+    Examples:
+      ray-platform plan --env local
+      ray-platform plan --env staging --json
+    """
+    known(env)
+    outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env})
+    if "terraform_plan" not in outcome.facts:
+        outcome.require()
+    facts = outcome.facts["terraform_plan"]
+    checks = {check.name: check for check in outcome.checks}
+    violations = checks["policy"].metadata["violations"] if "policy" in checks else []
+    failed = [check for check in outcome.checks if not check.passed]
+    if len(checks) < 4 and not failed:
+        outcome.require()
+    if as_json:
+        print_json(
+            {
+                "environment": env,
+                "run_id": outcome.run_id,
+                "plan_digest": facts["plan digest"],
+                "state_serial": facts["state serial"],
+                "commit": facts["commit"],
+                "dirty": facts["dirty"],
+                "counts": {
+                    name: facts[f"to {name}"] for name in ("create", "update", "replace", "delete")
+                },
+                "estimate": monthly_estimate(facts),
+                "whatif": facts.get("what if JSON"),
+                "violations": violations,
+                "checks": {check.name: check.passed for check in outcome.checks},
+            }
+        )
+    else:
+        if text:
+            say(facts["plan"].removeprefix("```\n").removesuffix("\n```"))
+        say(f"\nplan {short(facts['plan digest'])}: {facts['summary']}")
+        say(f"a month costs {month_at('minimum', facts)}, {month_at('maximum', facts)}")
+        if "what if" in facts:
+            say(f"\n{facts['what if']}")
+        print_violations(violations)
+        for check in failed:
+            if check.name != "policy":
+                say(f"✗ {check.name}: {check.description}")
+        if not failed:
+            say(f"apply it: ray-platform apply --env {env} --plan {short(facts['plan digest'])}")
+    if failed:
+        sys.exit(DENIED)
+
+
+def monthly_estimate(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a month costs after a plan: ``at minimum``, ``more at minimum`` ... in US dollars."""
+    return {
+        name.removeprefix("monthly USD "): value
+        for name, value in facts.items()
+        if name.startswith("monthly USD ")
+    }
+
+
+def month_at(size: str, facts: Mapping[str, Any]) -> str:
+    """A month's cost at ``minimum`` or ``maximum`` size and, in brackets, how much more it is than now."""
+    usd, more = facts[f"monthly USD at {size}"], facts[f"monthly USD more at {size}"]
+    return f"${usd:,.2f} at {size}{' size' if size == 'minimum' else ''} ({more:+,.2f})"
+
+
+def print_violations(violations: list[dict[str, Any]]) -> None:
+    """Each violation with its rule, resource, value and remedy."""
+    for item in violations:
+        say(f"✗ [{item['id']}] {item['resource']}: {item['message']}\n    fix: {item['fix']}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@env_option
+@json_option
+@click.option("--destroy", is_flag=True, help="Judge it as a removal.")
+def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
+    """Judge a plan FILE, the output of `terraform show -json`. Exit code 2 when it is denied.
+
+    \b
+    Examples:
+      terraform show -json my.tfplan > my.json && ray-platform policy my.json
+      ray-platform policy my.json --env prod --json
+    """
+    from ray_platform.terraform.plan import read_plan
+    from ray_platform.text.redaction import redact_plan_json
+
+    known(env)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"the file cannot be read: {error.strerror}",
+            where=str(file),
+            fix="name a readable file",
+        ) from error
+    except ValueError as error:
+        raise PlanFormatError(
+            f"the file is not JSON: {error}",
+            where=str(file),
+            fix="give the output of `terraform show -json PLANFILE`",
+        ) from error
+    site = Site(load_settings(), env)
+    read_plan(content, where=str(file))
+    # Judged as a stored plan is: what the answer quotes must hold no secret.
+    plan = read_plan(redact_plan_json(content), where=str(file))
+    found = site.policies.check_plan(plan, environment=env, destroy=destroy)
+    if as_json:
+        print_json({"environment": env, **found.to_json()})
+    else:
+        print_violations([item.to_json() for item in found.violations])
+        say("denied" if found.denied else "no rule denies this plan")
+    if found.denied:
+        sys.exit(DENIED)
+
+
+@click.command()
+@click.argument("digest")
+@env_option
+@click.option("--by", required=True, metavar="WHO", help="Who approves.")
+@json_option
+def approve(digest: str, env: str, by: str, as_json: bool) -> None:
+    """Approve the plan DIGEST (or a unique beginning of it) on the state that it was made from.
+
+    \b
+    Examples:
+      ray-platform approve 3f9a0c1d2e4b --env staging --by alice
+    """
+    from ray_platform.change import gates
+    from ray_platform.records.approval import binding
+
+    known(env)
+    if not by.strip():
+        raise SettingsError("--by is empty", where="--by", fix="name who approves")
+    settings = load_settings()
+    record = Site(settings, env).records.plan(digest)
+    site = site_for(settings, record, asked_by=asker())
+    require_may_approve(site, record, by.strip())
+    gates.give_approval(site, record, by=by.strip(), source=f"cli, {site.asked_by}")
+    holding = binding(
+        site.records.approvals(record.plan_digest),
+        environment=env,
+        plan_digest=record.plan_digest,
+        state_lineage=record.state_lineage,
+        state_serial=record.state_serial,
+        policy_digest=site.policies.bundle_digest,
+    )
+    if record.pull_request:
+        tell_of_approval(site, record)
+    required = gates.approvals_required(site, destroy=record.destroy)
+    answer = {
+        "environment": env,
+        "plan_digest": record.plan_digest,
+        "state_serial": record.state_serial,
+        "counts": dict(record.counts),
+        "approved_by": [approval.by for approval in holding],
+        "required": required,
+    }
+    if as_json:
+        print_json(answer)
+        return
+    say(
+        f"plan {short(record.plan_digest)} of {env} has {len(holding)} of {required} approvals: "
+        + ", ".join(answer["approved_by"])  # type: ignore[arg-type]
+    )
+
+
+@click.command()
+@env_option
+@click.option("--plan", "digest", metavar="DIGEST", help="A plan that was made before.")
+@despite_option
+@json_option
+def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) -> None:
+    """Apply a plan once policy, budget and approvals let it through; then bring Ray in line with it.
+
+    Without --plan, a plan is made and applied at once where no approval is needed, or where the very
+    same plan has been approved. Exit code 2 when a gate says no.
+
+    \b
+    Examples:
+      ray-platform apply --env local
+      ray-platform apply --env prod --plan 3f9a0c1d2e4b
+    """
+    known(env)
+    if digest:
+        record = Site(load_settings(), env).records.plan(digest)
+        tags = {**despite(despite_live_runs), CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
+        if not record.commit.dirty:
+            # The Ray cluster comes from the commit that was planned, whatever is checked out now.
+            tags[COMMIT_TAG] = record.commit.commit
+        if record.pull_request:
+            tags |= tags_of(load_settings(), record)
+        outcome = run_job("apply", partition=env, tags=tags).require()
+    else:
+        tags = {**despite(despite_live_runs), CHANGE_TAG: env}
+        outcome = run_job("change", partition=env, tags=tags).require()
+    facts = outcome.facts["vpc"]
+    answer = {
+        "environment": env,
+        "run_id": outcome.run_id,
+        "plan_digest": facts["plan digest"],
+        "infra_version": outcome.facts["ray_cluster"]["infra version"],
+        "state_serial": facts["state serial"],
+        "approved_by": facts["approved by"],
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"applied {short(facts['plan digest'])}: infra version {answer['infra_version']}")
+
+
+@click.command()
+@env_option
+@click.option("--confirm", required=True, metavar="E", help="The environment's name, once more.")
+@despite_option
+@json_option
+def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> None:
+    """Remove everything in an environment. State and records are backed up first; approvals are needed.
+
+    Outside the emulator at least one person must approve the removal's plan. Afterwards the cloud is asked
+    what still bears the environment's tags; exit code 2 names what is left.
+
+    \b
+    Examples:
+      ray-platform destroy --env local --confirm local
+    """
+    known(env)
+    if confirm != env:
+        raise Refused(
+            f"--confirm says {confirm!r}, --env says {env!r}: nothing was removed",
+            where="--confirm",
+            fix=f"to remove everything in {env}: --confirm {env}",
+        )
+    tags = {**despite(despite_live_runs), CHANGE_TAG: env}
+    outcome = run_job("destroy", partition=env, tags=tags).require()
+    facts = outcome.facts["vpc"]
+    answer = {
+        "environment": env,
+        "run_id": outcome.run_id,
+        "removed": facts["resources removed"],
+        "backup": facts["state backup"],
+        "records": facts["records backup"],
+        "ends_by_itself": facts["ends by itself"],
+        "approved_by": facts["approved by"],
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        say(
+            f"{env}: {answer['removed']} resources removed, nothing with its tags is left; the state before "
+            f"lies in {answer['backup']}, the records in {answer['records']}"
+        )
+        for item in answer["ends_by_itself"]:
+            say(f"  still there: {item}")

@@ -1,0 +1,76 @@
+"""The commands about this machine: doctor and down."""
+
+import sys
+
+import click
+
+from ray_platform.cli.output import json_option, print_json, say
+from ray_platform.config.settings import load_settings
+from ray_platform.doctor.cluster_checks import examine_kubernetes
+from ray_platform.doctor.github_checks import examine_github
+from ray_platform.doctor.machine_checks import examine
+
+
+@click.command()
+@json_option
+@click.option(
+    "--env", "env", default="local", show_default=True, metavar="E", help="The environment."
+)
+@click.option("--github", is_flag=True, help="Check the GitHub App instead.")
+def doctor(as_json: bool, env: str, github: bool) -> None:
+    """Check this machine before anything is changed: tools, provider, ports, memory, disk.
+
+    \b
+    Examples:
+      ray-platform doctor
+      ray-platform doctor --env kind
+      ray-platform doctor --github
+      ray-platform doctor --json | jq '.findings[] | select(.good | not)'
+    """
+    settings = load_settings()
+    settings.environment(env)
+    if github:
+        findings = examine_github(settings)
+    else:
+        findings = (*examine(settings, env), *examine_kubernetes(settings, env))
+    good = all(finding.good for finding in findings)
+    if as_json:
+        print_json({"good": good, "findings": [finding.to_json() for finding in findings]})
+    else:
+        for finding in findings:
+            say(f"{'✓' if finding.good else '✗'} {finding.subject:<12} {finding.found}")
+            if not finding.good:
+                say(f"    what to do: {finding.fix}")
+    if not good:
+        sys.exit(1)
+
+
+@click.command()
+@json_option
+def down(as_json: bool) -> None:
+    """End what this checkout started: emulator, Kubernetes, Ray nodes, GitHub, PostgreSQL; nothing else.
+
+    What was in the emulator and in Kubernetes is gone with them, the state of `local` included; history,
+    artifacts and GitHub's repositories stay.
+
+    \b
+    Examples:
+      ray-platform down
+    """
+    from ray_platform_sandbox.aws.service import stop_emulator
+    from ray_platform_sandbox.github.service import stop_github
+    from ray_platform_sandbox.kuberay.service import stop_all
+    from ray_platform_sandbox.postgres.service import stop_postgres
+
+    settings = load_settings()
+    ended = {
+        **stop_all(settings),
+        "emulator": stop_emulator(settings),
+        "github": stop_github(settings),
+        "postgres": stop_postgres(settings),
+    }
+    if as_json:
+        print_json({"ended": ended})
+        return
+    names = [name for name, was_running in ended.items() if was_running]
+    say(f"ended: {', '.join(names)}" if names else "nothing was running")

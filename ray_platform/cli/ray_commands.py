@@ -1,0 +1,274 @@
+"""The Helm release of the Ray cluster: `ray-platform ray status|history|upgrade|rollback|logs`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from ray_platform.change import deploy_ray
+from ray_platform.cli import ray_by_git
+from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
+from ray_platform.cli.run_jobs import asker, open_instance, run_job
+from ray_platform.config.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
+from ray_platform.config.settings import load_settings
+from ray_platform.gitops import deployed
+from ray_platform.gitops.deliver import is_by_git
+from ray_platform.ray import ray_release
+from ray_platform.ray.chart import render
+from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.health import is_ready
+from ray_platform.ray.ray_release import Standing
+from ray_platform.ray.upgrade import blue_green
+from ray_platform.ray.upgrade.switch import Switch, UpgradeWish
+from ray_platform.session import audit_notes
+from ray_platform.session.environment_session import Site
+from ray_platform.session.lock import change_lock
+from ray_platform.text.errors import SettingsError
+
+
+@click.group()
+def ray() -> None:
+    """The Ray cluster's release: how it is, what it was, the way back, the head's log."""
+
+
+def _site(env: str) -> Site:
+    known(env)
+    site = Site(load_settings(), env, asked_by=asker())
+    if not site.is_ray_ours:
+        raise SettingsError(
+            f"the platform does not deploy Ray in {env}: it only connects to {site.environment.ray.address}",
+            where=f"environments/{env}.toml, [ray] runtime",
+            fix='set runtime = "kubernetes", or ask who deployed that cluster',
+        )
+    return site
+
+
+@ray.command()
+@env_option
+@json_option
+def status(env: str, as_json: bool) -> None:
+    """Release, RayCluster and address, and why it is not ready when it is not.
+
+    \b
+    Examples:
+      ray-platform ray status
+      ray-platform ray status --json | jq -r .address
+    """
+    site = _site(env)
+    cluster = site.kubernetes
+    by_git = deployed.standing(site)
+    switch = cluster.switch()
+    name = switch.active
+    history = cluster.releases.history(name)
+    content = cluster.ray_cluster(name)
+    found = (content or {}).get("status") or {}
+    ready = content is not None and is_ready(content)
+    answer = {
+        "environment": env,
+        "mode": site.environment.gitops.mode,
+        "release": history[-1].to_json() if history else None,
+        "gitops": by_git.to_json() if by_git else None,
+        "ray_cluster": f"{cluster.namespace}/{name}" if content else None,
+        "ready": ready,
+        "state": found.get("state"),
+        "workers": found.get("availableWorkerReplicas"),
+        "workers_wanted": found.get("desiredWorkerReplicas"),
+        "address": cluster.address_now(name),
+        "upgrade": switch.upgrade.to_json() if switch.upgrade else None,
+        "why_not": None if ready else _why_not(cluster, content, env),
+    }
+    if as_json:
+        print_json(answer)
+        return
+    release = history[-1] if history else None
+    was = f"{name} revision {release.revision}, {release.status}" if release else "none"
+    rows = [
+        *(ray_by_git.rows(by_git) or [("release", was)]),
+        *((key.replace("_", " "), answer[key]) for key in ("ray_cluster", "ready", "state")),
+        ("workers", f"{answer['workers']} of {answer['workers_wanted']}" if content else "none"),
+        ("address", answer["address"] or "none"),
+        *([("why not", answer["why_not"])] if answer["why_not"] else []),
+        *_told(switch),
+    ]
+    table(f"Ray in {env}", ("what", "value"), [(k, str(v)) for k, v in rows])
+
+
+def _why_not(cluster: RayOnKubernetes, content: Mapping[str, Any] | None, env: str) -> str:
+    if content is not None:
+        return cluster.diagnosis(content).text
+    return f"there is no RayCluster: `ray-platform up --env {env}` makes it, or makes it again"
+
+
+@ray.command()
+@env_option
+@json_option
+def history(env: str, as_json: bool) -> None:
+    """The revisions of the release, the oldest first; the commits of the export where Argo CD deploys.
+
+    \b
+    Examples:
+      ray-platform ray history
+    """
+    site = _site(env)
+    if is_by_git(site):
+        ray_by_git.history(site, as_json=as_json)
+        return
+    cluster = site.kubernetes
+    name = cluster.switch().active
+    revisions = cluster.releases.history(name)
+    if as_json:
+        print_json({"environment": env, "revisions": [r.to_json() for r in revisions]})
+        return
+    rows = [(str(r.revision), r.status, r.updated, r.chart, r.input[:12]) for r in revisions]
+    table(f"Release {name} in {env}", ("revision", "status", "updated", "chart", "input"), rows)
+
+
+@ray.command()
+@env_option
+@click.option("--to", "revision", type=int, metavar="REVISION", help="Default: the one before.")
+@json_option
+def rollback(env: str, revision: int | None, as_json: bool) -> None:
+    """Make an earlier revision of the release the current one, and wait until it is ready.
+
+    The environment's files stay as they are: the next `up` deploys them again. Refused while jobs run on
+    pods that would be replaced.
+
+    \b
+    Examples:
+      ray-platform ray rollback
+      ray-platform ray rollback --to 3
+    """
+    site = _site(env)
+    deployed.require_own_release(site)
+    with change_lock(site, "ray rollback", tell=say):
+        release = ray_release.roll_back(site, revision, say)
+        reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
+        audit_notes.note(site, "ray-rollback", "done", reason=reason)
+        deploy_ray.rolled_back(site, release)
+    if as_json:
+        print_json({"environment": env, "release": release.to_json()})
+        return
+    was = f"revision {revision}" if revision else "the revision before"
+    say(f"revision {release.revision} is what {was} was, and ready")
+
+
+@ray.command()
+@env_option
+@click.option(
+    "--blue-green/--in-place",
+    "blue_green",
+    default=None,
+    help="A second cluster takes the work, or the pods are replaced. Default: ray.upgrade.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    help="How long jobs of the cluster that goes may run on. Default: ray.drain_seconds.",
+)
+@click.option("--end-jobs", is_flag=True, help="End those that still run then.")
+@click.option("--back-out", "going_back", is_flag=True, help="Go back to the cluster before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+def upgrade(
+    env: str,
+    blue_green: bool | None,
+    drain_seconds: float | None,
+    end_jobs: bool,
+    going_back: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Bring the Ray cluster in line with the environment's files, without losing running work.
+
+    With --blue-green a second cluster comes up and shows that it takes jobs, new runs go to it, and the
+    old one ends when its jobs have. Safe to repeat: it goes on where it was. Until the old cluster is gone,
+    --back-out sends new runs back to it.
+
+    \b
+    Examples:
+      ray-platform ray upgrade --dry-run
+      ray-platform ray upgrade --blue-green --drain-seconds 600
+      ray-platform ray upgrade --back-out
+    """
+    site = _site(env)
+    deployed.require_own_release(site)
+    default = site.ray_upgrade
+    wish = UpgradeWish(
+        how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",
+        drain_seconds=default.drain_seconds if drain_seconds is None else drain_seconds,
+        end_jobs=end_jobs,
+        waits=True,
+    )
+    if dry_run:
+        _outlook(site, wish, as_json=as_json)
+        return
+    if going_back:
+        site.ray_upgrade, site.instance = wish, open_instance()
+        with change_lock(site, "ray upgrade --back-out", tell=say):
+            active = deploy_ray.back_out(site, progress=say)
+        answer = {"environment": env, "active": active, "backed_out": True}
+    else:
+        tags = {CHANGE_TAG: env, RAY_UPGRADE_TAG: wish.to_tag()}
+        facts = run_job("deploy_ray_cluster", partition=env, tags=tags).require().facts
+        answer = {
+            "environment": env,
+            "active": site.kubernetes.switch().active,
+            "infra_version": facts["ray_cluster"]["infra version"],
+            "address": facts["ray_cluster"]["address"],
+        }
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{answer['active']} takes the work")
+
+
+def _outlook(site: Site, wish: UpgradeWish, *, as_json: bool) -> None:
+    values, rendered = render(site)
+    found = blue_green.outlook(site, values, rendered)
+    steps = {
+        Standing.NOTHING: "nothing would be done",
+        Standing.BOUNDS: f"{found.active} would be changed as it stands, no pod is replaced",
+        Standing.ALL: f"{found.active} would be made",
+        Standing.PODS: f"{found.switch.other} would come up beside {found.active} and take the work"
+        if wish.how == "blue-green"
+        else f"all pods of {found.active} would be replaced"
+        + ("; refused while jobs run on it" if found.jobs else ""),
+    }
+    if as_json:
+        print_json({"environment": site.name, **found.to_json(), "would": steps[found.lacks]})
+        return
+    rows = [
+        ("takes the work", found.active),
+        ("lacks", found.lacks.value),
+        ("jobs on it", ", ".join(found.jobs) or "none"),
+        ("would", steps[found.lacks]),
+        *_told(found.switch),
+    ]
+    table(f"Upgrade of Ray in {site.name}", ("what", "value"), rows)
+
+
+def _told(switch: Switch) -> list[tuple[str, str]]:
+    """The rows that tell of an upgrade under way."""
+    if switch.upgrade is None:
+        return []
+    until = f", until {switch.upgrade.deadline}" if switch.upgrade.deadline else ""
+    said = f"{switch.upgrade.step}: {switch.upgrade.before} to {switch.upgrade.after}{until}"
+    return [("upgrade", said)]
+
+
+@ray.command()
+@env_option
+@click.option("--lines", default=100, show_default=True, help="How many of the last lines.")
+@json_option
+def logs(env: str, lines: int, as_json: bool) -> None:
+    """The last lines of the head's log.
+
+    \b
+    Examples:
+      ray-platform ray logs --lines 20
+    """
+    text = _site(env).kubernetes.log(lines)
+    if as_json:
+        print_json({"environment": env, "log": text.splitlines()})
+    else:
+        click.echo(text, nl=False)

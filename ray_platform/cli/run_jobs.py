@@ -1,0 +1,200 @@
+"""Running the jobs of the code location from the command, in this process, against Dagster's storage."""
+
+import functools
+import getpass
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.instance import InstanceRef
+
+from ray_platform.config.partitions import ASKED_BY_TAG
+from ray_platform.config.settings import load_settings
+from ray_platform.defs.progress import stdout_as_progress
+from ray_platform.text.errors import PlatformError, Refused
+
+#: Which process a run of the command lives in, so that a later one can tell a dead run from a live one.
+PROCESS_TAG = "ray_platform/process"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One asset check of a run."""
+
+    asset: str
+    name: str
+    passed: bool
+    description: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a job came to. ``facts`` are the metadata of its materializations, by asset."""
+
+    run_id: str
+    success: bool
+    checks: tuple[Check, ...]
+    facts: Mapping[str, Mapping[str, Any]]
+    failure: PlatformError | None
+
+    def require(self) -> "Outcome":
+        """Itself when it went well.
+
+        Raises:
+            PlatformError: what made it fail, with its exit code.
+        """
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+
+class _RunFailed(PlatformError):
+    """A stage's own failure, as Dagster recorded it."""
+
+
+class _RunRefused(Refused):
+    """A stage's or a blocking check's no."""
+
+
+@functools.cache
+def open_instance() -> dg.DagsterInstance:
+    """Dagster's storage: the one of ``DAGSTER_HOME`` where it is set, else the one in the home.
+
+    `dagster dev` in the checkout reads the same dagster.yaml and so the same storage.
+
+    Raises:
+        LocalServiceError: the storage is PostgreSQL, which is not installed or does not start.
+    """
+    if os.environ.get("DAGSTER_HOME"):
+        return dg.DagsterInstance.get()
+    settings = load_settings()
+    base = settings.home / "dagster"
+    base.mkdir(parents=True, exist_ok=True)
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(str(base), config_dir=str(settings.root))
+    )
+
+
+def run_job(
+    name: str, *, partition: str, tags: Mapping[str, str] | None = None, quiet: bool = False
+) -> Outcome:
+    """Run a job of the code location and wait for it; progress goes to stderr.
+
+    Args:
+        name: The job's name.
+        partition: Its partition key.
+        tags: Run tags.
+        quiet: Say nothing but warnings.
+    """
+    from ray_platform.definitions import defs
+
+    instance = open_instance()
+    _bury_dead_runs(instance)
+    job = defs().resolve_job_def(name)
+    level = logging.WARNING if quiet else logging.INFO
+    with stdout_as_progress():
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            raise_on_error=False,
+            tags={ASKED_BY_TAG: asker(), **(tags or {}), PROCESS_TAG: _process()},
+            run_config={"loggers": {"progress": {"config": {"level": level}}}},
+        )
+    checks = tuple(
+        Check(
+            asset=event.asset_key.to_user_string(),
+            name=event.check_name,
+            passed=event.passed,
+            description=event.description or "",
+            metadata={key: value.value for key, value in event.metadata.items()},
+        )
+        for event in result.get_asset_check_evaluations()
+    )
+    facts: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        made = event.step_materialization_data.materialization
+        facts[made.asset_key.to_user_string()] = {
+            key: value.value for key, value in made.metadata.items()
+        }
+    return Outcome(
+        run_id=result.run_id,
+        success=result.success,
+        checks=checks,
+        facts=facts,
+        failure=None if result.success else _failure(result, checks),
+    )
+
+
+def asker() -> str:
+    """Who runs the command, as the machine knows them."""
+    try:
+        return f"{getpass.getuser()} by command"
+    except (KeyError, OSError):  # no name for this user, as in a container with a random one
+        return f"user {os.getuid()} by command"
+
+
+def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> PlatformError:
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        data = event.step_failure_data
+        if data.user_failure_data is not None:
+            metadata = {key: value.value for key, value in data.user_failure_data.metadata.items()}
+            kind = _RunRefused if metadata.get("exit_code") == Refused.exit_code else _RunFailed
+            return kind(
+                str(metadata.get("what") or data.user_failure_data.description),
+                where=str(metadata.get("where", "")),
+                fix=str(metadata.get("what to do", "")),
+            )
+        denied = [check for check in checks if not check.passed]
+        if denied and data.error and "AssetCheckFailed" in str(data.error.cls_name):
+            return _denial(denied, result.run_id)
+        if data.error:
+            error = data.error.cause or data.error
+            return _RunFailed(
+                f"step {event.step_key} failed: {error.message.strip()}",
+                where=f"run {result.run_id}",
+                fix="this is a failure that the platform does not know: see the run's log, report it",
+            )
+    return _RunFailed("the run failed without a reason", where=f"run {result.run_id}")
+
+
+def _denial(denied: list[Check], run_id: str) -> PlatformError:
+    """One message for the checks that said no: each violation of a policy, each check's own words."""
+    said, fixes = [], []
+    for check in denied:
+        violations = check.metadata.get("violations") or []
+        for item in violations:
+            said.append(f"[{item['id']}] {item['resource']}: {item['message']}")
+            fixes.append(str(item["fix"]))
+        if not violations:
+            said.append(f"{check.name}: {check.description or 'no'}")
+    return _RunRefused(
+        "; ".join(said),
+        where=", ".join(sorted({check.asset for check in denied})),
+        fix="; ".join(dict.fromkeys(fixes)) or f"the checks' metadata in run {run_id} says more",
+    )
+
+
+def _process() -> str:
+    return f"{os.uname().nodename}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    from ray_platform_sandbox.services.processes import process_started
+
+    return process_started(pid) or ""
+
+
+def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Runs of the command whose process is gone (kill -9, a reboot) are marked as failed."""
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(started):
+        host, _, rest = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host != os.uname().nodename:
+            continue
+        pid, _, begun = rest.partition(":")
+        if not pid.isdigit() or _started(int(pid)) != begun:
+            instance.report_run_failed(run, "the command's process ended without a word")

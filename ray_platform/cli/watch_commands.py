@@ -1,0 +1,146 @@
+"""The commands that answer: drift, cost, status."""
+
+import sys
+from datetime import UTC, date, datetime
+from typing import Any
+
+import click
+
+from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
+from ray_platform.cli.run_jobs import run_job
+from ray_platform.config.partitions import FIRST_DAY, day_key
+from ray_platform.config.settings import load_settings
+from ray_platform.drift.causes import WORDS
+from ray_platform.session.environment_session import Site
+from ray_platform.store.lease import told
+from ray_platform.store.lease_store import EnvironmentLease
+from ray_platform.text.errors import SettingsError
+
+
+@click.command()
+@env_option
+@json_option
+def drift(env: str, as_json: bool) -> None:
+    """Compare what lives with the state and the release of Ray. Exit code 2 when something has drifted.
+
+    Node counts that the autoscaler moved and what AWS filled in are listed with severity none and are no
+    drift. Each item has its cause with the evidence; major drift opens an incident.
+
+    \b
+    Examples:
+      ray-platform drift --env local
+      ray-platform drift --env prod --json | jq '.items[] | select(.severity == "major")'
+    """
+    known(env)
+    outcome = run_job("drift", partition=day_key(datetime.now(UTC).date().isoformat(), env))
+    if "drift_report" not in outcome.facts:
+        outcome.require()
+    facts = outcome.facts["drift_report"]
+    items: list[dict[str, Any]] = facts["items"]
+    drifted = [item for item in items if item["severity"] != "none"]
+    if as_json:
+        print_json({"environment": env, "run_id": outcome.run_id, "items": items})
+    elif items:
+        table(
+            f"Drift in {env}",
+            ("severity", "resource", "attribute", "before", "after", "cause", "why"),
+            [
+                (
+                    i["severity"],
+                    i["address"],
+                    i["attribute"],
+                    i["before"],
+                    i["after"],
+                    f"{WORDS[i['cause']]}: {i['evidence']}",
+                    i["reason"],
+                )
+                for i in items
+            ],
+        )
+    else:
+        say(f"{env}: no drift")
+    if drifted:
+        sys.exit(DENIED)
+
+
+@click.command()
+@env_option
+@click.option("--date", "day", metavar="YYYY-MM-DD", help="The day in UTC.  [default: today]")
+@json_option
+def cost(env: str, day: str | None, as_json: bool) -> None:
+    """What a day cost, by node pool and burst run; the parts sum to the whole.
+
+    \b
+    Examples:
+      ray-platform cost --env local
+      ray-platform cost --env prod --date 2026-11-20 --json
+    """
+    known(env)
+    day = _day(day)
+    outcome = run_job("daily_cost", partition=day_key(day, env))
+    if "daily_cost_report" not in outcome.facts:
+        outcome.require()
+    facts = outcome.facts["daily_cost_report"]
+    if as_json:
+        print_json(facts["report JSON"])
+    else:
+        say(facts["report"])
+        say(f"\nthe page: {facts['page']}")
+
+
+def _day(text: str | None) -> str:
+    today = datetime.now(UTC).date()
+    if text is None:
+        return today.isoformat()
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{text!r} is not a day", where="--date", fix="give a day as YYYY-MM-DD"
+        ) from error
+    if not date.fromisoformat(FIRST_DAY) <= day <= today:
+        raise SettingsError(
+            f"there is no report for {day}",
+            where="--date",
+            fix=f"give a day from {FIRST_DAY} to {today}",
+        )
+    return day.isoformat()
+
+
+@click.command()
+@env_option
+@json_option
+def status(env: str, as_json: bool) -> None:
+    """What stands in an environment, and the addresses of what runs on this machine.
+
+    Also who changes it just now: run, host, since when, last heartbeat.
+
+    \b
+    Examples:
+      ray-platform status
+      ray-platform status --json | jq -r .ray
+    """
+    site = Site(load_settings(), env)
+    applied = site.records.applied()
+    planned = site.records.latest_plan()
+    version = site.records.record_infra_version()
+    services = site.services()
+    owner = EnvironmentLease(site.artifacts.store, env).read()[0].owner
+    answer = {
+        "environment": env,
+        "infra_version": version,
+        "commit": applied.commit if applied else None,
+        "state_serial": applied.state_serial if applied else None,
+        "latest_plan": planned.plan_digest if planned else None,
+        "held_by": told(owner) if owner else None,
+        "emulator": services.get("emulator"),
+        "kubernetes": services.get("kubernetes"),
+        "ray": services.get("ray"),
+        "artifacts": site.artifacts.store.url(""),
+        "home": str(site.home),
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        rows = [(name.replace("_", " "), value or "none") for name, value in answer.items()]
+        table(f"Environment {env}", ("what", "value"), rows)

@@ -1,1 +1,0 @@
-"""Whom the platform talks to: one outside system a file."""

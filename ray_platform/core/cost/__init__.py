@@ -1,1 +1,0 @@
-"""What things cost: prices, estimates, the usage ledger, reports."""

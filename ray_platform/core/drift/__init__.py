@@ -1,1 +1,0 @@
-"""What differs from the state, why, and how bad it is."""

@@ -1,1 +1,0 @@
-"""A recorded burst on other worker groups."""

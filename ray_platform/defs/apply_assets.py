@@ -1,0 +1,112 @@
+"""Stages `approval` and `apply`: one apply of the approved saved plan makes five assets."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from ray_platform.change.apply import AppliedPlan, apply_plan
+from ray_platform.change.tags_present import untagged
+from ray_platform.config.partitions import PLAN_TAG, environments
+from ray_platform.defs.run_context import stage
+from ray_platform.lineage.version_page import page_of
+from ray_platform.records.infra_version import MODULES
+from ray_platform.session.lock import change_lock
+from ray_platform.text.canonical import short
+
+_DESCRIPTIONS: Mapping[str, str] = {
+    "vpc": "The network: three zones, private and public subnets, NAT, endpoints, flow logs.",
+    "eks_cluster": "The EKS control plane: private endpoint, encrypted secrets, OIDC and IRSA roles.",
+    "node_pools": "The node groups: system, CPU and GPU pools, their launch templates and bounds.",
+    "storage": "The artifact bucket, the container registry, the EBS driver and the log groups.",
+    "platform": "What the platform needs: Dagster's database, Redis for Ray; empty where neither is wanted.",
+}
+
+#: The Terraform outputs that belong to a module's asset.
+_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "vpc": ("vpc_id", "private_subnet_ids", "public_subnet_ids"),
+    "eks_cluster": ("cluster_name", "cluster_endpoint", "cluster_version", "oidc_provider_arn"),
+    "node_pools": ("node_pools",),
+    "storage": ("artifact_bucket", "registry_url"),
+    "platform": ("database", "redis"),
+}
+
+
+@dg.multi_asset(
+    name="apply_plan",
+    pool="terraform",
+    specs=[
+        dg.AssetSpec(
+            module,
+            deps=["terraform_plan"],
+            partitions_def=environments,
+            group_name="infrastructure",
+            kinds={"terraform", "aws"},
+            owners=["team:platform"],
+            code_version="1",
+            description=_DESCRIPTIONS[module],
+        )
+        for module in MODULES
+    ],
+)
+def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    with (
+        stage(context) as site,
+        change_lock(site, f"apply, run {context.run_id}", tell=context.log.info),
+    ):
+        context.log.info(f"Applying the saved plan in {site.name}")
+        done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)
+        context.log.info(f"Infra version {short(done.infra_version)}")
+        page = dg.MetadataValue.md(page_of(site, done.infra_version, context.instance))
+        for module in MODULES:
+            yield dg.MaterializeResult(
+                asset_key=module,
+                data_version=dg.DataVersion(done.applied.modules[module]),
+                metadata={**_metadata(done, module), "infra version page": page},
+            )
+
+
+def _metadata(done: AppliedPlan, module: str) -> dict[str, Any]:
+    resources = done.resources.get(module, {})
+    rows = "\n".join(f"| `{address}` |" for address in sorted(resources))
+    outputs = {
+        name: dg.MetadataValue.json(value) if isinstance(value, (dict, list)) else str(value)
+        for name in _OUTPUTS[module]
+        if (value := done.outputs.get(name)) is not None
+    }
+    return {
+        "resources": len(resources),
+        "addresses": dg.MetadataValue.md(f"| resource |\n|---|\n{rows}"),
+        "infra version": done.infra_version,
+        "plan digest": done.record.plan_digest,
+        "commit": done.applied.commit,
+        "state serial": done.applied.state_serial,
+        "approved by": ", ".join(done.approved_by),
+        **outputs,
+    }
+
+
+@dg.multi_asset_check(
+    name="check_tags",
+    specs=[
+        dg.AssetCheckSpec(
+            "tags_present",
+            asset=module,
+            partitions_def=environments,
+            description="Every resource that can bear tags bears repo, environment, managed-by and commit.",
+        )
+        for module in MODULES
+    ],
+)
+def tags_present(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    with stage(context) as site:
+        for module, missing in untagged(site).items():
+            yield dg.AssetCheckResult(
+                asset_key=module,
+                check_name="tags_present",
+                passed=not missing,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={
+                    "missing": dg.MetadataValue.json({k: list(v) for k, v in missing.items()})
+                },
+            )

@@ -1,0 +1,176 @@
+"""Stage `burst_run`: bursty training on the Ray cluster, tied to the infra version that it runs on."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from ray_platform.config.partitions import INFRA_VERSION_TAG, environments
+from ray_platform.cost.ledger.usage import watching
+from ray_platform.defs.run_context import stage
+from ray_platform.defs.run_resources import LIGHT
+from ray_platform.lineage.export_run import exported
+from ray_platform.lineage.version_page import page_of
+from ray_platform.ray.jobs_client import entrypoint
+from ray_platform.ray.pipes_client import FAILURES, pipes_client, pipes_module, why
+from ray_platform.ray.running_jobs import job_of
+from ray_platform.run_history.burst_metrics import BurstMetrics
+from ray_platform.session.environment_session import Site
+from ray_platform.text.canonical import short
+from ray_platform.text.errors import RayError
+from ray_platform.training.autoscaling_trace import plot_png
+from ray_platform.training.burst import BurstResult, Ground, keep, settle, workload_command
+from ray_platform.whatif.simulate import remember
+
+
+@dg.asset(
+    deps=["ray_cluster"],
+    partitions_def=environments,
+    group_name="ray",
+    kinds={"ray", "python"},
+    owners=["team:machine-learning"],
+    code_version="1",
+    description="Six phases of training that make the Ray cluster grow and shrink.",
+)
+def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    with stage(context) as site:
+        ground = settle(site)
+        # Before the job starts, so that a run that dies half-way can be traced too.
+        context.instance.add_run_tags(context.run_id, {INFRA_VERSION_TAG: ground.infra_version})
+        with exported(site, context.run_id, ground, context.log.warning) as export:
+            result = _train(context, site, ground)
+            export.finish(result)
+        metrics = result.metrics
+        plot = base64.b64encode(plot_png(result.trace)).decode()
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(f"{short(ground.infra_version)}-{context.run_id}"),
+            metadata={
+                "infra version": ground.infra_version,
+                "commit": str(ground.manifest["commit"]),
+                "autoscaling": dg.MetadataValue.md(
+                    f"![workers wanted, nodes up and tasks running](data:image/png;base64,{plot})"
+                ),
+                "phase table": dg.MetadataValue.md(_phase_table(metrics)),
+                "phases": dg.MetadataValue.json([_phase(phase) for phase in metrics.phases]),
+                "loss": metrics.loss,
+                "seconds": round(metrics.seconds, 1),
+                "node-seconds": result.node_seconds,
+                "US dollars": float(result.usd),
+                "failures": metrics.failures,
+                "retries": metrics.retries,
+                "manifest": dg.MetadataValue.md(
+                    f"```json\n{json.dumps(ground.manifest, indent=2)}\n```"
+                ),
+                "infra version page": dg.MetadataValue.md(
+                    page_of(site, ground.infra_version, context.instance)
+                ),
+                **{name: dg.MetadataValue.path(url) for name, url in result.files.items()},
+                **(
+                    {"MLflow": dg.MetadataValue.url(export.mlflow_url)} if export.mlflow_url else {}
+                ),
+            },
+        )
+
+
+def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> BurstResult:
+    endpoint = site.ray(context.log.info)
+    context.log.info(f"Training on infra version {short(ground.infra_version)}")
+    try:
+        client = pipes_client(endpoint.address, endpoint.token_path)
+        with watching(site, endpoint, context.run_id, context.log.warning):
+            invocation = client.run(
+                context=context,
+                submit_job_params={
+                    "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
+                    "submission_id": job_of(context.run_id),
+                    "runtime_env": {
+                        "working_dir": str(site.settings.workload.parent),
+                        "py_modules": [pipes_module()],
+                    },
+                    "metadata": {"infra_version": ground.infra_version},
+                },
+            )
+    except FAILURES as error:
+        raise RayError(
+            f"the burst's Ray job failed: {why(error)}",
+            where=f"{endpoint.address}, job {job_of(context.run_id)}",
+            fix="its log in the run's compute logs says what went wrong",
+        ) from error
+    result = keep(site, context.run_id, invocation.get_custom_messages(), context.log.warning)
+    remember(site, context.run_id, ground.infra_version)
+    return result
+
+
+def _phase(phase: Any) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "tasks": phase.tasks,
+        "workers_wanted": phase.workers_wanted,
+        "workers_reached": phase.workers_reached,
+        "seconds_to_reach": phase.seconds_to_reach,
+        "seconds": round(phase.seconds, 3),
+        "samples_per_second": phase.samples_per_second,
+        "failures": phase.failures,
+        "retries": phase.retries,
+        "loss": phase.loss,
+        "node_seconds": dict(phase.node_seconds),
+        "error": phase.error,
+    }
+
+
+def _phase_table(metrics: BurstMetrics) -> str:
+    rows = [
+        f"| {p.name} | {p.workers_wanted} | {p.workers_reached} "
+        f"| {'' if p.seconds_to_reach is None else f'{p.seconds_to_reach:.1f}'} "
+        f"| {p.queue_seconds_mean:.1f} | {p.samples_per_second:.0f} | {p.failures} | {p.retries} "
+        f"| {sum(p.node_seconds.values()):.0f} | {p.loss:.6f} |"
+        for p in metrics.phases
+    ]
+    head = (
+        "| phase | wanted | reached | s to reach | mean queue s | samples/s | failures | retries "
+        "| node-s | loss |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    )
+    return head + "\n".join(rows)
+
+
+@dg.asset_check(
+    asset=burst_run,
+    partitions_def=environments,
+    description="Every phase of the burst got the workers that it wanted and finished.",
+)
+def burst_reached_its_workers(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    phases = _latest_phases(context)
+    short_of = [
+        f"{phase['name']}: {phase['error'] or 'reached too few workers'}"
+        for phase in phases
+        if phase["error"] or phase["workers_reached"] < phase["workers_wanted"]
+    ]
+    return dg.AssetCheckResult(
+        passed=not short_of,
+        description="; ".join(short_of) or "every phase reached its workers",
+        metadata={
+            "workers": dg.MetadataValue.json(
+                {p["name"]: [p["workers_wanted"], p["workers_reached"]] for p in phases}
+            )
+        },
+    )
+
+
+def _latest_phases(context: dg.AssetCheckExecutionContext) -> list[Mapping[str, Any]]:
+    event = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=burst_run.key, asset_partitions=[context.partition_key]),
+        limit=1,
+    ).records[0]
+    phases: list[Mapping[str, Any]] = event.asset_materialization.metadata["phases"].value
+    return phases
+
+
+burst = dg.define_asset_job(
+    "burst",
+    selection=dg.AssetSelection.assets(burst_run),
+    partitions_def=environments,
+    description="Train on the Ray cluster as it stands.",
+    tags=LIGHT,
+)

@@ -1,0 +1,133 @@
+"""Stage `daily_cost_report`: what a day cost, by node pool and burst run, against the budget."""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from ray_platform.config.partitions import day_key, days_by_environment
+from ray_platform.config.settings import load_settings
+from ray_platform.cost.daily_cost import fire_alerts, report_day
+from ray_platform.cost.report.cost_report import CostReport
+from ray_platform.cost.report.report_json import report_json
+from ray_platform.cost.report.report_page import cost_page, cost_plot_png
+from ray_platform.cost.report.report_text import report_markdown
+from ray_platform.defs.run_context import stage
+from ray_platform.defs.run_resources import LIGHT, REPEATABLE
+from ray_platform.notify.issue_board import tell_cost
+from ray_platform.text.canonical import digest
+
+
+@dg.asset(
+    deps=[
+        dg.AssetDep(
+            "burst_run",
+            partition_mapping=dg.MultiToSingleDimensionPartitionMapping("environment"),
+        )
+    ],
+    partitions_def=days_by_environment,
+    group_name="watch",
+    kinds={"aws"},
+    owners=["team:platform"],
+    code_version="1",
+    description="What a day cost: burst runs, idle, overhead and fixed parts that sum to the whole.",
+)
+def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    with stage(context) as site:
+        day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
+        report = report_day(site, day, context.log.warning)
+        base = f"reports/{site.name}/{day}"
+        content = report_json(report)
+        store = site.artifacts.store
+        site.artifacts.write(f"{base}/cost.json", content)
+        text = report_markdown(report)
+        store.put(f"{base}/cost.md", text.encode())
+        store.put(f"{base}/cost.html", cost_page(report).encode())
+        fired = fire_alerts(site, report, context.log.warning)
+        issue = tell_cost(site, report, context.log.warning)
+        kinds = report.cents_by_kind()
+        plot = base64.b64encode(cost_plot_png(report)).decode()
+        context.log.info(f"{day} in {site.name}: {report.currency.text(report.total_cents)}")
+        to_usd = 100 * float(report.currency.rate)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(digest(content)),
+            metadata={
+                "total USD": round(report.total_cents / to_usd, 2),
+                "burst runs USD": round(kinds["run"] / to_usd, 2),
+                "idle USD": round(kinds["idle"] / to_usd, 2),
+                "overhead USD": round(kinds["overhead"] / to_usd, 2),
+                "fixed USD": round(kinds["fixed"] / to_usd, 2),
+                "month to date USD": round(report.month_to_date_cents / to_usd, 2),
+                "budget used percent": float(report.budget_used_percent),
+                "alerts fired": dg.MetadataValue.json(list(fired)),
+                **_forecast(report),
+                "plot": dg.MetadataValue.md(f"![cost by part](data:image/png;base64,{plot})"),
+                "report": dg.MetadataValue.md(text),
+                "report JSON": dg.MetadataValue.json(content),
+                "page": dg.MetadataValue.path(store.url(f"{base}/cost.html")),
+                **({"issue": dg.MetadataValue.url(issue)} if issue else {}),
+            },
+        )
+
+
+def _forecast(report: CostReport) -> dict[str, Any]:
+    """Numbers that Dagster plots over the days; those that are not known are left out."""
+    to_usd = 100 * float(report.currency.rate)
+    found: dict[str, Any] = {}
+    if report.forecast is not None:
+        found["forecast USD"] = round(report.forecast.cents / to_usd, 2)
+    bill = report.reconciliation
+    if bill is not None and bill.percent is not None:
+        found["ledger against bill percent"] = float(bill.percent)
+    return found
+
+
+@dg.asset_check(
+    asset=daily_cost_report,
+    partitions_def=days_by_environment,
+    description="The month to date is within the environment's budget.",
+)
+def cost_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    event = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=daily_cost_report.key, asset_partitions=[str(context.partition_key)]
+        ),
+        limit=1,
+    ).records[0]
+    used = float(event.asset_materialization.metadata["budget used percent"].value)
+    reached = next((percent for percent in (100, 90, 80) if used >= percent), 0)
+    return dg.AssetCheckResult(
+        passed=reached == 0,
+        severity=dg.AssetCheckSeverity.ERROR if reached == 100 else dg.AssetCheckSeverity.WARN,
+        description=f"the month to date is {used:.1f} % of the budget"
+        + (f": past {reached} %" if reached else ""),
+        metadata={"budget used percent": used},
+    )
+
+
+daily_cost = dg.define_asset_job(
+    "daily_cost",
+    selection=dg.AssetSelection.assets(daily_cost_report),
+    partitions_def=days_by_environment,
+    description="Report what a day cost in one environment.",
+    tags={**LIGHT, **REPEATABLE},
+)
+
+
+@dg.schedule(
+    job=daily_cost,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night for the day before, in each environment that has watch.daily_cost = true.",
+)
+def daily_costs(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    day = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date().isoformat()
+    settings = load_settings()
+    watched = [n for n in settings.environment_names if settings.environment(n).watch.daily_cost]
+    if not watched:
+        yield dg.SkipReason("no environment has watch.daily_cost = true")
+    for name in watched:
+        yield dg.RunRequest(run_key=f"cost-{day}-{name}", partition_key=day_key(day, name))

@@ -1,0 +1,84 @@
+"""Stage `ray_cluster`: a Ray cluster that answers, derived from the node pools."""
+
+from typing import Any
+
+import dagster as dg
+
+from ray_platform.change.deploy_ray import data_version, deploy
+from ray_platform.change.verify import verify
+from ray_platform.config.partitions import environments
+from ray_platform.defs.run_context import stage
+from ray_platform.pull_requests.reporting import note_verified
+from ray_platform.records.infra_version import MODULES
+from ray_platform.session.lock import change_lock
+
+
+@dg.asset(
+    deps=list(MODULES),
+    partitions_def=environments,
+    group_name="ray",
+    kinds={"ray", "helm"},
+    owners=["team:platform"],
+    code_version="1",
+    description="The Ray cluster: one worker group for each node pool that carries Ray workers.",
+)
+def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    with (
+        stage(context) as site,
+        change_lock(site, f"ray_cluster, run {context.run_id}", tell=context.log.info),
+    ):
+        ready = deploy(site, progress=context.log.info)
+        context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
+        if site.pull is not None:
+            note_verified(site, ready.infra_version, verify(site, ready))
+        rows = "\n".join(
+            f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
+            for group in ready.groups
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(data_version(ready.ray)),
+            metadata={
+                "address": dg.MetadataValue.url(ready.address),
+                "ray version": ready.ray.version,
+                "image": ready.ray.image,
+                **({"release": ready.release.name} if ready.release else {}),
+                **({"release revision": ready.release.revision} if ready.release else {}),
+                **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
+                "worker groups": dg.MetadataValue.md(
+                    "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
+                ),
+                "manifest": dg.MetadataValue.md(f"```yaml\n{ready.manifest}\n```"),
+                "manifest digest": ready.ray.manifest_digest,
+                "chart digest": ready.ray.chart_digest,
+                "values digest": ready.ray.values_digest,
+                "infra version": ready.infra_version,
+            },
+        )
+
+
+@dg.asset_check(
+    asset=ray_cluster,
+    partitions_def=environments,
+    description="The EKS control plane is active and the Ray API answers with live nodes.",
+)
+def cluster_reachable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        info = site.ray().info
+        name = (site.artifacts.read(f"environments/{site.name}/outputs.json") or {}).get(
+            "cluster_name", ""
+        )
+        status = site.aws("eks").describe_cluster(name=name)["cluster"]["status"]
+        alive = sum(1 for node in info.nodes if node.is_up)
+        return dg.AssetCheckResult(
+            passed=status == "ACTIVE" and alive > 0,
+            description=f"EKS cluster {name} is {status}; Ray has {alive} live nodes",
+            metadata={"EKS status": status, "live Ray nodes": alive},
+        )
+
+
+deploy_ray_cluster = dg.define_asset_job(
+    "deploy_ray_cluster",
+    selection=dg.AssetSelection.assets(ray_cluster),
+    partitions_def=environments,
+    description="Bring the Ray cluster in line with chart and node pools.",
+)

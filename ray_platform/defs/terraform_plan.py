@@ -1,0 +1,212 @@
+"""Stages `plan`, `policy` and `estimate`: the saved plan, and the checks that may stop it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from ray_platform.change import gates
+from ray_platform.change.make_plan import make_plan
+from ray_platform.config.partitions import PLAN_TAG, WHY_TAG, environments
+from ray_platform.cost.estimate import estimate
+from ray_platform.defs.run_context import stage
+from ray_platform.defs.run_resources import LIGHT, REPEATABLE
+from ray_platform.pull_requests.reporting import keep_report
+from ray_platform.records.records_store import PlanRecord
+from ray_platform.session import audit_notes
+from ray_platform.session.environment_session import Site
+from ray_platform.session.lock import change_lock
+from ray_platform.text.canonical import short
+from ray_platform.text.errors import NotFoundError
+from ray_platform.whatif.simulate import for_plan
+
+
+@dg.asset(
+    pool="terraform",
+    partitions_def=environments,
+    group_name="infrastructure",
+    kinds={"terraform", "aws"},
+    owners=["team:platform"],
+    code_version="1",
+    description="The saved Terraform plan: what an apply will do, to the byte. Nothing is changed here.",
+)
+def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    with (
+        stage(context) as site,
+        change_lock(site, f"plan, run {context.run_id}", tell=context.log.info),
+    ):
+        context.log.info(f"Planning {site.name} at {site.revision}")
+        made = make_plan(
+            site,
+            destroy=False,
+            progress=context.log.info,
+        )
+        record, counts, totals = made.record, made.plan.counts, made.estimate.totals
+        text = site.records.plan_text(record)
+        context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
+        replayed = for_plan(site)
+        keep_report(
+            site,
+            made,
+            why=context.run.tags.get(WHY_TAG, ""),
+            whatif=replayed[0] if replayed else "",
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(record.plan_digest),
+            metadata={
+                "plan digest": record.plan_digest,
+                "summary": str(counts),
+                "revision": str(site.revision),
+                "commit": site.revision.commit,
+                "dirty": site.revision.dirty,
+                "to create": counts.create,
+                "to update": counts.update,
+                "to replace": counts.replace,
+                "to delete": counts.delete,
+                "state serial": record.state_serial,
+                "plan": dg.MetadataValue.md(f"```\n{text}\n```"),
+                "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
+                "monthly USD at minimum": float(totals.after_min),
+                "monthly USD at maximum": float(totals.after_max),
+                "monthly USD more at minimum": float(totals.difference_min),
+                "monthly USD more at maximum": float(totals.difference_max),
+                "saved in": dg.MetadataValue.path(
+                    site.artifacts.store.url(f"plans/{site.name}/{record.plan_digest}")
+                ),
+                **_whatif_metadata(replayed),
+            },
+        )
+
+
+def _whatif_metadata(replayed: tuple[str, dict[str, Any]] | None) -> dict[str, dg.MetadataValue]:
+    if replayed is None:
+        return {}
+    text, facts = replayed
+    return {"what if": dg.MetadataValue.md(text), "what if JSON": dg.MetadataValue.json(facts)}
+
+
+def plan_of(site: Site, tags: Mapping[str, str]) -> PlanRecord:
+    """The plan that a run is about: the one its tag names, else the one made last."""
+    digest = tags.get(PLAN_TAG)
+    record = site.records.plan(digest) if digest else site.records.latest_plan()
+    if record is None:
+        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
+    return record
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="No rule of policies/terraform.rego denies the plan.",
+)
+def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        verdict = gates.verdict(site, record)
+        audit_notes.note(
+            site,
+            "policy",
+            "denied" if verdict.denied else "allowed",
+            record=record,
+            rule=", ".join(sorted({item.id for item in verdict.violations})),
+            reason="; ".join(f"{item.resource}: {item.message}" for item in verdict.violations),
+        )
+        for violation in verdict.violations:
+            context.log.warning(f"[{violation.id}] {violation.resource}: {violation.message}")
+        return dg.AssetCheckResult(
+            passed=not verdict.denied,
+            metadata={
+                "plan digest": record.plan_digest,
+                "denied": len(verdict.violations),
+                "violations": dg.MetadataValue.json([v.to_json() for v in verdict.violations]),
+                "verdict": dg.MetadataValue.md(verdict.to_markdown()),
+                "policy bundle": verdict.bundle_digest,
+            },
+        )
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="The Terraform state is still the one that the plan was made from.",
+)
+def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        terraform = site.terraform()
+        terraform.init()
+        why = gates.staleness(record, terraform.state())
+        audit_notes.note(site, "fresh", "denied" if why else "allowed", record=record, reason=why)
+        return dg.AssetCheckResult(
+            passed=not why,
+            description=why or "the state has not moved since the plan was made",
+            metadata={"plan digest": record.plan_digest, "state serial": record.state_serial},
+        )
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    name="cost_within_budget",
+    blocking=True,
+    partitions_def=environments,
+    description="A month at the pools' minimum sizes costs no more than the environment's budget.",
+)
+def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        costs = estimate(gates.stored_plan(site, record), site.prices)
+        why = gates.over_budget(site, costs)
+        audit_notes.note(site, "budget", "denied" if why else "allowed", record=record, reason=why)
+        return dg.AssetCheckResult(
+            passed=not why,
+            description=why or "within the budget",
+            metadata={
+                "monthly USD at minimum": float(costs.totals.after_min),
+                "monthly USD at maximum": float(costs.totals.after_max),
+                "monthly budget USD": site.environment.budget.monthly_usd,
+            },
+        )
+
+
+_WAIT = "; wait until it has ended or cancel it, or say --despite-live-runs, which is recorded"
+
+
+@dg.asset_check(
+    asset=terraform_plan,
+    blocking=True,
+    partitions_def=environments,
+    description="No burst run is live on what the plan would remove or replace.",
+)
+def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with stage(context) as site:
+        record = plan_of(site, context.run.tags)
+        why, live, harm = gates.harmed_runs(site, record)
+        overruled = " (somebody said --despite-live-runs)" if site.despite_live_runs else ""
+        return dg.AssetCheckResult(
+            passed=not why or site.despite_live_runs,
+            description=f"{why}{overruled or _WAIT}" if why else "no live burst run loses anything",
+            metadata={
+                "plan digest": record.plan_digest,
+                "live burst runs": dg.MetadataValue.json([run.run_id for run in live]),
+                "taken away": dg.MetadataValue.json([item.to_json() for item in harm]),
+            },
+        )
+
+
+plan = dg.define_asset_job(
+    "plan",
+    selection=dg.AssetSelection.assets(terraform_plan),
+    partitions_def=environments,
+    description="Plan an environment and check the plan; nothing is changed.",
+    tags=REPEATABLE,
+)
+
+policy_checks = dg.define_asset_job(
+    "policy_checks",
+    selection=dg.AssetSelection.checks(policy),
+    partitions_def=environments,
+    description="Judge the latest plan by today's policies.",
+    tags={**LIGHT, **REPEATABLE},
+)

@@ -1,0 +1,155 @@
+"""What this machine must have before anything is changed on it."""
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ray_platform_sandbox.postgres.service import require_programs, require_reachable
+from ray_platform_sandbox.ray.nodes import place
+from ray_platform_sandbox.services import processes
+
+from ray_platform.config.settings import Environment, Settings
+from ray_platform.terraform.provider_mirror import find_provider_mirror
+from ray_platform.terraform.terraform_client import terraform_version
+from ray_platform.text.errors import PlatformError
+
+MIN_MEMORY_GB = 6.0
+MIN_KIND_MEMORY_GB = 12.0
+MIN_DISK_GB = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: what was found, whether it will do, and what to do when it will not."""
+
+    subject: str
+    good: bool
+    found: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(settings: Settings, environment: str) -> tuple[Finding, ...]:
+    """Every finding about this machine for one environment; changes nothing."""
+    chosen = settings.environment(environment)
+    emulated = chosen.cloud.emulator
+    return (
+        _python(),
+        _git(),
+        _terraform(settings),
+        *(_provider(settings)),
+        *(_ports(settings, chosen) if emulated else ()),
+        *_storage(settings),
+        _memory(chosen) if emulated else _credentials(),
+        _disk(settings),
+    )
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    return Finding("Python", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+
+
+def _git() -> Finding:
+    git = shutil.which("git")
+    return Finding("Git", bool(git), "installed" if git else "not found", "install git")
+
+
+def _terraform(settings: Settings) -> Finding:
+    try:
+        return Finding("Terraform", True, terraform_version(settings))
+    except PlatformError as error:
+        return Finding("Terraform", False, error.what, error.fix)
+
+
+def _provider(settings: Settings) -> Iterator[Finding]:
+    try:
+        mirror = find_provider_mirror(settings.provider_dir)
+    except PlatformError as error:
+        yield Finding("Provider", False, error.what, error.fix)
+        return
+    yield Finding(
+        "Provider", True, "AWS provider found unpacked" if mirror else "will be downloaded by init"
+    )
+
+
+def _ports(settings: Settings, environment: Environment) -> Iterator[Finding]:
+    ours = {
+        port
+        for name in ("emulator", "ray", "ray-2", "kubernetes")
+        if (service := processes.find(settings.home, name))
+        for port in service.ports.values()
+    }
+    purposes = {0: "emulator"}
+    if environment.has_local_kubernetes:
+        purposes |= {1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
+        beside = place(settings, 1).gcs_port - settings.port_base
+        purposes |= {beside: "second Ray control store", beside + 1: "second Ray dashboard"}
+    for offset, purpose in purposes.items():
+        port = settings.port_base + offset
+        if port in ours:
+            yield Finding("Port", True, f"{port} ({purpose}): in use by us")
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                yield Finding("Port", True, f"{port} ({purpose}): free")
+            except OSError:
+                yield Finding(
+                    "Port",
+                    False,
+                    f"{port} ({purpose}): in use by another program",
+                    "end that program, or set RAY_PLATFORM_PORT_BASE to another port",
+                )
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    try:
+        if settings.dagster_storage != "postgres":
+            return
+        programs = require_programs(settings)
+        require_reachable(settings.home / "postgres")
+    except PlatformError as error:
+        yield Finding("PostgreSQL", False, error.what, error.fix)
+        return
+    yield Finding("PostgreSQL", True, f"for Dagster's storage, from {programs}")
+
+
+def _memory(environment: Environment) -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    needed, why = MIN_MEMORY_GB, "ten Ray nodes and Terraform need"
+    if not environment.has_local_kubernetes:
+        needed, why = MIN_KIND_MEMORY_GB, "a cluster in Docker, Ray's pods and Terraform need"
+    return Finding("Memory", total >= needed, f"{total:.1f} GB", f"{why} {needed:.0f} GB")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder: Path = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    return Finding(
+        "Disk",
+        free >= MIN_DISK_GB and os.access(folder, os.W_OK),
+        f"{free:.1f} GB free for {settings.home}",
+        f"free {MIN_DISK_GB:.0f} GB there, or set RAY_PLATFORM_HOME to a folder that has them",
+    )
+
+
+def _credentials() -> Finding:
+    import boto3
+
+    try:
+        who = boto3.client("sts").get_caller_identity()["Arn"]
+        return Finding("AWS", True, who.split(":")[-1])
+    except Exception as error:  # botocore raises many kinds; each means: no use of AWS from here
+        return Finding("AWS", False, str(error), "sign in by OIDC or SSO: docs/environments.md")

@@ -1,0 +1,346 @@
+"""A Kubernetes API over HTTPS: the few verbs that the platform needs, on JSON objects.
+
+The `kubernetes` package takes a second to import and knows no server-side apply of custom objects;
+this needs neither.
+"""
+
+import base64
+import contextlib
+import functools
+import http.client
+import json
+import os
+import ssl
+import tempfile
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray_platform.kubernetes.kept_connections_client import exchange
+from ray_platform.text.errors import KubernetesError
+
+REQUEST_SECONDS = 15.0
+_JSON = "application/json"
+_UNAUTHORIZED, _FIRST_REFUSAL = 401, 300
+_PATCHES = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+#: apiVersion and plural of the kinds that the platform reads or writes.
+NAMESPACES = ("v1", "namespaces")
+SECRETS = ("v1", "secrets")
+PODS = ("v1", "pods")
+SERVICES = ("v1", "services")
+EVENTS = ("v1", "events")
+RAY_CLUSTERS = ("ray.io/v1", "rayclusters")
+RAY_JOBS = ("ray.io/v1", "rayjobs")
+Collection = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ClusterAccess:
+    """How to reach an API.
+
+    Args:
+        endpoint: As in ``https://127.0.0.1:5584``.
+        authority: The certificate to trust, PEM.
+        token: Gives the bearer token; called with True when the last one was refused. Empty: none is
+            shown, as with a certificate.
+        certificate: The client's certificate, PEM; empty: it has none.
+        key: Its private key, PEM.
+    """
+
+    endpoint: str
+    authority: str
+    token: Callable[[bool], str] = field(repr=False)
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+    def headers(self, was_refused: bool = False) -> dict[str, str]:
+        """What a request shows of who asks."""
+        token = self.token(was_refused)
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def tls(self) -> ssl.SSLContext:
+        """The context of a connection: whom to trust, and the client's certificate.
+
+        Raises:
+            ssl.SSLError: a certificate or the key is no PEM, or they do not belong together.
+        """
+        return _context(self.authority, self.certificate, self.key)
+
+    def kubeconfig(self) -> str:
+        """A kubeconfig with a token of now, for tools that live shorter than it."""
+        cluster = {
+            "server": self.endpoint,
+            "certificate-authority-data": _base64(self.authority),
+        }
+        user = {"token": token} if (token := self.token(False)) else {}
+        if self.certificate:
+            user["client-certificate-data"] = _base64(self.certificate)
+            user["client-key-data"] = _base64(self.key)
+        return json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": user}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+
+
+class KubernetesApi:
+    """The objects of one cluster.
+
+    Args:
+        access: How to reach it.
+        manager: Who writes, in ``managedFields``.
+    """
+
+    def __init__(self, access: ClusterAccess, manager: str) -> None:
+        self.access = access
+        self._manager = manager
+
+    def get(self, of: Collection, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """One object, or None.
+
+        Raises:
+            KubernetesError: the API does not answer, or refuses.
+        """
+        try:
+            return self._object("GET", _path(of, namespace, name))
+        except KubernetesError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, of: Collection, namespace: str = "", **query: str) -> dict[str, Any]:
+        """The collection's list: ``items``, and ``metadata`` with its resource version.
+
+        Raises:
+            KubernetesError: the API does not answer, or refuses.
+        """
+        return self._object("GET", _path(of, namespace), query=query)
+
+    def create(self, of: Collection, content: Mapping[str, Any], namespace: str = "") -> Any:
+        """A new object.
+
+        Raises:
+            KubernetesError: it exists (code 409), or the API refuses or does not answer.
+        """
+        return self._object("POST", _path(of, namespace), content)
+
+    def apply(self, of: Collection, content: Mapping[str, Any], *, force: bool = True) -> Any:
+        """A server-side apply: the object has the fields of ``content``, whatever it had before.
+
+        Raises:
+            KubernetesError: another manager owns a field (409), or the API refuses or is silent.
+        """
+        metadata = content["metadata"]
+        query = {"force": "true"} if force else {}
+        path = _path(of, metadata.get("namespace", ""), metadata["name"])
+        return self._object("PATCH", path, content, query=query, patch="apply")
+
+    def patch(
+        self,
+        of: Collection,
+        name: str,
+        namespace: str,
+        patch: Any,
+        *,
+        how: str = "merge",
+        subresource: str = "",
+        manager: str = "",
+    ) -> Any:
+        """The object after a ``merge`` or ``json`` patch.
+
+        Raises:
+            KubernetesError: a ``test`` of a JSON patch did not hold (422), or the API refuses or is
+                silent.
+        """
+        query = {"fieldManager": manager} if manager else {}
+        path = _path(of, namespace, name, subresource)
+        return self._object("PATCH", path, patch, query=query, patch=how)
+
+    def delete(self, of: Collection, name: str, namespace: str = "", *, uid: str = "") -> bool:
+        """Delete an object, and what it owns with it; whether there was one.
+
+        Args:
+            of: Its kind.
+            name: Its name.
+            namespace: Its namespace.
+            uid: Delete it only if it still is this one.
+
+        Raises:
+            KubernetesError: it is another one (409), or the API refuses or is silent.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            self._object("DELETE", _path(of, namespace, name), options)
+        except KubernetesError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    def log(self, pod: str, namespace: str, *, lines: int = 100) -> str:
+        """The last lines of what a pod wrote.
+
+        Raises:
+            KubernetesError: there is no such pod or no log of it, or the API refuses or is silent.
+        """
+        path = _path(PODS, namespace, pod, "log")
+        with self._open("GET", path, query={"tailLines": str(lines)}) as answer:
+            return str(answer.read().decode(errors="replace"))
+
+    def watch(
+        self, of: Collection, version: str, *, seconds: float = 300.0
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Type and object of each change after a resource version, until the time is up.
+
+        Raises:
+            KubernetesError: the version is too old (410: list again), or the API refuses, is silent
+                or goes away.
+        """
+        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(int(seconds))}
+        with self._open("GET", _path(of, ""), query=query, timeout=seconds + 10) as answer:
+            try:
+                for line in answer:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _refusal(self.access.endpoint, event["object"])
+                    yield event["type"], event["object"]
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._silent(error) from error
+
+    def version(self) -> str:
+        """The version of the control plane, as in ``v1.33.5``.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        return str(self._object("GET", "/version")["gitVersion"])
+
+    def _object(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+        with self._open(method, path, body, **options) as answer:
+            try:
+                content: dict[str, Any] = json.loads(answer.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise self._silent(error) from error
+        return content
+
+    @contextlib.contextmanager
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        patch: str = "",
+        timeout: float = REQUEST_SECONDS,
+    ) -> Iterator[Any]:
+        asked = dict(query or {})
+        if method in ("POST", "PUT", "PATCH"):
+            asked.setdefault("fieldManager", self._manager)
+            asked.setdefault("fieldValidation", "Strict")
+        target = f"{path}?{urllib.parse.urlencode(asked)}" if asked else path
+        data = None if body is None else json.dumps(body).encode()
+        content = {"Content-Type": _PATCHES.get(patch, _JSON)} if data is not None else {}
+        access = self.access
+        for is_again in (False, True):
+            with contextlib.ExitStack() as stack:
+                try:
+                    answer = stack.enter_context(
+                        exchange(
+                            access.endpoint,
+                            access.tls,
+                            method,
+                            target,
+                            data,
+                            {"Accept": _JSON, **content, **access.headers(is_again)},
+                            named=(access.authority, access.certificate),
+                            timeout=timeout,
+                        )
+                    )
+                    status = _status(answer) if answer.status >= _FIRST_REFUSAL else None
+                except (OSError, http.client.HTTPException) as error:
+                    raise self._silent(error) from error
+                if status is None:
+                    yield answer
+                    return
+            # A token that ended meanwhile is renewed once.
+            if is_again or answer.status != _UNAUTHORIZED:
+                raise _refusal(access.endpoint, status)
+
+    def _silent(self, error: Exception) -> KubernetesError:
+        return KubernetesError(
+            f"the Kubernetes API does not answer: {getattr(error, 'reason', None) or error!r}",
+            where=self.access.endpoint,
+            fix="see that it runs and that this machine reaches it; then try again, nothing is lost",
+        )
+
+
+def _path(of: Collection, namespace: str, name: str = "", subresource: str = "") -> str:
+    api_version, plural = of
+    parts = ["apis" if "/" in api_version else "api", api_version]
+    parts += ["namespaces", namespace] if namespace else []
+    parts += [plural, *filter(None, (name, subresource))]
+    return "/" + "/".join(urllib.parse.quote(part, safe="/") for part in parts)
+
+
+def _status(answer: http.client.HTTPResponse) -> Mapping[str, Any]:
+    content = answer.read()
+    try:
+        status = json.loads(content)
+    except ValueError:
+        status = None
+    if isinstance(status, Mapping) and "code" in status:
+        return status
+    return {"code": answer.status, "message": answer.reason}
+
+
+def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
+    code = int(status.get("code", 0))
+    fix = {
+        401: "sign in again: the token is not taken",
+        403: "give this identity the right (docs/kubernetes.md)",
+        409: "read the object again and repeat the change",
+        422: "mend what the message names",
+    }
+    return KubernetesError(
+        f"the Kubernetes API refuses: {status.get('message', 'no reason given')}",
+        where=endpoint,
+        fix=fix.get(code, "read the message; `kubectl` shows the same object"),
+        code=code,
+        reason=str(status.get("reason", "")),
+    )
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@functools.cache
+def _context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority)
+    # Python 3.13 asks for extensions that old clusters' own authorities lack, also on EKS
+    # (https://github.com/kubernetes-client/python/issues/2394). Chain, name and dates are checked.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate:
+        # OpenSSL reads a key from a file alone: one that only we can read, gone at once.
+        descriptor, path = tempfile.mkstemp(prefix="client-", suffix=".pem")
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{certificate}\n{key}\n")
+            context.load_cert_chain(path)
+        finally:
+            Path(path).unlink()
+    return context

@@ -1,0 +1,261 @@
+"""What the policies are asked and what they answer.
+
+The rules are in ``policies/``; this is the way in (the few fields that they read, since handing over
+a whole plan costs more than judging it) and the way out (a `Verdict`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray_platform.config.node_pools import NodePool
+from ray_platform.terraform.plan import Action, Plan, ResourceChange
+
+#: What every resource is judged by, whatever its type.
+COMMON_FIELDS = ("tags_all",)
+
+#: Violations that are shown one by one in Markdown; the rest is counted, since a comment on GitHub
+#: holds 65,535 characters.
+SHOWN_IN_MARKDOWN = 50
+
+#: Terraform's own words for an action. The order of a replacement makes no difference to a rule.
+_ACTIONS: Mapping[Action, tuple[str, ...]] = {
+    "create": ("create",),
+    "update": ("update",),
+    "replace": ("delete", "create"),
+    "delete": ("delete",),
+    "read": ("read",),
+    "no-op": ("no-op",),
+    "forget": ("forget",),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Violation:
+    """One rule broken by one resource; ``message`` holds the value, ``fix`` how to mend it."""
+
+    id: str
+    resource: str
+    message: str
+    fix: str
+    severity: str = "deny"
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "id": self.id,
+            "resource": self.resource,
+            "message": self.message,
+            "fix": self.fix,
+            "severity": self.severity,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the policies of one bundle say: sorted violations, none when everything is allowed."""
+
+    violations: tuple[Violation, ...]
+    bundle_digest: str
+
+    @property
+    def denied(self) -> bool:
+        return bool(self.violations)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "denied": self.denied,
+            "violations": [violation.to_json() for violation in self.violations],
+            "bundle_digest": self.bundle_digest,
+        }
+
+    def to_markdown(self) -> str:
+        """A table of the first 50 violations; beyond them, how many each rule has."""
+        if not self.denied:
+            return "Policy allows it: no violations.\n"
+        lines = [
+            f"Policy denies it: {len(self.violations)} "
+            f"violation{'s' if len(self.violations) > 1 else ''}.",
+            "",
+            "| rule | resource | what is wrong | how to mend it |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {_cell(item.id)} | `{_cell(item.resource)}` "
+            f"| {_cell(item.message)} | {_cell(item.fix)} |"
+            for item in self.violations[:SHOWN_IN_MARKDOWN]
+        ]
+        if len(self.violations) > SHOWN_IN_MARKDOWN:
+            counts = Counter(item.id for item in self.violations)
+            told = ", ".join(f"{rule} {count}" for rule, count in sorted(counts.items()))
+            lines += ["", f"The first {SHOWN_IN_MARKDOWN} are shown. All by rule: {told}."]
+        return "\n".join(lines) + "\n"
+
+
+def read_verdict(found: Sequence[Mapping[str, str]], bundle_digest: str) -> Verdict:
+    """A verdict of what the rules found, each violation once, in an order of its own.
+
+    Raises:
+        KeyError: a violation lacks a key that every rule has to give.
+    """
+    violations = {
+        Violation(
+            id=item["id"],
+            resource=item["resource"],
+            message=item["message"],
+            fix=item["fix"],
+            severity=item["severity"],
+        )
+        for item in found
+    }
+    return Verdict(violations=tuple(sorted(violations)), bundle_digest=bundle_digest)
+
+
+def policy_input(
+    plan: Plan,
+    *,
+    environment: str,
+    destroy: bool = False,
+    fields: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """The input of ``policies/terraform.rego``, in the shape of ``terraform show -json``.
+
+    Args:
+        plan: The plan; resources that stay as they are count too.
+        environment: Names the numbers that hold.
+        destroy: Whether the removal of everything was asked for.
+        fields: Resource type -> the attributes that the rules read (``policy.fields`` in
+            ``policies/data.json``); of other types the tags. None hands over everything.
+    """
+    return {
+        "environment": environment,
+        "destroy": destroy,
+        "resource_changes": [
+            _change(
+                change, None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS)
+            )
+            for change in plan.changes
+            if change.mode == "managed"
+        ],
+    }
+
+
+def hidden_fields(plan: Plan, fields: Mapping[str, Sequence[str]]) -> tuple[Violation, ...]:
+    """A violation for each attribute that a rule reads and that is marked sensitive.
+
+    A stored plan holds no sensitive value, so that no rule could judge it: ``sensitive(...)`` around a
+    setting must not carry it past the rules.
+    """
+    return tuple(
+        Violation(
+            id="hidden-value",
+            resource=change.address,
+            message=f"{name} is marked sensitive, so that no rule can judge it",
+            fix=f"do not mark {name} sensitive: it is a setting, not a secret",
+        )
+        for change in plan.changes
+        if change.mode == "managed" and change.action not in ("delete", "forget")
+        for name in fields.get(change.type, ())
+        if _is_marked(change.after_sensitive, name)
+    )
+
+
+def _is_marked(marks: Any, name: str) -> bool:
+    """Whether anything in an attribute is sensitive; marks are nested as the attributes are."""
+    if not isinstance(marks, Mapping):
+        return marks is True
+    return _any_true(marks.get(name))
+
+
+def _any_true(marks: Any) -> bool:
+    if isinstance(marks, Mapping):
+        return any(_any_true(item) for item in marks.values())
+    if isinstance(marks, list):
+        return any(_any_true(item) for item in marks)
+    return marks is True
+
+
+def split_input(
+    asked: Mapping[str, Any], fields: Mapping[str, Sequence[str]], *, size: int = 1000
+) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """An input of `policy_input` in parts, since rego-cpp stops a query that takes too many steps.
+
+    Args:
+        asked: The input.
+        fields: Resource type -> the attributes that the rules read.
+        size: Resources in a part, at most.
+
+    Returns:
+        The resources of the types in ``fields``, indexed by type, for ``findings_of_whole``; and all
+        resources in parts, for ``findings_of_each``.
+    """
+    changes = asked["resource_changes"]
+    linked = [item for item in changes if item["type"] in fields]
+    by_type: dict[str, list[int]] = {}
+    for number, item in enumerate(linked):
+        if item["change"]["after"] is not None:
+            by_type.setdefault(item["type"], []).append(number)
+    parts = tuple(
+        {**asked, "resource_changes": changes[start : start + size]}
+        for start in range(0, len(changes), size)
+    )
+    return {**asked, "resource_changes": linked, "by_type": by_type}, parts
+
+
+def _change(change: ResourceChange, kept: Sequence[str] | None) -> dict[str, Any]:
+    stands = change.action not in ("delete", "forget")
+    return {
+        "address": change.address,
+        "type": change.type,
+        "mode": change.mode,
+        "change": {
+            "actions": list(_ACTIONS[change.action]),
+            "after": _pick(change.after, kept) if stands else None,
+            "after_unknown": _pick(change.after_unknown, kept) if stands else {},
+        },
+    }
+
+
+def _pick(attributes: Any, kept: Sequence[str] | None) -> dict[str, Any]:
+    if not isinstance(attributes, Mapping):
+        return {}
+    if kept is None:
+        return dict(attributes)
+    return {key: attributes[key] for key in kept if key in attributes}
+
+
+def ray_input(
+    documents: Sequence[Mapping[str, Any]], pools: Sequence[NodePool], *, environment: str
+) -> dict[str, Any]:
+    """The input of ``policies/ray.rego``.
+
+    Args:
+        documents: The rendered Kubernetes manifests.
+        pools: The node pools that the Ray workers run on.
+        environment: Names the numbers that hold.
+    """
+    return {
+        "environment": environment,
+        "documents": [dict(document) for document in documents],
+        "pools": {pool.name: {"max_size": pool.max_size, "gpu": pool.gpu} for pool in pools},
+    }
+
+
+def manifests_input(documents: Sequence[Mapping[str, Any]], *, environment: str) -> dict[str, Any]:
+    """The input of ``policies/kubernetes.rego``: manifests, and whose numbers hold."""
+    return {
+        "environment": environment,
+        "documents": [dict(document) for document in documents],
+    }
+
+
+def both(one: Verdict, other: Verdict) -> Verdict:
+    """Two verdicts of the same bundle as one."""
+    return Verdict(
+        violations=tuple(sorted({*one.violations, *other.violations})),
+        bundle_digest=one.bundle_digest,
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,190 @@
+"""The RayClusters of an environment: how they are, where their heads answer from here, and their token."""
+
+import base64
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray_platform_sandbox.kuberay.service import stop_all
+
+from ray_platform.kubernetes.api_client import (
+    EVENTS,
+    PODS,
+    RAY_CLUSTERS,
+    SECRETS,
+    SERVICES,
+    KubernetesApi,
+)
+from ray_platform.kubernetes.port_forward_client import forwarded
+from ray_platform.ray.cluster_access import TOKEN_SECRET, KubernetesCluster
+from ray_platform.ray.cluster_client import ClusterInfo, describe_cluster
+from ray_platform.ray.health import Diagnosis, diagnose, is_up
+from ray_platform.ray.upgrade.switch import NAMES, SERVICE, read_switch
+from ray_platform.text.errors import KubernetesError, NotFoundError, RayError
+
+LOOPBACK = "127.0.0.1"
+DASHBOARD_PORT = 8265
+
+
+class RayOnKubernetes(KubernetesCluster):
+    """The RayClusters of one environment; made as `KubernetesCluster`."""
+
+    def ray_cluster(self, name: str = "") -> dict[str, Any] | None:
+        """The RayCluster object, or None; by default the one that takes new work.
+
+        Raises:
+            RayError: as `switch`.
+            KubernetesError: the API refuses or does not answer.
+        """
+        return self.api.get(RAY_CLUSTERS, name or self.switch().active, self.namespace)
+
+    def diagnosis(self, content: Mapping[str, Any]) -> Diagnosis:
+        """Why a RayCluster is not ready.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        selector = f"ray.io/cluster={content['metadata']['name']}"
+        pods = self.api.list(PODS, self.namespace, labelSelector=selector)["items"]
+        return diagnose(content, pods, self.api.list(EVENTS, self.namespace)["items"])
+
+    def address(self, content: Mapping[str, Any]) -> str:
+        """Where the head's dashboard answers from here.
+
+        From outside the cluster, unless the settings say where: a port of this machine that is forwarded
+        to the head for as long as this process lives.
+
+        Raises:
+            KubernetesError: it cannot be forwarded: no head runs, or the API refuses or does not answer.
+        """
+        own = self.environment
+        if own.has_local_kubernetes or self.settings.is_in_cluster or self._is_set(content):
+            return self.lasting_address(content)
+        selector = f"ray.io/cluster={content['metadata']['name']},ray.io/node-type=head"
+        return forwarded(self.api, self.namespace, selector, DASHBOARD_PORT)
+
+    def lasting_address(self, content: Mapping[str, Any]) -> str:
+        """The dashboard's address, for people and records: the loopback address of the status on one
+        machine, what the settings say, or else the one in the cluster.
+
+        Raises:
+            RayError: as `switch`, where the settings say one.
+            KubernetesError: likewise, where the API refuses or does not answer.
+        """
+        status = content.get("status") or {}
+        head = status.get("head") or {}
+        if self.environment.has_local_kubernetes:
+            port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
+            return f"http://{head.get('serviceIP', LOOPBACK)}:{port}"
+        if not self.settings.is_in_cluster and self._is_set(content):
+            return self.environment.ray.address
+        service = head.get("serviceName") or f"{content['metadata']['name']}-head-svc"
+        return f"http://{service}.{self.namespace}.svc.cluster.local:{DASHBOARD_PORT}"
+
+    def _is_set(self, content: Mapping[str, Any]) -> bool:
+        """Whether the settings say where: of the cluster that takes new work, not of the other one."""
+        set_by_hand = bool(self.environment.ray.address)
+        return set_by_hand and content["metadata"]["name"] == self.switch().active
+
+    def now(self) -> ClusterInfo | None:
+        """What the Ray cluster says of itself; None where none runs. Starts and waits for nothing.
+
+        Raises:
+            RayError: it does not answer.
+            KubernetesError: its head cannot be reached from here.
+        """
+        found = self._found()
+        if found is None:
+            return None
+        api, content = found
+        return describe_cluster(self.address(content), self.token_file(api))
+
+    def address_now(self, name: str = "") -> str | None:
+        """The lasting address of a Ray cluster that is up, or None. Starts and waits for nothing.
+
+        Args:
+            name: Which; by default the one that takes new work.
+        """
+        found = self._found(name)
+        return self.lasting_address(found[1]) if found else None
+
+    def _found(self, name: str = "") -> tuple[KubernetesApi, Mapping[str, Any]] | None:
+        """The API and the object of a Ray cluster that is up, which may be scaling."""
+        try:
+            api = self.api_now()
+            asked = name or read_switch(api.get(SERVICES, SERVICE, self.namespace)).active
+            content = api.get(RAY_CLUSTERS, asked, self.namespace)
+            return (api, content) if content and is_up(content) else None
+        except (KubernetesError, NotFoundError, RayError):
+            return None
+
+    def image_digest(self, content: Mapping[str, Any]) -> str:
+        """The digest of the image that the head runs, as its node says; empty where there are no images.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        name = ((content.get("status") or {}).get("head") or {}).get("podName", "")
+        pod = (self.api.get(PODS, name, self.namespace) if name else None) or {}
+        containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
+        return str(containers[0].get("imageID", "")).rpartition("@")[2]
+
+    def stop(self) -> None:
+        """Take the Ray cluster away with its release; on one machine the API and the nodes end too.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        if self.environment.has_local_kubernetes:
+            stop_all(self.settings)
+        else:
+            for name in reversed(NAMES):
+                self.releases.uninstall(name)
+                # One that Argo CD made has no release, and whoever removes it has taken the Application away.
+                self.api.delete(RAY_CLUSTERS, name, self.namespace)
+            self.api.delete(SERVICES, SERVICE, self.namespace)
+
+    def log(self, lines: int) -> str:
+        """The last lines of the head's log.
+
+        Raises:
+            RayError: no head runs.
+            KubernetesError: the API refuses or does not answer.
+        """
+        content = self.ray_cluster()
+        pod = ((content or {}).get("status") or {}).get("head", {}).get("podName")
+        if not pod:
+            raise RayError(
+                "no head of a Ray cluster runs",
+                where=f"namespace {self.namespace}",
+                fix=f"ray-platform ray status --env {self.environment.name}",
+            )
+        return self.api.log(pod, self.namespace, lines=lines)
+
+    def token_file(self, api: KubernetesApi | None = None) -> Path:
+        """The file of the Ray cluster's token, as its secret says now.
+
+        Raises:
+            RayError: the secret is gone.
+            KubernetesError: the API refuses or does not answer.
+        """
+        name, key = TOKEN_SECRET
+        secret = (api or self.api).get(SECRETS, name, self.namespace) or {}
+        token = base64.b64decode((secret.get("data") or {}).get(key, ""))
+        if not token:
+            raise RayError(
+                f"the secret {name} with the Ray cluster's token is gone",
+                where=f"namespace {self.namespace}",
+                fix=f"ray-platform up --env {self.environment.name}",
+            )
+        path = self.settings.home / "ray-tokens" / self.environment.name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists() or path.read_bytes() != token:
+            beside = path.with_name(f"{path.name}.{os.getpid()}")
+            beside.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
+                file.write(token)
+            beside.replace(path)
+        return path

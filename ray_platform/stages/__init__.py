@@ -1,1 +1,0 @@
-"""What each stage of the walk does, without Dagster: clients and core put together for one site."""

@@ -1,1 +1,0 @@
-"""Stage `pull requests`: found, planned, told, approved by reviews, and applied as approved."""

@@ -1,0 +1,294 @@
+"""The release of the Ray cluster: real Helm on the local API, with an operator that finds all ready."""
+
+import base64
+import gzip
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ray_platform_sandbox.kubernetes.service import (
+    ensure_kubernetes,
+    find_kubernetes,
+    kubernetes_access,
+    stop_kubernetes,
+)
+
+from ray_platform.config.settings import Settings
+from ray_platform.kubernetes.api_client import (
+    NAMESPACES,
+    RAY_CLUSTERS,
+    SECRETS,
+    KubernetesApi,
+)
+from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_chart
+from ray_platform.kubernetes.helm_release_client import HelmReleases
+from ray_platform.ray import ray_release, readiness, running_jobs
+from ray_platform.ray.chart import render
+from ray_platform.ray.cluster_access import RELEASE
+from ray_platform.session.environment_session import Site
+from ray_platform.text.errors import BusyError, NotFoundError, RayError
+from tests.integration.conftest import make_settings
+from tests.support.ray_head import Head
+from tests.support.ray_operator import MISSING, Cluster, Eks, Operator
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = make_settings(tmp_path_factory.mktemp("release"))
+    ensure_kubernetes(settings)
+    yield settings
+    stop_kubernetes(settings)
+
+
+@pytest.fixture(scope="module")
+def operator(settings: Settings) -> Iterator[Operator]:
+    operator, idle = Operator(settings), Head()
+    operator.dashboard = lambda name: idle.port
+    operator.start()
+    yield operator
+    idle.end()
+    operator.over.set()
+    # Its watch ends with the API.
+    stop_kubernetes(settings)
+    operator.join()
+
+
+@pytest.fixture(scope="module")
+def rendered(settings: Settings) -> tuple[Mapping[str, Any], RenderedChart]:
+    return render(Site(settings, "local"))
+
+
+@pytest.fixture
+def site(
+    settings: Settings,
+    operator: Operator,
+    rendered: tuple[Mapping[str, Any], RenderedChart],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Site]:
+    site = Site(settings, "local")
+    cluster = Cluster(
+        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+    )
+    cluster.rendered = rendered
+    site.__dict__["kubernetes"] = cluster
+    # No registry is slow here.
+    monkeypatch.setattr(readiness, "HOPELESS_SECONDS", 0.2)
+    yield site
+    cluster.api.delete(NAMESPACES, "ray")
+
+
+def install(site: Site, said: list[str] | None = None, **changes: Any) -> ray_release.Installed:
+    cluster = site.kubernetes
+    assert isinstance(cluster, Cluster)
+    default, rendered = cluster.rendered
+    values = json.loads(json.dumps(default))
+    for path, value in changes.items():
+        *folders, leaf = path.split("__")
+        at = values
+        for folder in folders:
+            at = at.setdefault(folder, {})
+        at[leaf] = value
+    if changes:
+        rendered = render_chart(site.settings.ray_chart, values, release=RELEASE, namespace="ray")
+    tell = (said if said is not None else []).append
+    return ray_release.install(site, values, rendered, tell)
+
+
+def group(site: Site) -> dict[str, Any]:
+    content = site.kubernetes.ray_cluster()
+    assert content is not None
+    found: dict[str, Any] = content["spec"]["workerGroupSpecs"][0]
+    return found
+
+
+def scale(site: Site, replicas: int) -> None:
+    """As Ray's autoscaler does."""
+    operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
+    site.kubernetes.api.patch(
+        RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="ray-autoscaler"
+    )
+
+
+def revisions(site: Site) -> list[tuple[int, str]]:
+    return [(r.revision, r.status) for r in site.kubernetes.releases.history(RELEASE)]
+
+
+def test_the_same_input_makes_no_revision_and_another_keeps_the_autoscalers_replicas(
+    site: Site,
+) -> None:
+    assert install(site).done == "installed"
+    assert install(site).done == "unchanged"
+    scale(site, 7)
+    assert install(site).done == "unchanged"
+    done = install(site, workerGroups__cpu__maxReplicas=9)
+    assert (done.done, done.release.revision) == ("upgraded", 2)
+    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (9, 7)
+    # And the autoscaler goes on from there.
+    scale(site, 8)
+    assert install(site, workerGroups__cpu__maxReplicas=8).done == "upgraded"
+    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (8, 8)
+    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+
+
+def test_an_upgrade_that_does_not_get_ready_is_rolled_back_and_says_why(site: Site) -> None:
+    first = install(site)
+    said: list[str] = []
+    with pytest.raises(RayError, match="rolled back to revision 1, which is ready again") as error:
+        install(site, said, image__repository="rayproject/ray", image__tag="9.9.9")
+    assert f"ImagePullBackOff: no {MISSING}" in error.value.what
+    assert "image.tag" in error.value.fix
+    assert any("going back to revision 1" in line for line in said)
+    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    assert site.kubernetes.releases.history(RELEASE)[-1].input == first.release.input
+    assert install(site).done == "unchanged"
+
+
+def test_a_first_install_that_cannot_get_ready_says_why_and_is_mended_by_the_next(
+    site: Site,
+) -> None:
+    with pytest.raises(RayError, match=r"cannot get ready: .*ImagePullBackOff"):
+        install(site, image__tag="9.9.9")
+    assert install(site).done == "upgraded"
+
+
+def test_a_ray_cluster_deleted_behind_our_back_is_made_again_when_asked(site: Site) -> None:
+    install(site)
+    site.kubernetes.api.delete(RAY_CLUSTERS, RELEASE, "ray")
+    with pytest.raises(RayError, match="somebody deleted it"):
+        readiness.wait(site.kubernetes, lambda line: None)
+    said: list[str] = []
+    assert install(site, said).done == "upgraded"
+    assert any("is made again" in line for line in said)
+    assert site.kubernetes.ray_cluster() is not None
+
+
+def test_an_earlier_revision_is_gone_back_to_by_name(site: Site) -> None:
+    install(site)
+    install(site, workerGroups__cpu__maxReplicas=9)
+    release = ray_release.roll_back(site, None, lambda line: None)
+    assert release.revision == 3
+    assert group(site)["maxReplicas"] == 10
+    with pytest.raises(NotFoundError, match="no earlier revision 77"):
+        ray_release.roll_back(site, 77, lambda line: None)
+
+
+def make_pending(site: Site, seconds_ago: int) -> None:
+    """As a process leaves the latest revision that was killed in the middle of an upgrade."""
+    import datetime
+
+    latest = site.kubernetes.releases.history(RELEASE)[-1]
+    name = f"sh.helm.release.v1.{RELEASE}.v{latest.revision}"
+    secret = site.kubernetes.api.get(SECRETS, name, "ray") or {}
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    release = json.loads(gzip.decompress(packed))
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds_ago)
+    release["info"] |= {"status": "pending-upgrade", "last_deployed": then.isoformat()}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode())))
+    patch = {
+        "data": {"release": packed.decode()},
+        "metadata": {"labels": {"status": "pending-upgrade"}},
+    }
+    site.kubernetes.api.patch(SECRETS, name, "ray", patch)
+
+
+def test_a_release_stuck_in_pending_is_gone_on_with_and_one_in_work_is_waited_for(
+    site: Site,
+) -> None:
+    install(site)
+    install(site, workerGroups__cpu__maxReplicas=9)
+    make_pending(site, seconds_ago=60)
+    assert install(site, workerGroups__cpu__maxReplicas=9).done == "upgraded"
+    assert revisions(site) == [(1, "superseded"), (2, "deployed")]
+    make_pending(site, seconds_ago=-60)  # its clock is ahead: it stays young
+    with pytest.raises(BusyError, match="pending-upgrade"):
+        install(site)
+
+
+def test_an_api_killed_in_the_middle_of_an_upgrade_ends_in_one_release(
+    site: Site,
+) -> None:
+    install(site)
+    api, settings = site.kubernetes.api, site.settings
+    version = api.list(SECRETS)["metadata"]["resourceVersion"]
+
+    def kill_at_the_pending_record() -> None:
+        for kind, content in api.watch(SECRETS, version, seconds=30):
+            if kind == "ADDED" and content["metadata"]["name"].endswith("v2"):
+                running = find_kubernetes(settings)
+                assert running is not None
+                os.kill(running.pid, signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill_at_the_pending_record)
+    killer.start()
+    said: list[str] = []
+    done = install(site, said, workerGroups__cpu__maxReplicas=9)
+    killer.join()
+    assert done.release.status == "deployed"
+    assert group(site)["maxReplicas"] == 9
+    found = revisions(site)
+    assert [status for _, status in found].count("deployed") == 1
+    assert not [status for _, status in found if status.startswith("pending")]
+    assert any("going on as soon as it answers" in line for line in said)
+    assert install(site, workerGroups__cpu__maxReplicas=9).done == "unchanged"
+
+
+class Expired:
+    """A token that has ended; who is refused with it gets one that holds."""
+
+    def __init__(self, good: str) -> None:
+        self._good = good
+        self.given = "of-yesterday"
+
+    def __call__(self, was_refused: bool) -> str:
+        if was_refused:
+            self.given = self._good
+        return self.given
+
+
+def test_a_token_that_has_ended_is_renewed_for_the_api_and_for_helm_s_own_process(
+    site: Site, settings: Settings, rendered: tuple[Mapping[str, Any], RenderedChart]
+) -> None:
+    install(site)
+    access, values = kubernetes_access(settings), rendered[0]
+    chart = site.settings.ray_chart
+    acts: tuple[Callable[[HelmReleases], object], ...] = (
+        lambda releases: releases.install(chart, RELEASE, values, made_from="again"),
+        lambda releases: releases.rollback(RELEASE, 1),
+        lambda releases: releases.uninstall(RELEASE),
+    )
+    for act in acts:
+        token = Expired(access.token(False))
+        act(HelmReleases(KubernetesApi(replace(access, token=token), "test"), "ray"))
+        assert token.given != "of-yesterday"
+    assert revisions(site) == []
+
+
+def test_two_deployments_at_once_make_one_release(site: Site) -> None:
+    site.kubernetes.prepare()
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: install(site).done, range(2)))
+    assert sorted(done) == ["installed", "unchanged"]
+    assert revisions(site) == [(1, "deployed")]
+
+
+def test_pods_are_not_replaced_under_a_running_job_but_bounds_may_change(
+    site: Site, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_jobs, "PATIENCE_SECONDS", 0.2)
+    head = Head()
+    head.jobs["busy"] = "RUNNING"
+    monkeypatch.setattr(operator, "dashboard", lambda name: head.port)
+    install(site)
+    with pytest.raises(RayError, match="jobs still run on them: busy"):
+        install(site, image__tag="2.60.0-py312")
+    assert install(site, workerGroups__cpu__maxReplicas=9).release.revision == 2
+    head.end()

@@ -1,0 +1,215 @@
+"""A state's lock is freed when a dead holder's terraform left it, and never when anybody else made it."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+
+from ray_platform.store.artifact_store import S3Store, open_store
+from ray_platform.store.lease_store import EnvironmentLease
+from ray_platform.store.process_table import this_host, user_name
+from ray_platform.terraform.state_lock_store import free_lock, read_lock
+from ray_platform.text.canonical import canonical_json
+from ray_platform.text.errors import BusyError, StateError
+from ray_platform.store.lease import Child, Lease, Owner
+from ray_platform.config.environment_file import Artifacts
+from ray_platform.config.settings import Settings
+from ray_platform.session.lock import change_lock, run_state
+from ray_platform.session.environment_session import Site
+
+ROOT = Path(__file__).resolve().parents[3]
+DEAD = Owner(
+    token="t",
+    what="apply, run 4f",
+    run_id="4f",
+    user=user_name(),
+    host=this_host(),
+    pid=2**22 + 1,  # above what Linux gives away
+    started="never",
+    acquired_at="2026-11-21T10:00:00.000+00:00",
+    heartbeat_at="2026-11-21T10:03:00.000+00:00",
+    child=Child(2**22 + 2, "never", "apply", "2026-11-21T10:00:05.000+00:00"),
+)
+OURS = {
+    "ID": "11-22",
+    "Operation": "OperationTypeApply",
+    "Who": f"{user_name()}@{this_host().name}",
+    "Created": "2026-11-21T10:00:07Z",
+}
+
+
+class SiteOnS3(Site):
+    """`local`, with S3 served by the tests' own emulator."""
+
+    s3: Any
+
+    def aws(self, service: str) -> Any:
+        assert service == "s3"
+        return self.s3
+
+
+@pytest.fixture
+def site(tmp_path: Path, s3_emulator: Any) -> SiteOnS3:
+    made = SiteOnS3(Settings(ROOT, tmp_path / "home", {}), "local")
+    made.s3 = s3_emulator
+    return made
+
+
+@pytest.fixture
+def lock(site: SiteOnS3) -> Any:
+    """Puts a lock on the state."""
+    place = site.environment.state
+    bucket = site.s3.create_bucket(Bucket=place.bucket)
+    assert bucket
+
+    def put(content: dict[str, str]) -> None:
+        site.s3.put_object(
+            Bucket=place.bucket, Key=f"{place.key}.tflock", Body=json.dumps(content).encode()
+        )
+
+    yield put
+    for key in (f"{place.key}.tflock",):
+        site.s3.delete_object(Bucket=place.bucket, Key=key)
+    site.s3.delete_bucket(Bucket=place.bucket)
+
+
+def left_by(site: Site, *owners: Owner) -> None:
+    """A lease that the last of these held when it died; those before it are not looked after yet."""
+    lease = Lease(owners[-1], owners[:-1])
+    site.artifacts.store.put(f"locks/{site.name}.json", canonical_json(lease.to_json()))
+
+
+def locked(site: Site) -> bool:
+    place = site.environment.state
+    return read_lock(site.aws("s3"), place.bucket, place.key) is not None
+
+
+def decisions(site: Site) -> list[str]:
+    return [r.event.decision for r in site.audit.records() if r.event.action == "unlock"]
+
+
+def take(site: Site) -> list[str]:
+    said: list[str] = []
+    with change_lock(site, "plan", tell=said.append, wait_seconds=0):
+        site.require_held()
+        with change_lock(site, "apply"):  # held already
+            site.require_held()
+        site.require_held()
+    return said
+
+
+def test_the_next_holder_frees_it_and_both_are_noted(site: SiteOnS3, lock: Any) -> None:
+    lock(OURS)
+    left_by(site, DEAD)
+    said = take(site)
+    assert not locked(site)
+    assert decisions(site) == ["taken over", "state freed"]
+    assert "Freed the state's lock 11-22" in said[1]
+    assert EnvironmentLease(site.artifacts.store, "local").read()[0] == Lease()
+
+
+def test_so_does_the_one_after_it_when_it_died_before_it_looked(site: SiteOnS3, lock: Any) -> None:
+    lock(OURS)
+    left_by(site, DEAD, replace(DEAD, token="u", child=None))
+    take(site)
+    assert not locked(site)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"Who": "ann@elsewhere"}, {"Created": "2026-11-21T09:00:00Z"}, {"Operation": "import"}],
+)
+def test_a_lock_of_anybody_else_stays(site: SiteOnS3, lock: Any, change: dict[str, str]) -> None:
+    lock({**OURS, **change})
+    left_by(site, DEAD)
+    said = take(site)
+    assert locked(site)
+    assert decisions(site) == ["taken over"]
+    assert "and that stays" in said[1]
+
+
+def test_one_that_came_in_its_place_meanwhile_stays(site: SiteOnS3, lock: Any) -> None:
+    lock(OURS)
+    place = site.environment.state
+    found = read_lock(site.s3, place.bucket, place.key)
+    assert found is not None
+    lock({**OURS, "ID": "33-44"})
+    assert not free_lock(site.s3, place.bucket, place.key, found)
+    assert locked(site)
+
+
+def test_what_is_no_lock_is_told_with_its_place(site: SiteOnS3, lock: Any) -> None:
+    lock({"something": "else"})
+    left_by(site, DEAD)
+    with pytest.raises(StateError, match="is not one"):
+        take(site)
+    # The owner that died is not forgotten by that.
+    lock(OURS)
+    take(site)
+    assert not locked(site)
+
+
+def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(site: SiteOnS3) -> None:
+    bucket = f"{site.environment.state.bucket}-new"
+    site.environment.state = site.environment.state.model_copy(update={"bucket": bucket})
+    site.environment.artifacts = Artifacts(uri=f"s3://{bucket}/platform")
+    with change_lock(site, "plan"):
+        site.require_held()
+        found = site.s3.list_objects_v2(Bucket=bucket)["Contents"]
+        assert [item["Key"] for item in found] == ["platform/locks/local.json"]
+    assert site.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+
+
+def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
+    site: SiteOnS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": site.s3.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "emulator",
+        "AWS_SECRET_ACCESS_KEY": "emulator",
+    }.items():
+        monkeypatch.setenv(name, value)
+    site.s3.create_bucket(Bucket="kept")
+    ours = S3Store("kept", "some/prefix", site.s3)
+    held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
+    again = open_store(ours.url(""), "us-east-1")
+    assert EnvironmentLease(again, "dev").read()[0].owner == held.owner
+
+
+def test_only_a_run_that_dagster_knows_and_has_ended_counts_as_ended() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        states = {
+            status: run_state(instance, instance.add_run(DagsterRun("x", status=status)).run_id)
+            for status in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+        }
+        assert set(states.values()) == {"live"}
+        for status in (
+            DagsterRunStatus.SUCCESS,
+            DagsterRunStatus.FAILURE,
+            DagsterRunStatus.CANCELED,
+        ):
+            ended = instance.add_run(DagsterRun("x", status=status))
+            assert run_state(instance, ended.run_id) == "ended"
+        assert run_state(instance, "nobody") == "unknown"
+    assert run_state(None, "nobody") == "unknown"
+
+
+def test_outside_the_lock_nothing_counts_as_held(site: SiteOnS3) -> None:
+    with pytest.raises(BusyError, match="not held"):
+        site.require_held()
+    take(site)
+    with pytest.raises(BusyError, match="not held"):
+        site.require_held()
+
+
+def test_a_change_that_was_overtaken_stops_before_it_changes_anything(site: SiteOnS3) -> None:
+    with change_lock(site, "apply"):
+        other = replace(DEAD, token=os.urandom(4).hex(), what="apply, run 5a", child=None)
+        left_by(site, other)
+        with pytest.raises(BusyError, match="apply, run 5a"):
+            site.require_held()
+    assert EnvironmentLease(site.artifacts.store, "local").read()[0].owner == other
