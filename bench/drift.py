@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ray_platform.session.environment_session import open_session
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from apply import copy_of_root
 from ray_platform_sandbox.aws.service import Emulator, ensure_emulator, stop_emulator
@@ -29,7 +31,6 @@ from ray_platform_sandbox.aws.service import Emulator, ensure_emulator, stop_emu
 from ray_platform.config.settings import Settings
 from ray_platform.records.infra_version import Applied
 from ray_platform.records.records_store import Records
-from ray_platform.session.environment_session import Site
 from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 
 PORT_BASE = 5800
@@ -99,10 +100,10 @@ def environments(root: Path, count: int) -> list[str]:
 
 def apply_and_copy(settings: Settings, emulator: Emulator, names: Sequence[str]) -> None:
     """Apply `local`, then give each environment its state and the record of an apply."""
-    site = Site(settings, "local")
-    place = site.environment.state
-    ensure_state_bucket(emulator.client("s3"), place.bucket, site.environment.region)
-    terraform = site.terraform()
+    session = open_session(settings, "local")
+    place = session.environment.state
+    ensure_state_bucket(emulator.client("s3"), place.bucket, session.environment.region)
+    terraform = session.terraform()
     terraform.init()
     terraform.apply(terraform.plan(settings.home / "first.tfplan").file)
     content, state = terraform.raw_state(), terraform.state()
@@ -110,7 +111,7 @@ def apply_and_copy(settings: Settings, emulator: Emulator, names: Sequence[str])
         key = settings.environment(name).state.key
         emulator.client("s3").put_object(Bucket=place.bucket, Key=key, Body=content)
         applied = Applied(
-            commit=site.revision.commit,
+            commit=session.revision.commit,
             changes_digest="",
             configuration_digest="",
             variables_digest="",
@@ -122,28 +123,28 @@ def apply_and_copy(settings: Settings, emulator: Emulator, names: Sequence[str])
             policy_bundle_digest="",
             price_book_version="",
         )
-        Records(site.artifacts, name).save_applied(applied)
-        Site(settings, name).terraform().init()
+        Records(session.artifacts, name).save_applied(applied)
+        open_session(settings, name).terraform().init()
 
 
 def bare(settings: Settings, emulator: Emulator, name: str) -> None:
     """Nothing but the refresh, in the data folder that the platform prepared."""
-    site = Site(settings, name)
+    session = open_session(settings, name)
     subprocess.run(
         [
             "terraform",
             "plan",
             "-refresh-only",
             "-input=false",
-            f"-var-file={site.environment.variables_file}",
+            f"-var-file={session.environment.variables_file}",
             "-var=emulator=true",
-            f"-var=repository={site.git.remote()}",
-            f"-var=commit={site.revision.commit}",
+            f"-var=repository={session.git.remote()}",
+            f"-var=commit={session.revision.commit}",
         ],
         cwd=settings.terraform_root,
         env={
             **emulator.environment(os.environ),
-            "TF_DATA_DIR": str(site.terraform().data_dir),
+            "TF_DATA_DIR": str(session.terraform().data_dir),
             "TF_IN_AUTOMATION": "1",
         },
         check=True,

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import yaml
 
+from ray_platform.session.environment_session import open_session
+
 # This file is called as the package `kubernetes`, and the doubles are those of the tests.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
@@ -34,7 +36,6 @@ from ray_platform.config.settings import Settings  # noqa: E402
 from ray_platform.kubernetes.api_client import RAY_CLUSTERS, KubernetesApi  # noqa: E402
 from ray_platform.ray import ray_release  # noqa: E402
 from ray_platform.ray.chart import render  # noqa: E402
-from ray_platform.session.environment_session import Site  # noqa: E402
 from ray_platform.text.errors import KubernetesError  # noqa: E402
 from tests.support.ray_operator import Cluster, Eks  # noqa: E402
 
@@ -83,19 +84,19 @@ def seconds(act: Callable[[], object]) -> float:
 
 def platform(settings: Settings) -> list[float]:
     """Seconds of an install, the same again, and an upgrade of a bound; rendering included."""
-    site = Site(settings, "local")
+    session = open_session(settings, "local")
     with fresh_api(settings):
         cluster = Cluster(
-            settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+            settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
         )
-        site.__dict__["kubernetes"] = cluster
+        session.__dict__["kubernetes"] = cluster
         assert cluster.api
 
         def deploy(most: int) -> None:
-            values, rendered = render(site)
+            values, rendered = render(session)
             changed = json.loads(json.dumps(values))
             changed["workerGroups"]["cpu"]["maxReplicas"] = most
-            ray_release.install(site, changed, rendered, lambda line: None)
+            ray_release.install(session, changed, rendered, lambda line: None)
 
         return [
             seconds(lambda: deploy(10)),
@@ -106,7 +107,7 @@ def platform(settings: Settings) -> list[float]:
 
 def kubectl(settings: Settings, folder: Path) -> list[float]:
     """The same by `kubectl apply` of files that were rendered before."""
-    _, rendered = render(Site(settings, "local"))
+    _, rendered = render(open_session(settings, "local"))
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ray"}}
     files = []
     for most in (10, 9):

@@ -25,7 +25,7 @@ from ray_platform.records.infra_version import MODULES, Applied, same_infrastruc
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.records.version_differences import WHOLE_DIGEST
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
 from ray_platform.terraform.plan import top_module
 from ray_platform.terraform.state import TerraformState
@@ -58,7 +58,7 @@ Reach = Callable[[Settings, Repository], Connection]
 
 
 def apply_plan(
-    site: Site,
+    session: EnvironmentSession,
     plan_digest: str | None,
     *,
     progress: Callable[[str], None],
@@ -69,7 +69,7 @@ def apply_plan(
     An empty plan is not applied: the state keeps its serial, the modules their versions.
 
     Args:
-        site: The environment.
+        session: The environment.
         plan_digest: The plan's digest or a unique beginning of it; None for the plan made last.
         progress: Is told each resource as it is done.
         reach: Connects to the pull requests of a repository.
@@ -79,48 +79,50 @@ def apply_plan(
         Refused: a gate says no.
         PlatformError: Terraform's or the store's.
     """
-    record = site.records.plan(plan_digest) if plan_digest else site.records.latest_plan()
+    record = session.records.plan(plan_digest) if plan_digest else session.records.latest_plan()
     if record is None:
-        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
+        raise NotFoundError(
+            f"{session.name} has no plan", fix=f"ray-platform plan --env {session.name}"
+        )
     if record.destroy:
         raise Refused(
             "that plan removes everything: it is not applied here",
-            where=f"environment {site.name}, plan {short(record.plan_digest)}",
-            fix=f"ray-platform destroy --env {site.name} --confirm {site.name}",
+            where=f"environment {session.name}, plan {short(record.plan_digest)}",
+            fix=f"ray-platform destroy --env {session.name} --confirm {session.name}",
         )
     with (
-        change_lock(site, "apply", tell=progress),
-        audit_notes.failures_noted(site, "apply", record),
+        change_lock(session, "apply", tell=progress),
+        audit_notes.failures_noted(session, "apply", record),
     ):
-        return _apply(site, record, progress, reach)
+        return _apply(session, record, progress, reach)
 
 
 def _apply(
-    site: Site, record: PlanRecord, progress: Callable[[str], None], reach: Reach
+    session: EnvironmentSession, record: PlanRecord, progress: Callable[[str], None], reach: Reach
 ) -> AppliedPlan:
-    terraform = site.terraform(progress)
+    terraform = session.terraform(progress)
     terraform.init()
     state = terraform.state()
     gates.require_fresh(record, state)
-    allowed = gates.require_allowed(site, record)
-    gates.require_within_budget(site, record)
-    people, decided = _approved(site, record, reach)
-    gates.require_no_harm(site, record)  # last: a run may start at any time
+    allowed = gates.require_allowed(session, record)
+    gates.require_within_budget(session, record)
+    people, decided = _approved(session, record, reach)
+    gates.require_no_harm(session, record)  # last: a run may start at any time
     if record.empty:
         progress("The plan is empty: nothing to apply")
     else:
         # Before anything changes, so that an apply that is cut short has been noted.
         audit_notes.note(
-            site, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
+            session, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
         )
-        take_the_environment(site, record, decided)
+        take_the_environment(session, record, decided)
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
-            file.write_bytes(site.records.plan_file(record))
-            site.require_held()
+            file.write_bytes(session.records.plan_file(record))
+            session.require_held()
             terraform.apply(file)
         state = terraform.state()
-    resources = by_module(state, site.records.plan_json(record))
+    resources = by_module(state, session.records.plan_json(record))
     outputs = state.clean_outputs
     applied = Applied(
         commit=record.commit.commit,
@@ -132,28 +134,28 @@ def _apply(
         state_lineage=state.lineage,
         state_serial=state.serial,
         modules={
-            module: site.artifacts.put_content("modules", resources.get(module, {}))
+            module: session.artifacts.put_content("modules", resources.get(module, {}))
             for module in MODULES
         },
         policy_bundle_digest=allowed.bundle_digest,
         price_book_version=record.price_book_version,
     )
-    before = site.records.applied()
+    before = session.records.applied()
     if before is not None and record.empty and same_infrastructure(before, applied):
         applied = before  # nothing changed: what stands is still what the earlier commit made
-    keep_sources(site)
-    site.require_held()
-    site.records.save_applied(applied)
+    keep_sources(session)
+    session.require_held()
+    session.records.save_applied(applied)
     if not record.empty:
-        remember_estimate(site, record)
-    site.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
-    site.artifacts.write(f"environments/{site.name}/outputs.json", outputs)
-    version = site.records.record_infra_version()
+        remember_estimate(session, record)
+    session.records.stands_since(datetime.now(UTC).timestamp(), state.lineage)
+    session.artifacts.write(f"environments/{session.name}/outputs.json", outputs)
+    version = session.records.record_infra_version()
     if version is None:
-        raise NotFoundError("what was applied is not in the artifact store", where=site.name)
-    note_applied(site, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
+        raise NotFoundError("what was applied is not in the artifact store", where=session.name)
+    note_applied(session, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
     done = "unchanged" if record.empty else "applied"
-    audit_notes.note(site, "apply", done, record=record, reason=f"infra version {version}")
+    audit_notes.note(session, "apply", done, record=record, reason=f"infra version {version}")
     return AppliedPlan(
         record=record,
         applied=applied,
@@ -165,16 +167,16 @@ def _apply(
 
 
 def _approved(
-    site: Site, record: PlanRecord, reach: Reach
+    session: EnvironmentSession, record: PlanRecord, reach: Reach
 ) -> tuple[tuple[str, ...], Decided | None]:
     """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
     if record.pull_request:
         pull = PullRef.parse(record.pull_request)
-        decided = require_decided(site, record, reach(site.today, pull.repository))
+        decided = require_decided(session, record, reach(session.current_settings, pull.repository))
         for person in decided.approvals:
-            gates.give_approval(site, record, by=person, source=f"review of {pull}")
+            gates.give_approval(session, record, by=person, source=f"review of {pull}")
         return decided.approvals or (approval.AUTOMATIC,), decided
-    approvals = gates.require_approved(site, record)
+    approvals = gates.require_approved(session, record)
     return tuple(item.by for item in approvals) or (approval.AUTOMATIC,), None
 
 
@@ -225,31 +227,31 @@ def _free_name(taken: Mapping[str, Any], name: str) -> str:
     return free
 
 
-def require_applied(site: Site, terraform: Terraform) -> Applied:
+def require_applied(session: EnvironmentSession, terraform: Terraform) -> Applied:
     """What is applied, after a look at the state: an apply that was cut short is no ground to run on.
 
     Raises:
         NotFoundError: nothing is applied.
         StalePlan: the state moved on after the last recorded apply.
     """
-    applied = site.records.applied()
-    fix = f"ray-platform apply --env {site.name}"
+    applied = session.records.applied()
+    fix = f"ray-platform apply --env {session.name}"
     if applied is None:
-        raise NotFoundError(f"nothing is applied in {site.name}", fix=fix)
+        raise NotFoundError(f"nothing is applied in {session.name}", fix=fix)
     state = terraform.state()
     if not state.lineage:
         raise NotFoundError(
-            f"nothing stands in {site.name} any more: its state is empty",
+            f"nothing stands in {session.name} any more: its state is empty",
             where="the AWS emulator was started anew since"
-            if site.environment.cloud.emulator
+            if session.environment.cloud.emulator
             else "",
-            fix=f"ray-platform up --env {site.name}",
+            fix=f"ray-platform up --env {session.name}",
         )
     if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):
         raise StalePlan(
             f"the state is at serial {state.serial}, the last recorded apply left {applied.state_serial}: "
             "an apply was cut short, or made outside the platform",
-            where=f"{site.name}, infra of plan {short(applied.plan_digest)}",
+            where=f"{session.name}, infra of plan {short(applied.plan_digest)}",
             fix=fix,
         )
     return applied

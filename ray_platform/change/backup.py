@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import canonical_json, digest_bytes
 from ray_platform.text.errors import ArtifactError
 
@@ -51,30 +51,30 @@ class Backup:
     count: int
 
 
-def back_up(site: Site, state: bytes, serial: int) -> Backup:
+def back_up(session: EnvironmentSession, state: bytes, serial: int) -> Backup:
     """Copy state and records of an environment, read the copies back, and say where they are.
 
     Args:
-        site: The environment.
+        session: The environment.
         state: The state file's bytes.
         serial: The state's serial, which the backup's name holds.
 
     Raises:
         ArtifactError: the store cannot be read or written, or does not give back what was written.
     """
-    store = site.artifacts.store
+    store = session.artifacts.store
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    folder = f"backups/{site.name}/{stamp}-serial-{serial}"
-    _put(site, f"{folder}/state.tfstate", state)
-    found = _records(site)
-    _put(site, f"{folder}/records.tar.gz", _packed(found))
+    folder = f"backups/{session.name}/{stamp}-serial-{serial}"
+    _put(session, f"{folder}/state.tfstate", state)
+    found = _records(session)
+    _put(session, f"{folder}/records.tar.gz", _packed(found))
     index = {
-        "environment": site.name,
+        "environment": session.name,
         "made_at": stamp,
         "state": digest_bytes(state),
         "records": {key: digest_bytes(content) for key, content in found},
     }
-    _put(site, f"{folder}/index.json", canonical_json(index))
+    _put(session, f"{folder}/index.json", canonical_json(index))
     return Backup(
         folder=folder,
         state=store.url(f"{folder}/state.tfstate"),
@@ -83,30 +83,32 @@ def back_up(site: Site, state: bytes, serial: int) -> Backup:
     )
 
 
-def _records(site: Site) -> list[tuple[str, bytes]]:
+def _records(session: EnvironmentSession) -> list[tuple[str, bytes]]:
     """(key, content) of every record of the environment, by key."""
-    store = site.artifacts.store
+    store = session.artifacts.store
     own = [
         key
         for kind in _KINDS
-        for key in store.keys(f"{kind}/{site.name}")
+        for key in store.keys(f"{kind}/{session.name}")
         if not key.endswith("/plan.tfplan")
     ]
     with ThreadPoolExecutor(_READERS) as readers:
-        found = _read(site, own, readers)
+        found = _read(session, own, readers)
         named: set[str] = set()
-        for key, content in _read(site, store.keys("manifests"), readers):
+        for key, content in _read(session, store.keys("manifests"), readers):
             manifest = json.loads(content)
-            if manifest["environment"] == site.name:
+            if manifest["environment"] == session.name:
                 found.append((key, content))
                 named |= _contents(manifest)
-        found += _read(site, sorted(named), readers)
+        found += _read(session, sorted(named), readers)
     return sorted(found)
 
 
-def _read(site: Site, keys: Sequence[str], readers: ThreadPoolExecutor) -> list[tuple[str, bytes]]:
+def _read(
+    session: EnvironmentSession, keys: Sequence[str], readers: ThreadPoolExecutor
+) -> list[tuple[str, bytes]]:
     # A record may go meanwhile: the usage ledger joins its files.
-    contents = readers.map(site.artifacts.store.get, keys)
+    contents = readers.map(session.artifacts.store.get, keys)
     return [(key, content) for key, content in zip(keys, contents, strict=True) if content]
 
 
@@ -130,8 +132,8 @@ def _packed(found: Iterable[tuple[str, bytes]]) -> bytes:
     return packed.getvalue()
 
 
-def _put(site: Site, key: str, content: bytes) -> None:
-    store = site.artifacts.store
+def _put(session: EnvironmentSession, key: str, content: bytes) -> None:
+    store = session.artifacts.store
     store.put(key, content)
     if store.get(key) != content:
         raise ArtifactError(

@@ -12,11 +12,13 @@ from ray_platform.kubernetes.helm_release_client import Release
 from ray_platform.ray import ray_release
 from ray_platform.ray.chart import render, require_allowed
 from ray_platform.ray.cluster_client import ClusterInfo
+from ray_platform.ray.clusters import ray_clusters
+from ray_platform.ray.endpoint import is_ray_ours, ray_endpoint
 from ray_platform.ray.spec import WorkerGroup, worker_groups
 from ray_platform.ray.upgrade import blue_green, drain
 from ray_platform.ray.upgrade.switch import BLUE
 from ray_platform.records.infra_version import Ray
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import NotFoundError
 
@@ -39,7 +41,7 @@ class RayClusterReady:
     by_git: OnCluster | None = None
 
 
-def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
+def deploy(session: EnvironmentSession, *, progress: Callable[[str], None]) -> RayClusterReady:
     """Bring up the Ray cluster of an environment; a cluster of the same shape is left as it is.
 
     Raises:
@@ -48,55 +50,59 @@ def deploy(site: Site, *, progress: Callable[[str], None]) -> RayClusterReady:
         KubernetesError: Helm or the Kubernetes API refuses, or the API stays away.
         GitError, Refused, SyncError: as `deliver.deliver`, where Argo CD deploys.
     """
-    values, rendered = render(site)
-    require_allowed(site, rendered)
-    site.require_held()
+    values, rendered = render(session)
+    require_allowed(session, rendered)
+    session.require_held()
     release = by_git = None
-    if deliver.is_by_git(site):
-        by_git = deliver.deliver(site, values, rendered, progress)
-    elif site.is_ray_ours and site.ray_upgrade.how == "blue-green":
-        release = blue_green.bring(site, values, rendered, progress).release
-    elif site.is_ray_ours:
-        blue_green.going_on(site, values, progress)
-        release = ray_release.install(site, values, rendered, progress).release
-    endpoint = site.ray(progress)
+    if deliver.is_by_git(session):
+        by_git = deliver.deliver(session, values, rendered, progress)
+    elif is_ray_ours(session) and session.ray_upgrade.how == "blue-green":
+        release = blue_green.bring(session, values, rendered, progress).release
+    elif is_ray_ours(session):
+        blue_green.going_on(session, values, progress)
+        release = ray_release.install(session, values, rendered, progress).release
+    endpoint = ray_endpoint(session, progress)
     address = endpoint.address
     ray = Ray(
-        chart_digest=chart_digest(site.settings.ray_chart),
-        values_digest=site.artifacts.put_content("values", values),
+        chart_digest=chart_digest(session.settings.ray_chart),
+        values_digest=session.artifacts.put_content("values", values),
         manifest_digest=rendered.digest,
         image=f"{values['image']['repository']}:{values['image']['tag']}",
         version=endpoint.info.ray_version,
     )
-    keep_sources(site)
-    site.require_held()
-    site.records.save_ray(ray)
+    keep_sources(session)
+    session.require_held()
+    session.records.save_ray(ray)
     if release is not None:
-        site.artifacts.write(
-            f"environments/{site.name}/releases/{release.input}.json", ray.to_json()
+        session.artifacts.write(
+            f"environments/{session.name}/releases/{release.input}.json", ray.to_json()
         )
-        revision = site.revision
+        revision = session.revision
         at = {"commit": revision.commit, "changes_digest": revision.changes_digest}
-        address = _note_release(site, {**release.to_json(), **at}, ray)
+        address = _note_release(session, {**release.to_json(), **at}, ray)
     elif by_git is not None:
-        address = _note_release(site, {"mode": "gitops", **by_git.to_json()}, ray)
+        address = _note_release(session, {"mode": "gitops", **by_git.to_json()}, ray)
     ready = RayClusterReady(
         ray=ray,
         address=address,
-        groups=worker_groups(site.environment.node_pools),
+        groups=worker_groups(session.environment.node_pools),
         info=endpoint.info,
         manifest=rendered.text,
-        infra_version=site.records.record_infra_version() or "",
+        infra_version=session.records.record_infra_version() or "",
         release=release,
         by_git=by_git,
     )
-    if release is not None and site.ray_upgrade.how == "blue-green" and site.ray_upgrade.waits:
+    if (
+        release is not None
+        and session.ray_upgrade.how == "blue-green"
+        and session.ray_upgrade.waits
+    ):
         # What runs from now on is tied to the new cluster, while the old one is still drained.
-        drain.drain(site, values, progress)
+        drain.drain(session, values, progress)
     return ready
 
 
-def finish_upgrade(site: Site, *, progress: Callable[[str], None]) -> None:
+def finish_upgrade(session: EnvironmentSession, *, progress: Callable[[str], None]) -> None:
     """End the cluster that a blue/green upgrade has left, if it has no jobs.
 
     Raises:
@@ -104,12 +110,12 @@ def finish_upgrade(site: Site, *, progress: Callable[[str], None]) -> None:
         RayError: it cannot be asked for its jobs, or does not go.
         KubernetesError: the Kubernetes API refuses or stays away.
     """
-    site.require_held()
-    values, _ = render(site)
-    drain.drain(site, values, progress, until=drain.now())
+    session.require_held()
+    values, _ = render(session)
+    drain.drain(session, values, progress, until=drain.now())
 
 
-def back_out(site: Site, *, progress: Callable[[str], None]) -> str:
+def back_out(session: EnvironmentSession, *, progress: Callable[[str], None]) -> str:
     """Go back to the cluster that was there before a blue/green upgrade; its name.
 
     Raises:
@@ -118,40 +124,40 @@ def back_out(site: Site, *, progress: Callable[[str], None]) -> str:
         RayError: the cluster to go back to does not work.
         KubernetesError: the Kubernetes API refuses or stays away.
     """
-    values, _ = render(site)
-    if (release := blue_green.back_out(site, progress)) is not None:
-        rolled_back(site, release)
-    return drain.drain(site, values, progress).active
+    values, _ = render(session)
+    if (release := blue_green.back_out(session, progress)) is not None:
+        rolled_back(session, release)
+    return drain.drain(session, values, progress).active
 
 
-def rolled_back(site: Site, release: Release) -> None:
+def rolled_back(session: EnvironmentSession, release: Release) -> None:
     """Record that the release is what it was: what runs on it from now on is tied to that.
 
     Raises:
         NotFoundError: it is not known here what that revision was made from.
     """
-    key = f"environments/{site.name}/releases/{release.input}.json"
-    known = site.artifacts.read(key)
+    key = f"environments/{session.name}/releases/{release.input}.json"
+    known = session.artifacts.read(key)
     if known is None:
         raise NotFoundError(
             f"revision {release.revision} is ready, but what it was made from is not recorded here",
-            where=site.artifacts.store.url(key),
-            fix=f"ray-platform up --env {site.name}",
+            where=session.artifacts.store.url(key),
+            fix=f"ray-platform up --env {session.name}",
         )
     ray = Ray.from_json(known)
-    site.records.save_ray(ray)
+    session.records.save_ray(ray)
     # Not before it answers.
-    site.ray()
-    _note_release(site, release.to_json(), ray)
+    ray_endpoint(session)
+    _note_release(session, release.to_json(), ray)
 
 
-def _note_release(site: Site, made: Mapping[str, Any], ray: Ray) -> str:
+def _note_release(session: EnvironmentSession, made: Mapping[str, Any], ray: Ray) -> str:
     """Record what was deployed; the address that it stays at: a forwarded port ends with this process."""
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     content = cluster.ray_cluster() or {"metadata": {"name": made.get("name", BLUE)}}
     address = cluster.lasting_address(content)
-    site.artifacts.write(
-        f"environments/{site.name}/release.json",
+    session.artifacts.write(
+        f"environments/{session.name}/release.json",
         {
             **made,
             "manifest_digest": ray.manifest_digest,

@@ -15,9 +15,10 @@ from ray_platform.drift.incidents.incident_store import update_incidents
 from ray_platform.gitops.deployed import require_nobody_makes_it_again
 from ray_platform.notify.issue_board import board_of
 from ray_platform.pull_requests.removals.removals import outcome_noted, require_removal_approved
+from ray_platform.ray.endpoint import stop_ray_cluster
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
 from ray_platform.terraform.state import TerraformState
 from ray_platform.terraform.terraform_client import tag_value
@@ -43,7 +44,9 @@ class Destroyed:
     approved_by: tuple[str, ...]
 
 
-def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destroyed:
+def destroy_environment(
+    session: EnvironmentSession, *, progress: Callable[[str], None]
+) -> Destroyed:
     """Remove everything that Terraform manages in an environment.
 
     Safe to repeat: cut short, it goes on with what is left.
@@ -53,10 +56,10 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
         StateError: something is left in the state afterwards.
         StillThere: something is left in the cloud afterwards.
     """
-    with change_lock(site, "destroy", tell=progress), outcome_noted(site) as tell:
-        made = make_plan(site, destroy=True, progress=progress)
-        with audit_notes.failures_noted(site, "destroy", made.record):
-            done = _destroy(site, made, progress)
+    with change_lock(session, "destroy", tell=progress), outcome_noted(session) as tell:
+        made = make_plan(session, destroy=True, progress=progress)
+        with audit_notes.failures_noted(session, "destroy", made.record):
+            done = _destroy(session, made, progress)
         tell(
             f"{done.removed} resources were removed; the state before is saved as {done.backup}, the "
             f"records as {done.records}; nothing that bears the environment's tags is left"
@@ -64,53 +67,57 @@ def destroy_environment(site: Site, *, progress: Callable[[str], None]) -> Destr
         return done
 
 
-def approved_by(site: Site, record: PlanRecord) -> tuple[str, ...]:
+def approved_by(session: EnvironmentSession, record: PlanRecord) -> tuple[str, ...]:
     """Who approves a removal: by command, or where an issue asks for it by comments in that."""
-    if site.issue is None:
-        return tuple(item.by for item in gates.require_approved(site, record))
-    people = require_removal_approved(site, record)
+    if session.issue is None:
+        return tuple(item.by for item in gates.require_approved(session, record))
+    people = require_removal_approved(session, record)
     for person in people:
-        gates.give_approval(site, record, by=person, source=f"comment in {site.issue}")
+        gates.give_approval(session, record, by=person, source=f"comment in {session.issue}")
     return people
 
 
-def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Destroyed:
-    terraform = site.terraform(progress)
+def _destroy(
+    session: EnvironmentSession, made: MadePlan, progress: Callable[[str], None]
+) -> Destroyed:
+    terraform = session.terraform(progress)
     record = made.record
-    gates.require_allowed(site, record)
-    people = approved_by(site, record)
-    gates.require_no_harm(site, record)
+    gates.require_allowed(session, record)
+    people = approved_by(session, record)
+    gates.require_no_harm(session, record)
     before = terraform.state()
     # A repeat may find the cluster gone already, and nobody to ask.
     if any("aws_eks_cluster." in address for address in before.resources):
-        require_nobody_makes_it_again(site)
-    saved = back_up(site, terraform.raw_state(), record.state_serial)
+        require_nobody_makes_it_again(session)
+    saved = back_up(session, terraform.raw_state(), record.state_serial)
     progress(f"The state is saved in {saved.state}, {saved.count} records in {saved.records}")
     audit_notes.note(
-        site, "destroy", "admitted", record=record, reason=f"approved by {', '.join(people)}"
+        session, "destroy", "admitted", record=record, reason=f"approved by {', '.join(people)}"
     )
-    site.require_held()
-    site.stop_ray()
+    session.require_held()
+    stop_ray_cluster(session)
     if not record.empty:
         with tempfile.TemporaryDirectory(prefix="ray-platform-destroy-") as folder:
             file = Path(folder) / "plan.tfplan"
-            file.write_bytes(site.records.plan_file(record))
+            file.write_bytes(session.records.plan_file(record))
             terraform.apply(file)
     if left := terraform.state().resources:
         raise StateError(
             f"{len(left)} resources are left: {', '.join(sorted(left)[:5])}",
-            where=site.name,
+            where=session.name,
             fix="see why they could not be removed, then run destroy again",
         )
-    site.require_held()
-    site.records.forget_applied()
-    update_incidents(site.artifacts, site.name, (), board=board_of(site, progress))
-    audit_notes.note(site, "destroy", "removed", record=record, reason=f"saved in {saved.folder}")
+    session.require_held()
+    session.records.forget_applied()
+    update_incidents(session.artifacts, session.name, (), board=board_of(session, progress))
+    audit_notes.note(
+        session, "destroy", "removed", record=record, reason=f"saved in {saved.folder}"
+    )
     progress("Looking for what is left in the cloud")
-    remains = prove_nothing_left(site, before)
+    remains = prove_nothing_left(session, before)
     ending = f"; {', '.join(remains.ending)}" if remains.ending else ""
     audit_notes.note(
-        site, "destroy", "proven", record=record, reason=f"nothing tagged is left{ending}"
+        session, "destroy", "proven", record=record, reason=f"nothing tagged is left{ending}"
     )
     return Destroyed(
         plan_digest=record.plan_digest,
@@ -123,7 +130,7 @@ def _destroy(site: Site, made: MadePlan, progress: Callable[[str], None]) -> Des
 
 
 def prove_nothing_left(
-    site: Site,
+    session: EnvironmentSession,
     before: TerraformState,
     *,
     pause: Callable[[float], None] = time.sleep,
@@ -133,7 +140,7 @@ def prove_nothing_left(
     The state bucket bears no tags and stays: it holds the state's versions and the backup.
 
     Args:
-        site: The environment.
+        session: The environment.
         before: Its state before the removal, which knows the tags.
         pause: Waits so many seconds.
 
@@ -141,16 +148,16 @@ def prove_nothing_left(
         StillThere: something is left; it is named.
         ToolError: the cloud does not say.
     """
-    cluster = str(before.outputs.get("cluster_name") or f"ray-platform-{site.name}")
+    cluster = str(before.outputs.get("cluster_name") or f"ray-platform-{session.name}")
     repositories = {
         str((attributes.get("tags_all") or {}).get("repo"))
         for attributes in before.resources.values()
-    } | {tag_value(site.git.remote())}
-    looks = 1 if site.environment.cloud.emulator else int(REMAINS_SECONDS / _LOOK_SECONDS)
+    } | {tag_value(session.git.remote())}
+    looks = 1 if session.environment.cloud.emulator else int(REMAINS_SECONDS / _LOOK_SECONDS)
     for look in range(looks):
         remains = weigh(
-            tagged(site.aws, environment=site.name, cluster=cluster),
-            environment=site.name,
+            tagged(session.aws, environment=session.name, cluster=cluster),
+            environment=session.name,
             cluster=cluster,
             repositories=repositories,
         )
@@ -160,7 +167,7 @@ def prove_nothing_left(
             pause(_LOOK_SECONDS)
     raise StillThere(
         f"Terraform has removed all that it knew, but {len(remains.left)} things with the tags of "
-        f"{site.name} are left: {', '.join(remains.left)}",
-        where=f"{site.environment.region}, by the tags environment = {site.name} and those of {cluster}",
+        f"{session.name} are left: {', '.join(remains.left)}",
+        where=f"{session.environment.region}, by the tags environment = {session.name} and those of {cluster}",
         fix="they cost money: see who made them, remove them, then run destroy again: it looks again",
     )

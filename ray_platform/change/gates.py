@@ -4,28 +4,29 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from ray_platform.cost.estimate import Estimate, estimate
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.policy.verdict import Verdict
 from ray_platform.records import approval
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.run_history.live_runs import Harm, LiveRun, harms, told
 from ray_platform.run_history.run_history_store import live_bursts
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import LiveRunsHarmed, OverBudget, PolicyDenied, StalePlan
 
 
-def stored_plan(site: Site, record: PlanRecord) -> Plan:
+def stored_plan(session: EnvironmentSession, record: PlanRecord) -> Plan:
     """The plan of a record, from its stored JSON (secrets masked)."""
-    return read_plan(site.records.plan_json(record), where=f"plan {short(record.plan_digest)}")
+    return read_plan(session.records.plan_json(record), where=f"plan {short(record.plan_digest)}")
 
 
-def verdict(site: Site, record: PlanRecord) -> Verdict:
+def verdict(session: EnvironmentSession, record: PlanRecord) -> Verdict:
     """What today's policies say of a stored plan."""
-    return site.policies.check_plan(
-        stored_plan(site, record), environment=site.name, destroy=record.destroy
+    return session.policies.check_plan(
+        stored_plan(session, record), environment=session.name, destroy=record.destroy
     )
 
 
@@ -49,85 +50,87 @@ def require_fresh(record: PlanRecord, state: TerraformState) -> None:
         )
 
 
-def require_allowed(site: Site, record: PlanRecord) -> Verdict:
+def require_allowed(session: EnvironmentSession, record: PlanRecord) -> Verdict:
     """Raises `PolicyDenied` when a rule denies the plan."""
-    found = verdict(site, record)
+    found = verdict(session, record)
     if found.denied:
         raise PolicyDenied(
             "policy denies the plan: "
             + "; ".join(
                 f"[{item.id}] {item.resource}: {item.message}" for item in found.violations
             ),
-            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            where=f"environment {session.name}, plan {short(record.plan_digest)}",
             fix="; ".join(sorted({item.fix for item in found.violations})),
         )
     return found
 
 
-def over_budget(site: Site, costs: Estimate) -> str:
+def over_budget(session: EnvironmentSession, costs: Estimate) -> str:
     """Why a plan's cost does not fit the environment's budget, or an empty string.
 
     What counts is a month at the pools' minimum sizes: that is paid even if nothing trains. A plan that
     does not cost more than what stands passes, so that an overspent environment can be mended.
     """
-    budget = Decimal(str(site.environment.budget.monthly_usd))
+    budget = Decimal(str(session.environment.budget.monthly_usd))
     totals = costs.totals
     if totals.after_min <= budget or totals.difference_min <= 0:
         return ""
     return (
         f"a month costs ${totals.after_min:,.2f} at the pools' minimum sizes, "
-        f"the budget of {site.name} is ${budget:,.2f}"
+        f"the budget of {session.name} is ${budget:,.2f}"
     )
 
 
-def require_within_budget(site: Site, record: PlanRecord) -> None:
+def require_within_budget(session: EnvironmentSession, record: PlanRecord) -> None:
     """Raises `OverBudget` when a month at minimum size costs more than the environment's budget."""
-    if why := over_budget(site, estimate(stored_plan(site, record), site.prices)):
+    if why := over_budget(session, estimate(stored_plan(session, record), prices_of(session))):
         raise OverBudget(
             why,
-            where=f"environment {site.name}, plan {short(record.plan_digest)}",
-            fix=f"lower the pools' min_size, or raise budget.monthly_usd in environments/{site.name}.toml",
+            where=f"environment {session.name}, plan {short(record.plan_digest)}",
+            fix=f"lower the pools' min_size, or raise budget.monthly_usd in environments/{session.name}.toml",
         )
 
 
 def harmed_runs(
-    site: Site, record: PlanRecord
+    session: EnvironmentSession, record: PlanRecord
 ) -> tuple[str, tuple[LiveRun, ...], tuple[Harm, ...]]:
     """Why a plan harms live burst runs, or an empty string; the live runs; what they would lose.
 
     Raises:
         LiveRunsHarmed: it is not known which runs are live.
     """
-    if site.instance is None:
+    if session.instance is None:
         raise LiveRunsHarmed(
             "it is not known which burst runs are live: this was started outside Dagster",
-            where=site.name,
+            where=session.name,
             fix="start it by a job of the code location",
         )
-    live = live_bursts(site.instance, site.name, besides=site.run_id)
-    found = harms(stored_plan(site, record)) if live else ()
+    live = live_bursts(session.instance, session.name, besides=session.run_id)
+    found = harms(stored_plan(session, record)) if live else ()
     return told(live, found), live, found
 
 
-def require_no_harm(site: Site, record: PlanRecord) -> None:
+def require_no_harm(session: EnvironmentSession, record: PlanRecord) -> None:
     """Raises `LiveRunsHarmed` when live burst runs would lose what they run on, unless told otherwise.
 
     That somebody told otherwise is noted in the audit log.
     """
-    why, _, _ = harmed_runs(site, record)
+    why, _, _ = harmed_runs(session, record)
     if not why:
         return
-    if site.despite_live_runs:
-        audit_notes.note(site, "live-runs", "overruled", record=record, reason=why)
+    if session.despite_live_runs:
+        audit_notes.note(session, "live-runs", "overruled", record=record, reason=why)
         return
     raise LiveRunsHarmed(
         why,
-        where=f"environment {site.name}, plan {short(record.plan_digest)}",
+        where=f"environment {session.name}, plan {short(record.plan_digest)}",
         fix="wait until they have ended or cancel them; or say --despite-live-runs, which is recorded",
     )
 
 
-def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval, ...]:
+def require_approved(
+    session: EnvironmentSession, record: PlanRecord
+) -> tuple[approval.Approval, ...]:
     """The approvals that let the plan be applied; in an environment that needs none, an automatic one.
 
     Destroying needs an approval even where applying needs none on a real cloud: see `approvals_required`.
@@ -135,27 +138,27 @@ def require_approved(site: Site, record: PlanRecord) -> tuple[approval.Approval,
     Raises:
         NotApproved: fewer people than the environment requires.
     """
-    required = approvals_required(site, destroy=record.destroy)
+    required = approvals_required(session, destroy=record.destroy)
     if required == 0:
-        give_approval(site, record, by=approval.AUTOMATIC, source="automatic")
+        give_approval(session, record, by=approval.AUTOMATIC, source="automatic")
     return approval.require(
-        site.records.approvals(record.plan_digest),
+        session.records.approvals(record.plan_digest),
         required=required,
         environment=record.environment,
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
-        policy_digest=site.policies.bundle_digest,
+        policy_digest=session.policies.bundle_digest,
     )
 
 
-def approvals_required(site: Site, *, destroy: bool) -> int:
+def approvals_required(session: EnvironmentSession, *, destroy: bool) -> int:
     """People who must approve: as the environment says; a destroy outside the emulator at least one."""
-    required = site.environment.approval.required
-    return max(required, 1) if destroy and not site.environment.cloud.emulator else required
+    required = session.environment.approval.required
+    return max(required, 1) if destroy and not session.environment.cloud.emulator else required
 
 
-def give_approval(site: Site, record: PlanRecord, *, by: str, source: str) -> None:
+def give_approval(session: EnvironmentSession, record: PlanRecord, *, by: str, source: str) -> None:
     """Approve a plan on the state that it was made from; the same person's yes again changes nothing."""
     given = approval.Approval(
         environment=record.environment,
@@ -165,9 +168,9 @@ def give_approval(site: Site, record: PlanRecord, *, by: str, source: str) -> No
         by=by,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         source=source,
-        policy_digest=site.policies.bundle_digest,
+        policy_digest=session.policies.bundle_digest,
     )
     # Noted first: a process killed in between notes it twice, and never keeps an approval unnoted.
-    if not site.records.has_approved(given):
-        audit_notes.note(site, "approve", "approved", record=record, rule=source, by=by)
-        site.records.approve(given)
+    if not session.records.has_approved(given):
+        audit_notes.note(session, "approve", "approved", record=record, rule=source, by=by)
+        session.records.approve(given)

@@ -9,10 +9,11 @@ from typing import Any
 
 from ray_platform.change.plan_guard import require_no_foreign_code
 from ray_platform.cost.estimate import Estimate, estimate
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.records.version_differences import WHOLE_DIGEST
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 from ray_platform.text.canonical import digest, digest_bytes, digest_files
@@ -35,11 +36,13 @@ class MadePlan:
     estimate: Estimate
 
 
-def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> MadePlan:
+def make_plan(
+    session: EnvironmentSession, *, destroy: bool, progress: Callable[[str], None]
+) -> MadePlan:
     """Plan an environment and store the saved plan, its masked JSON and text, and its record.
 
     Args:
-        site: The environment.
+        session: The environment.
         destroy: Plan the removal of everything.
         progress: Is told what is being done, a line at a time.
 
@@ -47,10 +50,10 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         PolicyDenied: it is a pull request's, and planning it would run foreign code.
         PlatformError: any of Terraform's, the state's or the store's.
     """
-    require_no_foreign_code(site)
-    state_place = site.environment.state
-    ensure_state_bucket(site.aws("s3"), state_place.bucket, site.environment.region)
-    terraform = site.terraform(progress)
+    require_no_foreign_code(session)
+    state_place = session.environment.state
+    ensure_state_bucket(session.aws("s3"), state_place.bucket, session.environment.region)
+    terraform = session.terraform(progress)
     terraform.init()
     # Read before the plan: were the state to move in between, the plan would count as stale, never as fresh.
     state = terraform.state()
@@ -58,46 +61,46 @@ def make_plan(site: Site, *, destroy: bool, progress: Callable[[str], None]) -> 
         out = Path(folder) / "plan.tfplan"
         made = terraform.plan(out, destroy=destroy)
         saved = out.read_bytes()
-    plan_digest = read_plan(made.json, where=f"the plan of {site.name}").digest
+    plan_digest = read_plan(made.json, where=f"the plan of {session.name}").digest
     # From here on only what is masked: nothing that tells of the plan can tell a secret of it.
     known = plan_secrets(made.json) | state.secrets
     plan_json = redact_plan_json(made.json, known)
-    plan = replace(read_plan(plan_json, where=f"the plan of {site.name}"), digest=plan_digest)
-    root = site.settings.terraform_root
+    plan = replace(read_plan(plan_json, where=f"the plan of {session.name}"), digest=plan_digest)
+    root = session.settings.terraform_root
     record = PlanRecord(
-        environment=site.name,
+        environment=session.name,
         plan_digest=plan.digest,
         file_digest=digest_bytes(saved),
         state_lineage=state.lineage,
         state_serial=state.serial,
-        revision=site.revision.to_json(),
+        revision=session.revision.to_json(),
         configuration_digest=configuration_digest(root),
-        variables_digest=site.artifacts.put_content(
-            "variables", _clean_variables(site.environment.variables, plan_json, known)
+        variables_digest=session.artifacts.put_content(
+            "variables", _clean_variables(session.environment.variables, plan_json, known)
         ),
         provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
-        price_book_version=site.prices.version,
+        price_book_version=prices_of(session).version,
         counts=asdict(plan.counts),
         empty=plan.is_empty,
         destroy=destroy,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        pull_request=str(site.pull or ""),
-        base=site.base or "",
+        pull_request=str(session.pull or ""),
+        base=session.base or "",
     )
-    site.records.save_plan(
+    session.records.save_plan(
         record,
         file=saved,
         plan_json=plan_json,
         text=redact_text(made.text, known | quoted_secrets(made.json)),
     )
     audit_notes.note(
-        site,
+        session,
         "plan",
         "made",
         record=record,
         reason=f"{'removal: ' if destroy else ''}{plan.counts}",
     )
-    return MadePlan(record, plan, estimate(plan, site.prices))
+    return MadePlan(record, plan, estimate(plan, prices_of(session)))
 
 
 def _clean_variables(

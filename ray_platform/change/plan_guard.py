@@ -4,14 +4,14 @@ import tomllib
 from pathlib import Path
 
 from ray_platform.policy.configuration_guard import require_harmless
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import SettingsError
 
 ALLOW_FILE = "pull_requests.toml"
 
 
-def require_no_foreign_code(site: Site) -> None:
-    """Look at the configuration of a site that is a pull request's; nothing for any other.
+def require_no_foreign_code(session: EnvironmentSession) -> None:
+    """Look at the configuration of a session that is a pull request's; nothing for any other.
 
     The base branch rules: what it allows, which providers it has locked, what its backend is.
 
@@ -19,16 +19,16 @@ def require_no_foreign_code(site: Site) -> None:
         PolicyDenied: a plan would run, load or read what the base branch has not agreed to.
         SettingsError: the base branch's list of what is allowed is malformed.
     """
-    if site.pull is None:
+    if session.pull is None:
         return
-    base = site.policy_root.parent / "terraform"
+    base = session.policy_root.parent / "terraform"
     lock = base / ".terraform.lock.hcl"
     require_harmless(
-        _files(site.settings.terraform_root),
+        _files(session.settings.terraform_root),
         _files(base),
         lock=lock.read_text(encoding="utf-8") if lock.is_file() else "",
-        allowed=_allowed(site.policy_root / ALLOW_FILE),
-        where=f"{site.pull}, environment {site.name}",
+        allowed=_allowed(session.policy_root / ALLOW_FILE),
+        where=f"{session.pull}, environment {session.name}",
     )
 
 

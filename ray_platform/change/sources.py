@@ -16,14 +16,15 @@ from decimal import Decimal
 from typing import Any
 
 from ray_platform.cost.price_book import PriceBook
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.kubernetes.helm_chart_process import chart_digest
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.redaction import redact
 
 
-def keep_sources(site: Site) -> None:
+def keep_sources(session: EnvironmentSession) -> None:
     """Store today's policies, prices and chart of an environment where they are not stored yet."""
-    engine, prices, chart = site.policies, site.prices, site.settings.ray_chart
+    engine, prices, chart = session.policies, prices_of(session), session.settings.ray_chart
     wanted: dict[str, Callable[[], Mapping[str, Any]]] = {
         f"policies/{engine.bundle_digest}.json": lambda: engine.bundle,
         f"prices/{prices.version}.json": lambda: price_list(prices),
@@ -34,8 +35,8 @@ def keep_sources(site: Site) -> None:
         },
     }
     for key, content in wanted.items():
-        if site.artifacts.store.get(key) is None:
-            site.artifacts.write(key, redact(content()))
+        if session.artifacts.store.get(key) is None:
+            session.artifacts.write(key, redact(content()))
 
 
 def price_list(book: PriceBook) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A short look after the apply of a pull request: does what was applied work?"""
 
 from ray_platform.change.deploy_ray import RayClusterReady
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import RayError
 
 
-def verify(site: Site, ready: RayClusterReady) -> tuple[str, ...]:
+def verify(session: EnvironmentSession, ready: RayClusterReady) -> tuple[str, ...]:
     """Ask the cloud for the control plane and the node groups; Ray has just answered.
 
     One call for the cluster, one for the list of node groups, one for each of them.
@@ -16,9 +16,9 @@ def verify(site: Site, ready: RayClusterReady) -> tuple[str, ...]:
     Raises:
         RayError: something of it is not as it should be.
     """
-    outputs = site.artifacts.read(f"environments/{site.name}/outputs.json") or {}
+    outputs = session.artifacts.read(f"environments/{session.name}/outputs.json") or {}
     cluster = str(outputs.get("cluster_name", ""))
-    eks = site.aws("eks")
+    eks = session.aws("eks")
     status = eks.describe_cluster(name=cluster)["cluster"]["status"]
     seen = [(f"EKS cluster {cluster} is {status}", status == "ACTIVE")]
     for name in eks.list_nodegroups(clusterName=cluster)["nodegroups"]:
@@ -32,7 +32,7 @@ def verify(site: Site, ready: RayClusterReady) -> tuple[str, ...]:
     if broken := [line for line, good in seen if not good]:
         raise RayError(
             f"what was applied does not work yet: {'; '.join(broken)}",
-            where=site.name,
+            where=session.name,
             fix="see why in the cloud's console; then start the apply's run again",
         )
     return tuple(line for line, _ in seen)

@@ -10,7 +10,7 @@ import click
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say, table
 from ray_platform.config.settings import load_settings
 from ray_platform.records.audit import COLUMNS, between, describe
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 
 
 @click.group()
@@ -31,7 +31,7 @@ def audit() -> None:
 @json_option
 def show(env: str, limit: int, as_json: bool) -> None:
     """The latest decisions, the newest first."""
-    records = _site(env).audit.latest(limit)
+    records = _session(env).audit.latest(limit)
     if as_json:
         print_json({"environment": env, "records": [record.to_row() for record in records]})
         return
@@ -48,7 +48,7 @@ def show(env: str, limit: int, as_json: bool) -> None:
 @json_option
 def verify(env: str, as_json: bool) -> None:
     """Find records that were changed, removed or added afterwards. Exit code 2 when there are any."""
-    count, faults = _site(env).audit.verify()
+    count, faults = _session(env).audit.verify()
     if as_json:
         print_json(
             {
@@ -75,7 +75,7 @@ def verify(env: str, as_json: bool) -> None:
 def export(env: str, first: datetime | None, last: datetime | None, kind: str) -> None:
     """The decisions of some days on stdout, as JSON Lines or CSV, each with its digest."""
     records = between(
-        _site(env).audit.records(),
+        _session(env).audit.records(),
         first.date().isoformat() if first else None,
         last.date().isoformat() if last else None,
     )
@@ -95,6 +95,6 @@ def export(env: str, first: datetime | None, last: datetime | None, kind: str) -
         )
 
 
-def _site(env: str) -> Site:
+def _session(env: str) -> EnvironmentSession:
     known(env)
-    return Site(load_settings(), env)
+    return open_session(load_settings(), env)

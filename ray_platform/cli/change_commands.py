@@ -22,11 +22,11 @@ from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG, des
 from ray_platform.config.settings import load_settings
 from ray_platform.pull_requests.connection import (
     require_may_approve,
-    site_for,
+    session_for,
     tags_of,
     tell_of_approval,
 )
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import PlanFormatError, Refused, SettingsError
 
@@ -140,11 +140,11 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
             where=str(file),
             fix="give the output of `terraform show -json PLANFILE`",
         ) from error
-    site = Site(load_settings(), env)
+    session = open_session(load_settings(), env)
     read_plan(content, where=str(file))
     # Judged as a stored plan is: what the answer quotes must hold no secret.
     plan = read_plan(redact_plan_json(content), where=str(file))
-    found = site.policies.check_plan(plan, environment=env, destroy=destroy)
+    found = session.policies.check_plan(plan, environment=env, destroy=destroy)
     if as_json:
         print_json({"environment": env, **found.to_json()})
     else:
@@ -173,21 +173,21 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
     if not by.strip():
         raise SettingsError("--by is empty", where="--by", fix="name who approves")
     settings = load_settings()
-    record = Site(settings, env).records.plan(digest)
-    site = site_for(settings, record, asked_by=asker())
-    require_may_approve(site, record, by.strip())
-    gates.give_approval(site, record, by=by.strip(), source=f"cli, {site.asked_by}")
+    record = open_session(settings, env).records.plan(digest)
+    session = session_for(settings, record, asked_by=asker())
+    require_may_approve(session, record, by.strip())
+    gates.give_approval(session, record, by=by.strip(), source=f"cli, {session.asked_by}")
     holding = binding(
-        site.records.approvals(record.plan_digest),
+        session.records.approvals(record.plan_digest),
         environment=env,
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
-        policy_digest=site.policies.bundle_digest,
+        policy_digest=session.policies.bundle_digest,
     )
     if record.pull_request:
-        tell_of_approval(site, record)
-    required = gates.approvals_required(site, destroy=record.destroy)
+        tell_of_approval(session, record)
+    required = gates.approvals_required(session, destroy=record.destroy)
     answer = {
         "environment": env,
         "plan_digest": record.plan_digest,
@@ -223,7 +223,7 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
     """
     known(env)
     if digest:
-        record = Site(load_settings(), env).records.plan(digest)
+        record = open_session(load_settings(), env).records.plan(digest)
         tags = {**despite(despite_live_runs), CHANGE_TAG: env, PLAN_TAG: record.plan_digest}
         if not record.commit.dirty:
             # The Ray cluster comes from the commit that was planned, whatever is checked out now.

@@ -25,7 +25,7 @@ from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.report import PlanReport
 from ray_platform.pull_requests.watched import look_at_all
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.terraform.hcl_text import block, with_entry, with_value
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, PlatformError, Refused
@@ -61,8 +61,8 @@ class Stage:
         return f"{self.service.url}/{self.ref.repository}/pull/{self.ref.number}"
 
     @property
-    def site(self) -> Site:
-        return Site(self.settings, ENVIRONMENT)
+    def session(self) -> EnvironmentSession:
+        return open_session(self.settings, ENVIRONMENT)
 
 
 @click.command()
@@ -84,7 +84,7 @@ def local(set_up_only: bool, as_json: bool) -> None:
         said = {"url": f"{service.url}/{REPOSITORY}", "repository": str(REPOSITORY)}
         print_json(said) if as_json else say(f"a GitHub of this machine: {said['url']}")
         return
-    if Site(settings, ENVIRONMENT).records.applied() is None:
+    if open_session(settings, ENVIRONMENT).records.applied() is None:
         raise NotFoundError(
             f"nothing is applied in {ENVIRONMENT}, so there is nothing that a pull request could change",
             fix="make up GITHUB=local",
@@ -127,7 +127,7 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
     look(stage)
     report = _report(stage)
     tell(f"plan {short(report.plan_digest)}: {dict(report.counts)}; denied: {report.denied}")
-    record = stage.site.records.plan(report.plan_digest)
+    record = stage.session.records.plan(report.plan_digest)
     refused = apply(stage, record)
     tell(f"✗ applied before anybody approved: {_why(refused)}")
     for reviewer in REVIEWERS:
@@ -148,8 +148,8 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
     tell(
         f"burst run {burst.run_id}: loss {facts['loss']}, infra version {short(facts['infra version'])}"
     )
-    manifest = stage.site.records.manifest(facts["infra version"])
-    origin = stage.site.records.pull_request_of(manifest["plan_digest"])
+    manifest = stage.session.records.manifest(facts["infra version"])
+    origin = stage.session.records.pull_request_of(manifest["plan_digest"])
     tell(f"  ran on what {origin} made; ray-platform lineage {burst.run_id}")
     tell(f"see the pull request, its comment and its checks: {stage.url}")
     return {
@@ -219,7 +219,7 @@ def _shown_at(stage: Stage) -> str:
 
 
 def _report(stage: Stage) -> PlanReport:
-    standing = PullRequestRecords(stage.site.artifacts, ENVIRONMENT).standing(stage.ref)
+    standing = PullRequestRecords(stage.session.artifacts, ENVIRONMENT).standing(stage.ref)
     if standing.report is None:
         said = standing.failure.said if standing.failure else "no run was made"
         raise PlatformError(f"{stage.ref} was not planned: {said}", where=stage.url)

@@ -7,7 +7,7 @@ import click
 from ray_platform.cli.output import env_option, json_option, known, print_json, say
 from ray_platform.config.settings import load_settings
 from ray_platform.gitops.export import export as write_export
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import short
 
 
@@ -41,7 +41,7 @@ def export(env: str, to: str, before_apply: bool, as_json: bool) -> None:
       kubectl kustomize gitops/staging
     """
     known(env)
-    done = write_export(Site(load_settings(), env), Path(to), before_apply=before_apply)
+    done = write_export(open_session(load_settings(), env), Path(to), before_apply=before_apply)
     if as_json:
         print_json(done)
         return

@@ -6,7 +6,7 @@ from ray_platform.cli.output import env_option, json_option, known, print_json, 
 from ray_platform.config.settings import load_settings
 from ray_platform.drift.causes import WORDS
 from ray_platform.drift.incidents.incident_store import incidents as every_incident
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 
 
 @click.command()
@@ -21,7 +21,7 @@ def incidents(env: str, as_json: bool) -> None:
       ray-platform incidents --env prod --json | jq '.incidents[] | select(.open)'
     """
     known(env)
-    found = every_incident(Site(load_settings(), env).artifacts, env)
+    found = every_incident(open_session(load_settings(), env).artifacts, env)
     if as_json:
         print_json({"environment": env, "incidents": [incident.to_json() for incident in found]})
     elif found:

@@ -12,7 +12,7 @@ from ray_platform.lineage.bisect import bisect_runs
 from ray_platform.lineage.trace import commit_range, describe, explain
 from ray_platform.records.version_differences import metric_changes, metrics
 from ray_platform.run_history.run_history_store import BurstRun, RunHistory, hold_connections
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import SettingsError
 
@@ -49,7 +49,7 @@ def lineage(run_id: str | None, rebuild_index: bool, as_json: bool) -> None:
             "no run is named", where="RUN_ID", fix="ray-platform runs lists the burst runs"
         )
     run = history.burst(run_id)
-    answer = describe(Site(load_settings(), run.environment).records, run)
+    answer = describe(open_session(load_settings(), run.environment).records, run)
     if as_json:
         print_json(answer)
         return
@@ -147,11 +147,11 @@ def diff(run_a: str, run_b: str, as_json: bool) -> None:
       ray-platform diff 1b2c3d4e 5f6a7b8c --json | jq .commits
     """
     a, b = open_history().pair(run_a, run_b)
-    site = Site(load_settings(), a.environment)
-    records = site.records
+    session = open_session(load_settings(), a.environment)
+    records = session.records
     found = explain(records, a.infra_version, b.infra_version)
     old, new = records.manifest(a.infra_version), records.manifest(b.infra_version)
-    commits = commit_range(records, site.git, a.infra_version, b.infra_version)
+    commits = commit_range(records, session.git, a.infra_version, b.infra_version)
     changes = metric_changes(metrics(a.facts, a.phases), metrics(b.facts, b.phases))
     changed = {
         name: {"before": old[name], "after": new[name]}
@@ -220,7 +220,7 @@ def bisect(good: str, bad: str, metric: str, as_json: bool) -> None:
     history = open_history()
     found = bisect_runs(history, good, bad, metric)
     environment = history.burst(good).environment
-    records = Site(load_settings(), environment).records
+    records = open_session(load_settings(), environment).records
     commit: str = records.manifest(found.next)["commit"] if found.next else ""
     if as_json:
         print_json({"metric": metric, **found.to_json(), "next_commit": commit or None})

@@ -16,7 +16,7 @@ from ray_platform.pull_requests.decide import Next
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.run_request import Request
 from ray_platform.pull_requests.watched import environments_of, look_at_all
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.errors import NotFoundError, PlatformError, SettingsError
 
 #: A look may lead to a plan, that to another look, and that to an apply; more rounds mean a fault.
@@ -83,8 +83,8 @@ def show(number: int, repository: str | None, as_json: bool) -> None:
     ref = _named(settings, number, repository)
     reports: dict[str, dict[str, Any]] = {}
     for name in environments_of(settings, ref.repository):
-        site = Site(settings, name)
-        if planned := PullRequestRecords(site.artifacts, name).standing(ref).report:
+        session = open_session(settings, name)
+        if planned := PullRequestRecords(session.artifacts, name).standing(ref).report:
             reports[name] = planned.to_json()
     row = next((row for row in _rows_of(ref.repository) if row["number"] == number), None)
     if row is None and not reports:

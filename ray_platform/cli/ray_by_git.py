@@ -3,7 +3,7 @@
 from ray_platform.cli.output import print_json, table
 from ray_platform.gitops import deployed
 from ray_platform.gitops.deployed import Standing
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 
 
@@ -22,11 +22,11 @@ def rows(found: Standing | None) -> list[tuple[str, str]]:
     ]
 
 
-def history(site: Site, *, as_json: bool) -> None:
+def history(session: EnvironmentSession, *, as_json: bool) -> None:
     """The commits of the environment's export, the oldest first."""
-    commits = deployed.history(site)
+    commits = deployed.history(session)
     if as_json:
-        print_json({"environment": site.name, "commits": [vars(one) for one in commits]})
+        print_json({"environment": session.name, "commits": [vars(one) for one in commits]})
         return
     listed = [(short(one.commit), one.at, one.subject) for one in commits]
-    table(f"The export of {site.name} in Git", ("commit", "at", "subject"), listed)
+    table(f"The export of {session.name} in Git", ("commit", "at", "subject"), listed)

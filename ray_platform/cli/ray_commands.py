@@ -15,13 +15,14 @@ from ray_platform.gitops import deployed
 from ray_platform.gitops.deliver import is_by_git
 from ray_platform.ray import ray_release
 from ray_platform.ray.chart import render
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
+from ray_platform.ray.endpoint import is_ray_ours
 from ray_platform.ray.health import is_ready
 from ray_platform.ray.ray_release import Standing
 from ray_platform.ray.upgrade import blue_green
 from ray_platform.ray.upgrade.switch import Switch, UpgradeWish
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock
 from ray_platform.text.errors import SettingsError
 
@@ -31,16 +32,16 @@ def ray() -> None:
     """The Ray cluster's release: how it is, what it was, the way back, the head's log."""
 
 
-def _site(env: str) -> Site:
+def _session(env: str) -> EnvironmentSession:
     known(env)
-    site = Site(load_settings(), env, asked_by=asker())
-    if not site.is_ray_ours:
+    session = open_session(load_settings(), env, asked_by=asker())
+    if not is_ray_ours(session):
         raise SettingsError(
-            f"the platform does not deploy Ray in {env}: it only connects to {site.environment.ray.address}",
+            f"the platform does not deploy Ray in {env}: it only connects to {session.environment.ray.address}",
             where=f"environments/{env}.toml, [ray] runtime",
             fix='set runtime = "kubernetes", or ask who deployed that cluster',
         )
-    return site
+    return session
 
 
 @ray.command()
@@ -54,9 +55,9 @@ def status(env: str, as_json: bool) -> None:
       ray-platform ray status
       ray-platform ray status --json | jq -r .address
     """
-    site = _site(env)
-    cluster = site.kubernetes
-    by_git = deployed.standing(site)
+    session = _session(env)
+    cluster = ray_clusters(session)
+    by_git = deployed.standing(session)
     switch = cluster.switch()
     name = switch.active
     history = cluster.releases.history(name)
@@ -65,7 +66,7 @@ def status(env: str, as_json: bool) -> None:
     ready = content is not None and is_ready(content)
     answer = {
         "environment": env,
-        "mode": site.environment.gitops.mode,
+        "mode": session.environment.gitops.mode,
         "release": history[-1].to_json() if history else None,
         "gitops": by_git.to_json() if by_git else None,
         "ray_cluster": f"{cluster.namespace}/{name}" if content else None,
@@ -109,11 +110,11 @@ def history(env: str, as_json: bool) -> None:
     Examples:
       ray-platform ray history
     """
-    site = _site(env)
-    if is_by_git(site):
-        ray_by_git.history(site, as_json=as_json)
+    session = _session(env)
+    if is_by_git(session):
+        ray_by_git.history(session, as_json=as_json)
         return
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     name = cluster.switch().active
     revisions = cluster.releases.history(name)
     if as_json:
@@ -138,13 +139,13 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
       ray-platform ray rollback
       ray-platform ray rollback --to 3
     """
-    site = _site(env)
-    deployed.require_own_release(site)
-    with change_lock(site, "ray rollback", tell=say):
-        release = ray_release.roll_back(site, revision, say)
+    session = _session(env)
+    deployed.require_own_release(session)
+    with change_lock(session, "ray rollback", tell=say):
+        release = ray_release.roll_back(session, revision, say)
         reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
-        audit_notes.note(site, "ray-rollback", "done", reason=reason)
-        deploy_ray.rolled_back(site, release)
+        audit_notes.note(session, "ray-rollback", "done", reason=reason)
+        deploy_ray.rolled_back(session, release)
     if as_json:
         print_json({"environment": env, "release": release.to_json()})
         return
@@ -190,9 +191,9 @@ def upgrade(
       ray-platform ray upgrade --blue-green --drain-seconds 600
       ray-platform ray upgrade --back-out
     """
-    site = _site(env)
-    deployed.require_own_release(site)
-    default = site.ray_upgrade
+    session = _session(env)
+    deployed.require_own_release(session)
+    default = session.ray_upgrade
     wish = UpgradeWish(
         how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",
         drain_seconds=default.drain_seconds if drain_seconds is None else drain_seconds,
@@ -200,19 +201,19 @@ def upgrade(
         waits=True,
     )
     if dry_run:
-        _outlook(site, wish, as_json=as_json)
+        _outlook(session, wish, as_json=as_json)
         return
     if going_back:
-        site.ray_upgrade, site.instance = wish, open_instance()
-        with change_lock(site, "ray upgrade --back-out", tell=say):
-            active = deploy_ray.back_out(site, progress=say)
+        session.ray_upgrade, session.instance = wish, open_instance()
+        with change_lock(session, "ray upgrade --back-out", tell=say):
+            active = deploy_ray.back_out(session, progress=say)
         answer = {"environment": env, "active": active, "backed_out": True}
     else:
         tags = {CHANGE_TAG: env, RAY_UPGRADE_TAG: wish.to_tag()}
         facts = run_job("deploy_ray_cluster", partition=env, tags=tags).require().facts
         answer = {
             "environment": env,
-            "active": site.kubernetes.switch().active,
+            "active": ray_clusters(session).switch().active,
             "infra_version": facts["ray_cluster"]["infra version"],
             "address": facts["ray_cluster"]["address"],
         }
@@ -222,9 +223,9 @@ def upgrade(
         say(f"{answer['active']} takes the work")
 
 
-def _outlook(site: Site, wish: UpgradeWish, *, as_json: bool) -> None:
-    values, rendered = render(site)
-    found = blue_green.outlook(site, values, rendered)
+def _outlook(session: EnvironmentSession, wish: UpgradeWish, *, as_json: bool) -> None:
+    values, rendered = render(session)
+    found = blue_green.outlook(session, values, rendered)
     steps = {
         Standing.NOTHING: "nothing would be done",
         Standing.BOUNDS: f"{found.active} would be changed as it stands, no pod is replaced",
@@ -235,7 +236,7 @@ def _outlook(site: Site, wish: UpgradeWish, *, as_json: bool) -> None:
         + ("; refused while jobs run on it" if found.jobs else ""),
     }
     if as_json:
-        print_json({"environment": site.name, **found.to_json(), "would": steps[found.lacks]})
+        print_json({"environment": session.name, **found.to_json(), "would": steps[found.lacks]})
         return
     rows = [
         ("takes the work", found.active),
@@ -244,7 +245,7 @@ def _outlook(site: Site, wish: UpgradeWish, *, as_json: bool) -> None:
         ("would", steps[found.lacks]),
         *_told(found.switch),
     ]
-    table(f"Upgrade of Ray in {site.name}", ("what", "value"), rows)
+    table(f"Upgrade of Ray in {session.name}", ("what", "value"), rows)
 
 
 def _told(switch: Switch) -> list[tuple[str, str]]:
@@ -267,7 +268,7 @@ def logs(env: str, lines: int, as_json: bool) -> None:
     Examples:
       ray-platform ray logs --lines 20
     """
-    text = _site(env).kubernetes.log(lines)
+    text = _session(env).kubernetes.log(lines)
     if as_json:
         print_json({"environment": env, "log": text.splitlines()})
     else:

@@ -11,7 +11,7 @@ from ray_platform.cli.output import DENIED, env_option, json_option, known, prin
 from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG
 from ray_platform.config.settings import load_settings
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.terraform.losses import losses
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import Refused
@@ -33,14 +33,14 @@ def rollback(env: str, version: str, as_json: bool) -> None:
       ray-platform rollback --env staging --to edae97a2fce2
     """
     known(env)
-    site = Site(load_settings(), env)
-    whole, commit = _commit_of(site, version)
+    session = open_session(load_settings(), env)
+    whole, commit = _commit_of(session, version)
     outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env, COMMIT_TAG: commit})
     if "terraform_plan" not in outcome.facts:
         outcome.require()
     facts = outcome.facts["terraform_plan"]
-    record = site.records.plan(facts["plan digest"])
-    lost = losses(stored_plan(site, record))
+    record = session.records.plan(facts["plan digest"])
+    lost = losses(stored_plan(session, record))
     failed = [check for check in outcome.checks if not check.passed]
     answer: dict[str, Any] = {
         "environment": env,
@@ -72,24 +72,24 @@ def rollback(env: str, version: str, as_json: bool) -> None:
         sys.exit(DENIED)
 
 
-def _commit_of(site: Site, version: str) -> tuple[str, str]:
-    whole = site.records.find_version(version)
-    manifest = site.records.manifest(whole)
+def _commit_of(session: EnvironmentSession, version: str) -> tuple[str, str]:
+    whole = session.records.find_version(version)
+    manifest = session.records.manifest(whole)
     where = f"infra version {short(whole)}"
-    if manifest["environment"] != site.name:
+    if manifest["environment"] != session.name:
         raise Refused(
             f"that version is one of {manifest['environment']}",
             where=where,
-            fix=f"name a version of {site.name}, or --env {manifest['environment']}",
+            fix=f"name a version of {session.name}, or --env {manifest['environment']}",
         )
     if manifest["dirty"]:
         raise Refused(
             "that version was made from files that were never committed: they cannot be had again",
             where=where,
-            fix=f"go back to another version, or change the files and `ray-platform plan --env {site.name}`",
+            fix=f"go back to another version, or change the files and `ray-platform plan --env {session.name}`",
         )
     commit = str(manifest["commit"])
-    if not site.git.has(commit):
+    if not session.git.has(commit):
         raise Refused(
             f"the repository does not hold commit {short(commit)} any more",
             where=where,

@@ -11,7 +11,8 @@ from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import FIRST_DAY, day_key
 from ray_platform.config.settings import load_settings
 from ray_platform.drift.causes import WORDS
-from ray_platform.session.environment_session import Site
+from ray_platform.ray.endpoint import running_services
+from ray_platform.session.environment_session import open_session
 from ray_platform.store.lease import told
 from ray_platform.store.lease_store import EnvironmentLease
 from ray_platform.text.errors import SettingsError
@@ -120,12 +121,12 @@ def status(env: str, as_json: bool) -> None:
       ray-platform status
       ray-platform status --json | jq -r .ray
     """
-    site = Site(load_settings(), env)
-    applied = site.records.applied()
-    planned = site.records.latest_plan()
-    version = site.records.record_infra_version()
-    services = site.services()
-    owner = EnvironmentLease(site.artifacts.store, env).read()[0].owner
+    session = open_session(load_settings(), env)
+    applied = session.records.applied()
+    planned = session.records.latest_plan()
+    version = session.records.record_infra_version()
+    services = running_services(session)
+    owner = EnvironmentLease(session.artifacts.store, env).read()[0].owner
     answer = {
         "environment": env,
         "infra_version": version,
@@ -136,8 +137,8 @@ def status(env: str, as_json: bool) -> None:
         "emulator": services.get("emulator"),
         "kubernetes": services.get("kubernetes"),
         "ray": services.get("ray"),
-        "artifacts": site.artifacts.store.url(""),
-        "home": str(site.home),
+        "artifacts": session.artifacts.store.url(""),
+        "home": str(session.home),
     }
     if as_json:
         print_json(answer)

@@ -6,7 +6,7 @@ from ray_platform.cli.output import env_option, json_option, known, print_json, 
 from ray_platform.cli.run_jobs import open_instance
 from ray_platform.config.settings import load_settings
 from ray_platform.run_history.run_history_store import RunHistory
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.errors import NotFoundError, SettingsError
 from ray_platform.whatif import simulate as stage
 from ray_platform.whatif.answer import change_pools
@@ -39,11 +39,11 @@ def whatif(
       ray-platform whatif --env prod --spot cpu --boot-seconds 75,90,140 --json
     """
     environment = known(env)
-    site = Site(load_settings(), env)
+    session = open_session(load_settings(), env)
     pools = change_pools(environment.node_pools, workers, spot)
     boots = _seconds(boot_seconds)
-    run, infra_version = _named(env, run_id) if run_id else stage.latest(site)
-    answer = stage.ask(site, run, infra_version, pools, boot_seconds=boots)
+    run, infra_version = _named(env, run_id) if run_id else stage.latest(session)
+    answer = stage.ask(session, run, infra_version, pools, boot_seconds=boots)
     if as_json:
         print_json(answer.to_json())
     else:

@@ -99,7 +99,7 @@ class Environment:
         """
         return read_node_pools(self.variables, where=str(self.variables_file))
 
-    def governed_by(self, today: "Environment") -> "Environment":
+    def with_rules_of(self, current: "Environment") -> "Environment":
         """This environment's infrastructure, under the rule of ``today``'s settings.
 
         What an older commit says of the cloud, the state, the approvals, the budget and of where its

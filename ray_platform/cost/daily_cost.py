@@ -12,12 +12,13 @@ from ray_platform.cost.ledger.usage_interval import milliseconds
 from ray_platform.cost.money import Currency
 from ray_platform.cost.report.cost_report import CostReport, daily_report, first_needed
 from ray_platform.cost.report.reconciliation import AppliedEstimate, CostSource
+from ray_platform.cost.session_parts import prices_of, usage_of
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import canonical_json
 
 
-def report_day(site: Site, day: date, tell: Callable[[str], None]) -> CostReport:
+def report_day(session: EnvironmentSession, day: date, tell: Callable[[str], None]) -> CostReport:
     """What a UTC day cost in an environment; for today, up to now. ``tell`` hears what is amiss.
 
     Raises:
@@ -27,74 +28,78 @@ def report_day(site: Site, day: date, tell: Callable[[str], None]) -> CostReport
     """
     now = datetime.now(UTC)
     if day == now.date():
-        usage.look(site)
+        usage.look(session)
     until = now.timestamp() if day >= now.date() else None
     first = first_needed(day)
-    usage.compact(site, datetime.combine(day, time(), UTC).timestamp(), tell)
-    reading = site.usage.read(
-        site.name, first, day, **({"until_ms": milliseconds(until)} if until else {})
+    usage.compact(session, datetime.combine(day, time(), UTC).timestamp(), tell)
+    reading = usage_of(session).read(
+        session.name, first, day, **({"until_ms": milliseconds(until)} if until else {})
     )
-    applied = site.records.applied()
+    applied = session.records.applied()
     costs = None
     if applied is not None:
-        costs = estimate(stored_plan(site, site.records.plan(applied.plan_digest)), site.prices)
-    pools = site.environment.node_pools
+        costs = estimate(
+            stored_plan(session, session.records.plan(applied.plan_digest)), prices_of(session)
+        )
+    pools = session.environment.node_pools
     head = usage.head_pool(pools)
     observed = [pool.name for pool in pools if pool.ray_workers or pool == head]
     fixed = list(costs.fixed_costs(observed_pools=observed)) if costs else []
     if costs and head is not None and head.min_size > 1:
         # The ledger sees the node that carries the Ray head; the rest of its pool is paid too.
-        beside = site.prices.hourly(head.instance_type, head.spot) * (head.min_size - 1)
+        beside = prices_of(session).hourly(head.instance_type, head.spot) * (head.min_size - 1)
         fixed.append(FixedCost(f"node pool {head.name}, beside the head's node", beside))
-    source = bill_source(site)
+    source = bill_source(session)
     return daily_report(
         day,
-        site.name,
+        session.name,
         reading,
-        site.prices,
-        Decimal(str(site.environment.budget.monthly_usd)),
+        prices_of(session),
+        Decimal(str(session.environment.budget.monthly_usd)),
         fixed=fixed,
         volume_gb=costs.volume_gb if costs else None,
-        fixed_since=standing_since(site),
+        fixed_since=standing_since(session),
         until=until,
         pools=pools,
-        currency=currency(site),
-        bill=source.daily(site.name, first, day) if source else None,
+        currency=currency(session),
+        bill=source.daily(session.name, first, day) if source else None,
         bill_source=source.name if source else "",
-        estimates=applied_estimates(site, datetime.combine(first, time(), UTC).timestamp()),
+        estimates=applied_estimates(session, datetime.combine(first, time(), UTC).timestamp()),
     )
 
 
-def currency(site: Site) -> Currency:
+def currency(session: EnvironmentSession) -> Currency:
     """What the environment's reports are written in."""
-    chosen = site.environment.cost
+    chosen = session.environment.cost
     return Currency(chosen.currency, Decimal(str(chosen.rate)), chosen.rate_date)
 
 
-def bill_source(site: Site) -> CostSource | None:
+def bill_source(session: EnvironmentSession) -> CostSource | None:
     """Where the environment's bill comes from; None where there is none, as with the emulator."""
-    chosen = site.environment.cost
+    chosen = session.environment.cost
     if chosen.bill == "cur":
         from ray_platform.cost.usage_report_client import CostAndUsageReport
 
-        return CostAndUsageReport(site.aws("s3"), chosen.cur_uri, site.home / "usage")
-    if chosen.bill == "cost-explorer" and not site.environment.cloud.emulator:
+        return CostAndUsageReport(session.aws("s3"), chosen.cur_uri, session.home / "usage")
+    if chosen.bill == "cost-explorer" and not session.environment.cloud.emulator:
         from ray_platform.cost.cost_explorer_client import CostExplorerBill, cost_explorer
 
         return CostExplorerBill(cost_explorer())
     return None
 
 
-def standing_since(site: Site) -> float | None:
+def standing_since(session: EnvironmentSession) -> float | None:
     """When what stands was first applied, epoch seconds; None where nothing stands."""
-    record = site.artifacts.read(f"environments/{site.name}/since.json")
+    record = session.artifacts.read(f"environments/{session.name}/since.json")
     return float(record["since"]) if record else None
 
 
 # Alerts ------------------------------------------------------------------------------------------
 
 
-def fire_alerts(site: Site, report: CostReport, tell: Callable[[str], None]) -> tuple[int, ...]:
+def fire_alerts(
+    session: EnvironmentSession, report: CostReport, tell: Callable[[str], None]
+) -> tuple[int, ...]:
     """Tell of each budget threshold that the month has reached, once a month each; return the new.
 
     The record is added before anything is told, which succeeds once whoever asks, and marked when it
@@ -102,14 +107,14 @@ def fire_alerts(site: Site, report: CostReport, tell: Callable[[str], None]) -> 
     telling and the mark lets a message come twice; the alert itself is still one record.
 
     Args:
-        site: The environment.
+        session: The environment.
         report: Its report, of any day of the month.
         tell: Is told a sentence.
     """
     month = report.day.strftime("%Y-%m")
     told = []
     for alert in report.alerts:
-        key = f"alerts/{site.name}/{month}/{alert.percent}.json"
+        key = f"alerts/{session.name}/{month}/{alert.percent}.json"
         if not alert.reached:
             continue
         fresh = {
@@ -121,16 +126,16 @@ def fire_alerts(site: Site, report: CostReport, tell: Callable[[str], None]) -> 
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "told": False,
         }
-        site.artifacts.store.add(key, canonical_json(fresh))
-        kept: dict[str, Any] = site.artifacts.read(key) or fresh
+        session.artifacts.store.add(key, canonical_json(fresh))
+        kept: dict[str, Any] = session.artifacts.read(key) or fresh
         if kept["told"]:
             continue
         tell(
-            f"{site.name} has reached {alert.percent} % of its budget for {month}: "
+            f"{session.name} has reached {alert.percent} % of its budget for {month}: "
             f"{report.currency.text(kept['month_to_date_cents'])} of "
             f"{report.currency.text(report.budget_cents)}"
         )
-        site.artifacts.write(key, {**kept, "told": True})
+        session.artifacts.write(key, {**kept, "told": True})
         told.append(alert.percent)
     return tuple(told)
 
@@ -138,12 +143,12 @@ def fire_alerts(site: Site, report: CostReport, tell: Callable[[str], None]) -> 
 # Estimates ---------------------------------------------------------------------------------------
 
 
-def remember_estimate(site: Site, record: PlanRecord) -> None:
+def remember_estimate(session: EnvironmentSession, record: PlanRecord) -> None:
     """Keep what a plan that has just been applied was estimated to cost, for a later look back."""
-    totals = estimate(stored_plan(site, record), site.prices).totals
+    totals = estimate(stored_plan(session, record), prices_of(session)).totals
     now = datetime.now(UTC)
-    site.artifacts.write(
-        f"estimates/{site.name}/{now:%Y%m%dT%H%M%S}-{record.plan_digest}.json",
+    session.artifacts.write(
+        f"estimates/{session.name}/{now:%Y%m%dT%H%M%S}-{record.plan_digest}.json",
         {
             "plan_digest": record.plan_digest,
             "commit": record.commit.commit,
@@ -155,19 +160,19 @@ def remember_estimate(site: Site, record: PlanRecord) -> None:
     )
 
 
-def applied_estimates(site: Site, since: float) -> tuple[AppliedEstimate, ...]:
+def applied_estimates(session: EnvironmentSession, since: float) -> tuple[AppliedEstimate, ...]:
     """The estimates of the plans that have stood since then, in the order of their applies.
 
     Args:
-        site: The environment.
+        session: The environment.
         since: Epoch seconds; what was replaced earlier is left out.
     """
     mark = f"{datetime.fromtimestamp(since, UTC):%Y%m%dT%H%M%S}"
-    keys = sorted(site.artifacts.store.keys(f"estimates/{site.name}"))
+    keys = sorted(session.artifacts.store.keys(f"estimates/{session.name}"))
     earlier = [key for key in keys if key.rsplit("/", 1)[1] < mark]
     found: dict[str, AppliedEstimate] = {}
     for key in [*earlier[-1:], *keys[len(earlier) :]]:
-        kept = site.artifacts.read(key)
+        kept = session.artifacts.read(key)
         if kept and kept["plan_digest"] not in found:  # a repeated apply is the same change
             found[kept["plan_digest"]] = AppliedEstimate(
                 kept["plan_digest"],

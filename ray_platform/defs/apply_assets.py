@@ -51,13 +51,13 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
 )
 def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
     with (
-        stage(context) as site,
-        change_lock(site, f"apply, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"apply, run {context.run_id}", tell=context.log.info),
     ):
-        context.log.info(f"Applying the saved plan in {site.name}")
-        done = apply_plan(site, context.run.tags.get(PLAN_TAG), progress=context.log.info)
+        context.log.info(f"Applying the saved plan in {session.name}")
+        done = apply_plan(session, context.run.tags.get(PLAN_TAG), progress=context.log.info)
         context.log.info(f"Infra version {short(done.infra_version)}")
-        page = dg.MetadataValue.md(page_of(site, done.infra_version, context.instance))
+        page = dg.MetadataValue.md(page_of(session, done.infra_version, context.instance))
         for module in MODULES:
             yield dg.MaterializeResult(
                 asset_key=module,
@@ -99,8 +99,8 @@ def _metadata(done: AppliedPlan, module: str) -> dict[str, Any]:
     ],
 )
 def tags_present(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    with stage(context) as site:
-        for module, missing in untagged(site).items():
+    with stage(context) as session:
+        for module, missing in untagged(session).items():
             yield dg.AssetCheckResult(
                 asset_key=module,
                 check_name="tags_present",

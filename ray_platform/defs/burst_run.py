@@ -13,11 +13,12 @@ from ray_platform.defs.run_context import stage
 from ray_platform.defs.run_resources import LIGHT
 from ray_platform.lineage.export_run import exported
 from ray_platform.lineage.version_page import page_of
+from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.ray.jobs_client import entrypoint
 from ray_platform.ray.pipes_client import FAILURES, pipes_client, pipes_module, why
 from ray_platform.ray.running_jobs import job_of
 from ray_platform.run_history.burst_metrics import BurstMetrics
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import RayError
 from ray_platform.training.autoscaling_trace import plot_png
@@ -35,12 +36,12 @@ from ray_platform.whatif.simulate import remember
     description="Six phases of training that make the Ray cluster grow and shrink.",
 )
 def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as site:
-        ground = settle(site)
+    with stage(context) as session:
+        ground = settle(session)
         # Before the job starts, so that a run that dies half-way can be traced too.
         context.instance.add_run_tags(context.run_id, {INFRA_VERSION_TAG: ground.infra_version})
-        with exported(site, context.run_id, ground, context.log.warning) as export:
-            result = _train(context, site, ground)
+        with exported(session, context.run_id, ground, context.log.warning) as export:
+            result = _train(context, session, ground)
             export.finish(result)
         metrics = result.metrics
         plot = base64.b64encode(plot_png(result.trace)).decode()
@@ -64,7 +65,7 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
                     f"```json\n{json.dumps(ground.manifest, indent=2)}\n```"
                 ),
                 "infra version page": dg.MetadataValue.md(
-                    page_of(site, ground.infra_version, context.instance)
+                    page_of(session, ground.infra_version, context.instance)
                 ),
                 **{name: dg.MetadataValue.path(url) for name, url in result.files.items()},
                 **(
@@ -74,19 +75,21 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         )
 
 
-def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> BurstResult:
-    endpoint = site.ray(context.log.info)
+def _train(
+    context: dg.AssetExecutionContext, session: EnvironmentSession, ground: Ground
+) -> BurstResult:
+    endpoint = ray_endpoint(session, context.log.info)
     context.log.info(f"Training on infra version {short(ground.infra_version)}")
     try:
         client = pipes_client(endpoint.address, endpoint.token_path)
-        with watching(site, endpoint, context.run_id, context.log.warning):
+        with watching(session, endpoint, context.run_id, context.log.warning):
             invocation = client.run(
                 context=context,
                 submit_job_params={
-                    "entrypoint": entrypoint(workload_command(site, endpoint, context.run_id)),
+                    "entrypoint": entrypoint(workload_command(session, endpoint, context.run_id)),
                     "submission_id": job_of(context.run_id),
                     "runtime_env": {
-                        "working_dir": str(site.settings.workload.parent),
+                        "working_dir": str(session.settings.workload.parent),
                         "py_modules": [pipes_module()],
                     },
                     "metadata": {"infra_version": ground.infra_version},
@@ -98,8 +101,8 @@ def _train(context: dg.AssetExecutionContext, site: Site, ground: Ground) -> Bur
             where=f"{endpoint.address}, job {job_of(context.run_id)}",
             fix="its log in the run's compute logs says what went wrong",
         ) from error
-    result = keep(site, context.run_id, invocation.get_custom_messages(), context.log.warning)
-    remember(site, context.run_id, ground.infra_version)
+    result = keep(session, context.run_id, invocation.get_custom_messages(), context.log.warning)
+    remember(session, context.run_id, ground.infra_version)
     return result
 
 

@@ -35,21 +35,21 @@ from ray_platform.text.canonical import digest
     description="What a day cost: burst runs, idle, overhead and fixed parts that sum to the whole.",
 )
 def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as site:
+    with stage(context) as session:
         day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
-        report = report_day(site, day, context.log.warning)
-        base = f"reports/{site.name}/{day}"
+        report = report_day(session, day, context.log.warning)
+        base = f"reports/{session.name}/{day}"
         content = report_json(report)
-        store = site.artifacts.store
-        site.artifacts.write(f"{base}/cost.json", content)
+        store = session.artifacts.store
+        session.artifacts.write(f"{base}/cost.json", content)
         text = report_markdown(report)
         store.put(f"{base}/cost.md", text.encode())
         store.put(f"{base}/cost.html", cost_page(report).encode())
-        fired = fire_alerts(site, report, context.log.warning)
-        issue = tell_cost(site, report, context.log.warning)
+        fired = fire_alerts(session, report, context.log.warning)
+        issue = tell_cost(session, report, context.log.warning)
         kinds = report.cents_by_kind()
         plot = base64.b64encode(cost_plot_png(report)).decode()
-        context.log.info(f"{day} in {site.name}: {report.currency.text(report.total_cents)}")
+        context.log.info(f"{day} in {session.name}: {report.currency.text(report.total_cents)}")
         to_usd = 100 * float(report.currency.rate)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest(content)),

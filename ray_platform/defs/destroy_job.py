@@ -15,14 +15,14 @@ from ray_platform.text.canonical import digest, short
 @dg.op(description="Plan the removal that an issue asks for; nothing is changed.")
 def plan_everything_away(context: dg.OpExecutionContext) -> None:
     with (
-        stage(context) as site,
-        change_lock(site, f"plan_removal, run {context.run_id}", tell=context.log.info),
-        outcome_noted(site),
+        stage(context) as session,
+        change_lock(session, f"plan_removal, run {context.run_id}", tell=context.log.info),
+        outcome_noted(session),
     ):
-        made = make_plan(site, destroy=True, progress=context.log.info)
+        made = make_plan(session, destroy=True, progress=context.log.info)
         context.log.info(f"Plan {short(made.record.plan_digest)}: {made.plan.counts}")
-        if site.issue is not None:
-            plan_kept(site, site.issue, made)
+        if session.issue is not None:
+            plan_kept(session, session.issue, made)
 
 
 @dg.job(
@@ -36,15 +36,15 @@ def plan_removal() -> None:
 @dg.op(description="Save the state, pass the gates, remove everything.")
 def remove_everything(context: dg.OpExecutionContext) -> None:
     with (
-        stage(context) as site,
-        change_lock(site, f"destroy, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"destroy, run {context.run_id}", tell=context.log.info),
     ):
-        done = destroy_environment(site, progress=context.log.info)
+        done = destroy_environment(session, progress=context.log.info)
         for module in MODULES:
             context.log_event(
                 dg.AssetMaterialization(
                     module,
-                    partition=site.name,
+                    partition=session.name,
                     description="removed",
                     metadata={
                         "resources": 0,

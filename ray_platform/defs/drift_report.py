@@ -23,7 +23,7 @@ from ray_platform.drift.incidents.incident_store import Revert, reverts_of, upda
 from ray_platform.notify.issue_board import board_of
 from ray_platform.pull_requests.drift_pull_request import propose
 from ray_platform.records.infra_version import MODULES
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.session.lock import change_lock
 from ray_platform.text.canonical import digest
 
@@ -46,10 +46,10 @@ from ray_platform.text.canonical import digest
 )
 def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as site,
-        change_lock(site, f"drift, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"drift, run {context.run_id}", tell=context.log.info),
     ):
-        items = find_drift(site, progress=context.log.info)
+        items = find_drift(session, progress=context.log.info)
         report = drifts.to_json(items)
         counts = report["counts"]
         summary = (
@@ -59,13 +59,13 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
         )
         context.log.info(f"Drift: {summary}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        site.artifacts.write(f"drift/{site.name}/{now}.json", report)
+        session.artifacts.write(f"drift/{session.name}/{now}.json", report)
         # The one refresh serves the report, the check and the incidents.
         lasting = update_incidents(
-            site.artifacts, site.name, items, board=board_of(site, context.log.warning)
+            session.artifacts, session.name, items, board=board_of(session, context.log.warning)
         )
-        adopting = site.environment.drift.response == "adopt"
-        proposed = propose(site, items, context.log.warning) if adopting else ""
+        adopting = session.environment.drift.response == "adopt"
+        proposed = propose(session, items, context.log.warning) if adopting else ""
         for incident in lasting:
             context.log.info(
                 f"Incident {incident.key}, open since {incident.opened_at}: {incident.title}"
@@ -147,7 +147,7 @@ def drift_reverts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest
     settings = load_settings()
     names = settings.environment_names
     asked = [n for n in names if settings.environment(n).drift.response == "revert"]
-    found = [answer for name in asked for answer in reverts_of(Site(settings, name))]
+    found = [answer for name in asked for answer in reverts_of(open_session(settings, name))]
     for answer in found:
         if isinstance(answer, Revert):
             yield _revert(

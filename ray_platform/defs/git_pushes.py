@@ -11,7 +11,7 @@ from ray_platform.git.git_client import Git
 from ray_platform.git.new_commits import Push, read_cursor, watch, write_cursor
 from ray_platform.git.revision import Work
 from ray_platform.records.infra_version import MODULES
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import SHORT_CHARS
 
 _PLAN_CHECKS = ("policy", "plan_is_fresh", "cost_within_budget")
@@ -49,7 +49,7 @@ def git_pushes(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     applied = {
         name: found.commit
         for name in watched
-        if name not in cursor and (found := Site(settings, name).records.applied())
+        if name not in cursor and (found := open_session(settings, name).records.applied())
     }
     cursor, pushes, why = watch(
         Git(Path(settings.repository)), settings.branch, cursor, watched, applied

@@ -9,6 +9,7 @@ from ray_platform.change.verify import verify
 from ray_platform.config.partitions import environments
 from ray_platform.defs.run_context import stage
 from ray_platform.pull_requests.reporting import note_verified
+from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.records.infra_version import MODULES
 from ray_platform.session.lock import change_lock
 
@@ -24,13 +25,13 @@ from ray_platform.session.lock import change_lock
 )
 def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as site,
-        change_lock(site, f"ray_cluster, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"ray_cluster, run {context.run_id}", tell=context.log.info),
     ):
-        ready = deploy(site, progress=context.log.info)
+        ready = deploy(session, progress=context.log.info)
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
-        if site.pull is not None:
-            note_verified(site, ready.infra_version, verify(site, ready))
+        if session.pull is not None:
+            note_verified(session, ready.infra_version, verify(session, ready))
         rows = "\n".join(
             f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
             for group in ready.groups
@@ -62,12 +63,12 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     description="The EKS control plane is active and the Ray API answers with live nodes.",
 )
 def cluster_reachable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as site:
-        info = site.ray().info
-        name = (site.artifacts.read(f"environments/{site.name}/outputs.json") or {}).get(
+    with stage(context) as session:
+        info = ray_endpoint(session).info
+        name = (session.artifacts.read(f"environments/{session.name}/outputs.json") or {}).get(
             "cluster_name", ""
         )
-        status = site.aws("eks").describe_cluster(name=name)["cluster"]["status"]
+        status = session.aws("eks").describe_cluster(name=name)["cluster"]["status"]
         alive = sum(1 for node in info.nodes if node.is_up)
         return dg.AssetCheckResult(
             passed=status == "ACTIVE" and alive > 0,

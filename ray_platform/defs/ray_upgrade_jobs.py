@@ -8,8 +8,9 @@ from ray_platform.change.deploy_ray import finish_upgrade
 from ray_platform.config.partitions import ASKED_BY_TAG, CHANGE_TAG, environments
 from ray_platform.config.settings import Environment, load_settings
 from ray_platform.defs.run_context import stage
+from ray_platform.ray.endpoint import running_services
 from ray_platform.ray.upgrade.drain import Due, due, now
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.session.lock import change_lock
 from ray_platform.text.errors import NotFoundError, PlatformError
 
@@ -17,10 +18,10 @@ from ray_platform.text.errors import NotFoundError, PlatformError
 @dg.op(description="End the Ray cluster that takes no new work, if it has no jobs.")
 def end_drained_cluster(context: dg.OpExecutionContext) -> None:
     with (
-        stage(context) as site,
-        change_lock(site, f"finish_ray_upgrade, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"finish_ray_upgrade, run {context.run_id}", tell=context.log.info),
     ):
-        finish_upgrade(site, progress=context.log.info)
+        finish_upgrade(session, progress=context.log.info)
 
 
 @dg.job(
@@ -45,11 +46,14 @@ def drained_ray_clusters(
     watched = [environment.name for environment in chosen if _is_watched(environment)]
     asked = 0
     for name in watched:
-        site = Site(settings, name, instance=context.instance)
-        if site.environment.has_local_kubernetes and site.services()["kubernetes"] is None:
+        session = open_session(settings, name, instance=context.instance)
+        if (
+            session.environment.has_local_kubernetes
+            and running_services(session)["kubernetes"] is None
+        ):
             continue  # nothing is started to look at it
         try:
-            found, switch = due(site)
+            found, switch = due(session)
         except NotFoundError:
             continue  # nothing is applied there yet
         except PlatformError as error:

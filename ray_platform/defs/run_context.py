@@ -1,4 +1,4 @@
-"""What every stage does first and last: find its site, and tell a failure in one message."""
+"""What every stage does first and last: find its session, and tell a failure in one message."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from ray_platform.config.partitions import (
     RAY_UPGRADE_TAG,
 )
 from ray_platform.config.settings import load_settings
-from ray_platform.pull_requests.connection import site_of, unreadable_noted
+from ray_platform.pull_requests.connection import session_of, unreadable_noted
 from ray_platform.pull_requests.reporting import failure_noted
 from ray_platform.ray.upgrade.switch import UpgradeWish
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import PlatformError, ToolError
 from ray_platform.text.redaction import redact_text
 
@@ -51,8 +51,8 @@ def environment_of(partition_key: str) -> str:
 
 
 @contextmanager
-def stage(context: RunContext) -> Iterator[Site]:
-    """The site that a run works on: its partition's environment, at its commit tag or the working tree.
+def stage(context: RunContext) -> Iterator[EnvironmentSession]:
+    """The session that a run works on: its partition's environment, at its commit tag or the working tree.
 
     Raises:
         dg.Failure: in place of a `PlatformError`, with its message, and its exit code as metadata.
@@ -61,7 +61,7 @@ def stage(context: RunContext) -> Iterator[Site]:
         settings, tags = load_settings(), context.run.tags
         name = environment_of(context.partition_key)
         with unreadable_noted(settings, name, tags, context.run.run_id):
-            site = site_of(settings, name, tags, commit=tags.get(COMMIT_TAG))(
+            session = session_of(settings, name, tags, commit=tags.get(COMMIT_TAG))(
                 asked_by=tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
                 run_id=context.run.run_id,
                 instance=context.instance,
@@ -70,8 +70,8 @@ def stage(context: RunContext) -> Iterator[Site]:
                     UpgradeWish.from_tag(tags[RAY_UPGRADE_TAG]) if RAY_UPGRADE_TAG in tags else None
                 ),
             )
-        with failure_noted(site):
-            yield site
+        with failure_noted(session):
+            yield session
     except PlatformError as error:
         raise _failure(error) from _safe(error)
     except Exception as error:

@@ -9,12 +9,13 @@ from ray_platform.change import gates
 from ray_platform.change.make_plan import make_plan
 from ray_platform.config.partitions import PLAN_TAG, WHY_TAG, environments
 from ray_platform.cost.estimate import estimate
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.defs.run_context import stage
 from ray_platform.defs.run_resources import LIGHT, REPEATABLE
 from ray_platform.pull_requests.reporting import keep_report
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError
@@ -32,21 +33,21 @@ from ray_platform.whatif.simulate import for_plan
 )
 def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as site,
-        change_lock(site, f"plan, run {context.run_id}", tell=context.log.info),
+        stage(context) as session,
+        change_lock(session, f"plan, run {context.run_id}", tell=context.log.info),
     ):
-        context.log.info(f"Planning {site.name} at {site.revision}")
+        context.log.info(f"Planning {session.name} at {session.revision}")
         made = make_plan(
-            site,
+            session,
             destroy=False,
             progress=context.log.info,
         )
         record, counts, totals = made.record, made.plan.counts, made.estimate.totals
-        text = site.records.plan_text(record)
+        text = session.records.plan_text(record)
         context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
-        replayed = for_plan(site)
+        replayed = for_plan(session)
         keep_report(
-            site,
+            session,
             made,
             why=context.run.tags.get(WHY_TAG, ""),
             whatif=replayed[0] if replayed else "",
@@ -56,9 +57,9 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
             metadata={
                 "plan digest": record.plan_digest,
                 "summary": str(counts),
-                "revision": str(site.revision),
-                "commit": site.revision.commit,
-                "dirty": site.revision.dirty,
+                "revision": str(session.revision),
+                "commit": session.revision.commit,
+                "dirty": session.revision.dirty,
                 "to create": counts.create,
                 "to update": counts.update,
                 "to replace": counts.replace,
@@ -71,7 +72,7 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
                 "monthly USD more at minimum": float(totals.difference_min),
                 "monthly USD more at maximum": float(totals.difference_max),
                 "saved in": dg.MetadataValue.path(
-                    site.artifacts.store.url(f"plans/{site.name}/{record.plan_digest}")
+                    session.artifacts.store.url(f"plans/{session.name}/{record.plan_digest}")
                 ),
                 **_whatif_metadata(replayed),
             },
@@ -85,12 +86,14 @@ def _whatif_metadata(replayed: tuple[str, dict[str, Any]] | None) -> dict[str, d
     return {"what if": dg.MetadataValue.md(text), "what if JSON": dg.MetadataValue.json(facts)}
 
 
-def plan_of(site: Site, tags: Mapping[str, str]) -> PlanRecord:
+def plan_of(session: EnvironmentSession, tags: Mapping[str, str]) -> PlanRecord:
     """The plan that a run is about: the one its tag names, else the one made last."""
     digest = tags.get(PLAN_TAG)
-    record = site.records.plan(digest) if digest else site.records.latest_plan()
+    record = session.records.plan(digest) if digest else session.records.latest_plan()
     if record is None:
-        raise NotFoundError(f"{site.name} has no plan", fix=f"ray-platform plan --env {site.name}")
+        raise NotFoundError(
+            f"{session.name} has no plan", fix=f"ray-platform plan --env {session.name}"
+        )
     return record
 
 
@@ -101,11 +104,11 @@ def plan_of(site: Site, tags: Mapping[str, str]) -> PlanRecord:
     description="No rule of policies/terraform.rego denies the plan.",
 )
 def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as site:
-        record = plan_of(site, context.run.tags)
-        verdict = gates.verdict(site, record)
+    with stage(context) as session:
+        record = plan_of(session, context.run.tags)
+        verdict = gates.verdict(session, record)
         audit_notes.note(
-            site,
+            session,
             "policy",
             "denied" if verdict.denied else "allowed",
             record=record,
@@ -133,12 +136,14 @@ def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     description="The Terraform state is still the one that the plan was made from.",
 )
 def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as site:
-        record = plan_of(site, context.run.tags)
-        terraform = site.terraform()
+    with stage(context) as session:
+        record = plan_of(session, context.run.tags)
+        terraform = session.terraform()
         terraform.init()
         why = gates.staleness(record, terraform.state())
-        audit_notes.note(site, "fresh", "denied" if why else "allowed", record=record, reason=why)
+        audit_notes.note(
+            session, "fresh", "denied" if why else "allowed", record=record, reason=why
+        )
         return dg.AssetCheckResult(
             passed=not why,
             description=why or "the state has not moved since the plan was made",
@@ -154,18 +159,20 @@ def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
     description="A month at the pools' minimum sizes costs no more than the environment's budget.",
 )
 def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as site:
-        record = plan_of(site, context.run.tags)
-        costs = estimate(gates.stored_plan(site, record), site.prices)
-        why = gates.over_budget(site, costs)
-        audit_notes.note(site, "budget", "denied" if why else "allowed", record=record, reason=why)
+    with stage(context) as session:
+        record = plan_of(session, context.run.tags)
+        costs = estimate(gates.stored_plan(session, record), prices_of(session))
+        why = gates.over_budget(session, costs)
+        audit_notes.note(
+            session, "budget", "denied" if why else "allowed", record=record, reason=why
+        )
         return dg.AssetCheckResult(
             passed=not why,
             description=why or "within the budget",
             metadata={
                 "monthly USD at minimum": float(costs.totals.after_min),
                 "monthly USD at maximum": float(costs.totals.after_max),
-                "monthly budget USD": site.environment.budget.monthly_usd,
+                "monthly budget USD": session.environment.budget.monthly_usd,
             },
         )
 
@@ -180,12 +187,12 @@ _WAIT = "; wait until it has ended or cancel it, or say --despite-live-runs, whi
     description="No burst run is live on what the plan would remove or replace.",
 )
 def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as site:
-        record = plan_of(site, context.run.tags)
-        why, live, harm = gates.harmed_runs(site, record)
-        overruled = " (somebody said --despite-live-runs)" if site.despite_live_runs else ""
+    with stage(context) as session:
+        record = plan_of(session, context.run.tags)
+        why, live, harm = gates.harmed_runs(session, record)
+        overruled = " (somebody said --despite-live-runs)" if session.despite_live_runs else ""
         return dg.AssetCheckResult(
-            passed=not why or site.despite_live_runs,
+            passed=not why or session.despite_live_runs,
             description=f"{why}{overruled or _WAIT}" if why else "no live burst run loses anything",
             metadata={
                 "plan digest": record.plan_digest,

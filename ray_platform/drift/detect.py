@@ -22,8 +22,9 @@ from ray_platform.drift.rules import RuleBook, read_rules
 from ray_platform.drift.trail import TrailEvent, names_of
 from ray_platform.drift.unmanaged import LiveResource, find_unmanaged
 from ray_platform.ray.cluster_client import RayNode
+from ray_platform.ray.endpoint import ray_info_now
 from ray_platform.ray.spec import HEAD_GROUP
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import Plan, ResourceChange, read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.errors import KubernetesError, RayError, SettingsError, ToolError
@@ -37,7 +38,9 @@ _GLOBAL_REGION = "us-east-1"
 _NO_DRIFT = read_plan({"format_version": "1.0", "resource_changes": []})
 
 
-def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftItem, ...]:
+def find_drift(
+    session: EnvironmentSession, *, progress: Callable[[str], None]
+) -> tuple[DriftItem, ...]:
     """Each difference of what lives from the state and from the release of Ray, the worst first.
 
     Raises:
@@ -46,20 +49,20 @@ def find_drift(site: Site, *, progress: Callable[[str], None]) -> tuple[DriftIte
         SettingsError: the rules are wrong.
         PlatformError: Terraform's.
     """
-    book = drift_rules(site)
-    terraform = site.terraform(progress)
+    book = drift_rules(session)
+    terraform = session.terraform(progress)
     terraform.init()
-    require_applied(site, terraform)
+    require_applied(session, terraform)
     with tempfile.TemporaryDirectory(prefix="ray-platform-drift-") as folder:
         made = terraform.look_for_drift(Path(folder) / "drift.tfplan")
     state = terraform.state()
-    items = weigh(site, made.json if made else None, state, book=book, progress=progress)
-    of_ray = ray_drift(site, book, progress=progress)
+    items = weigh(session, made.json if made else None, state, book=book, progress=progress)
+    of_ray = ray_drift(session, book, progress=progress)
     return in_order((*items, *(item.masked(state.secrets) for item in of_ray)))
 
 
 def weigh(
-    site: Site,
+    session: EnvironmentSession,
     plan_json: Mapping[str, Any] | None,
     state: TerraformState,
     *,
@@ -69,36 +72,36 @@ def weigh(
     """The items of a plan that was made already.
 
     Args:
-        site: The environment.
+        session: The environment.
         plan_json: The JSON of an ordinary plan of it; None: nothing in the state drifted.
         state: The state that the plan was made from.
         book: How severe what is.
         progress: Is told what is being done, a line at a time.
     """
-    beside = unmanaged_resources(site, state)
+    beside = unmanaged_resources(session, state)
     if plan_json is None:
         plan, configuration = _NO_DRIFT, None
     else:
-        plan = read_plan(plan_json, where=f"the refresh of {site.name}")
-        configuration = read_configuration(plan, plan_json, _files(site.settings.terraform_root))
+        plan = read_plan(plan_json, where=f"the refresh of {session.name}")
+        configuration = read_configuration(plan, plan_json, _files(session.settings.terraform_root))
     if not (plan.drift or beside):
         return ()
-    trail, note = _trail(site, plan, beside, progress)
-    evidence = Evidence(configuration, trail, note, _scaling(site, plan, progress))
+    trail, note = _trail(session, plan, beside, progress)
+    evidence = Evidence(configuration, trail, note, _scaling(session, plan, progress))
     items = drift_items(
-        plan, book, pools=site.environment.node_pools, evidence=evidence, unmanaged=beside
+        plan, book, pools=session.environment.node_pools, evidence=evidence, unmanaged=beside
     )
     known = state.secrets | plan_secrets(plan_json or {})
     return tuple(item.masked(known) for item in items)
 
 
-def drift_rules(site: Site) -> RuleBook:
+def drift_rules(session: EnvironmentSession) -> RuleBook:
     """The rules of ``policies/drift.toml``.
 
     Raises:
         SettingsError: missing or malformed.
     """
-    path = site.settings.policy_root / RULES_FILE
+    path = session.settings.policy_root / RULES_FILE
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -110,11 +113,13 @@ def drift_rules(site: Site) -> RuleBook:
     return read_rules(text, where=str(path))
 
 
-def unmanaged_resources(site: Site, state: TerraformState) -> tuple[LiveResource, ...]:
+def unmanaged_resources(
+    session: EnvironmentSession, state: TerraformState
+) -> tuple[LiveResource, ...]:
     """What lives in the environment's VPC and cluster beside Terraform, without our tags."""
     cluster = str(state.outputs.get("cluster_name") or "")
-    live = inventory(site.aws, vpc_id=str(state.outputs.get("vpc_id") or ""), cluster=cluster)
-    return find_unmanaged(live, state.resources, environment=site.name, cluster=cluster)
+    live = inventory(session.aws, vpc_id=str(state.outputs.get("vpc_id") or ""), cluster=cluster)
+    return find_unmanaged(live, state.resources, environment=session.name, cluster=cluster)
 
 
 def scaling_of(nodes: Iterable[RayNode]) -> dict[str, Scaling]:
@@ -132,12 +137,14 @@ def scaling_of(nodes: Iterable[RayNode]) -> dict[str, Scaling]:
     return seen
 
 
-def _scaling(site: Site, plan: Plan, progress: Callable[[str], None]) -> dict[str, Scaling]:
+def _scaling(
+    session: EnvironmentSession, plan: Plan, progress: Callable[[str], None]
+) -> dict[str, Scaling]:
     """What Ray itself says of its nodes; asked only where a node count moved."""
     if not any(_moved(change) for change in plan.drift):
         return {}
     try:
-        cluster = site.ray_now()
+        cluster = ray_info_now(session)
     except (KubernetesError, RayError) as error:
         progress(f"What the autoscaler did is not known: {error.what}")
         return {}
@@ -150,13 +157,13 @@ def _moved(change: ResourceChange) -> bool:
 
 
 def _trail(
-    site: Site,
+    session: EnvironmentSession,
     plan: Plan,
     beside: Iterable[LiveResource],
     progress: Callable[[str], None],
 ) -> tuple[tuple[TrailEvent, ...], str]:
     """(calls on what drifted, why there are none). Drift is told also where the trail is closed to us."""
-    client = site.trail
+    client = session.trail
     if client is None:
         return (), "the emulator keeps no audit trail: who and when are not known"
     iam: list[str] = []
@@ -169,7 +176,7 @@ def _trail(
     try:
         found = {
             event.id: event
-            for region, names in ((site.environment.region, others), (_GLOBAL_REGION, iam))
+            for region, names in ((session.environment.region, others), (_GLOBAL_REGION, iam))
             if names
             for event in events_of(client(region), names, since=since)
         }

@@ -15,15 +15,17 @@ from ray_platform.gitops.deliver import is_by_git
 from ray_platform.kubernetes.helm_release_client import DEPLOYED, HelmReleases, Release
 from ray_platform.kubernetes.manifests import identity
 from ray_platform.ray.chart import render
+from ray_platform.ray.clusters import ray_clusters
+from ray_platform.ray.endpoint import is_ray_ours
 from ray_platform.ray.ray_release import rendered_for
 from ray_platform.ray.repair_fields import compare, documents
 from ray_platform.ray.upgrade.switch import BLUE, NAMES
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import KubernetesError, NotFoundError, PlatformError
 
 
 def ray_drift(
-    site: Site, book: RuleBook, *, progress: Callable[[str], None]
+    session: EnvironmentSession, book: RuleBook, *, progress: Callable[[str], None]
 ) -> tuple[DriftItem, ...]:
     """What of the platform's Ray was changed or deleted behind its back.
 
@@ -31,17 +33,17 @@ def ray_drift(
     the API does not answer, one item says so: an environment that was not looked at is not clean.
 
     Args:
-        site: The environment.
+        session: The environment.
         book: How severe what is.
         progress: Is told what could not be looked at.
     """
-    if not site.is_ray_ours or is_by_git(site):
+    if not is_ray_ours(session) or is_by_git(session):
         return ()
-    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
+    recorded = session.artifacts.read(f"environments/{session.name}/release.json") or {}
     if "revision" not in recorded or recorded.get("mode"):
         recorded = {}  # what Argo CD deployed before is no release
     try:
-        return tuple(_items(site, recorded, book))
+        return tuple(_items(session, recorded, book))
     except NotFoundError:
         return ()  # no Kubernetes cluster was applied
     except KubernetesError as error:
@@ -51,8 +53,10 @@ def ray_drift(
         return (not_asked(error.what),)
 
 
-def _items(site: Site, recorded: Mapping[str, Any], book: RuleBook) -> Iterator[DriftItem]:
-    cluster = site.kubernetes
+def _items(
+    session: EnvironmentSession, recorded: Mapping[str, Any], book: RuleBook
+) -> Iterator[DriftItem]:
+    cluster = ray_clusters(session)
     api = cluster.api_now()
     releases = HelmReleases(api, cluster.namespace)
     for name in NAMES:
@@ -69,7 +73,7 @@ def _items(site: Site, recorded: Mapping[str, Any], book: RuleBook) -> Iterator[
         wanted = documents(releases.manifest(name, revision))
         found = compare(api, cluster.namespace, wanted)
         if any(release_items(name, found, book)):
-            asked = _asked(site, name, wanted)
+            asked = _asked(session, name, wanted)
             found = [Compared(o.wanted, o.live, asked.get(identity(o.wanted))) for o in found]
         yield from release_items(name, found, book)
 
@@ -84,12 +88,12 @@ def _revision(history: Sequence[Release], recorded: Mapping[str, Any]) -> int | 
 
 
 def _asked(
-    site: Site, release: str, wanted: Sequence[Mapping[str, Any]]
+    session: EnvironmentSession, release: str, wanted: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
     """What chart and values of now make, to tell a change of Git from one by hand."""
     stands = any(document["kind"] == "RayCluster" for document in wanted)
     try:
-        made = rendered_for(site, release, render(site)[0], stands=stands)
+        made = rendered_for(session, release, render(session)[0], stands=stands)
     except PlatformError:
         # They are judged, with their reason, where they are deployed.
         return {}

@@ -13,8 +13,9 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.kubernetes.kubeconfig_client import context_access
 from ray_platform.kubernetes.manifests import differences
 from ray_platform.ray.cluster_access import MANAGER
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.upgrade.switch import BLUE
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import GitError, KubernetesError, Refused, SyncError
 from ray_platform.text.tree_differences import ABSENT
@@ -26,16 +27,16 @@ ERROR_SECONDS = 240.0
 Tell = Callable[[str], None]
 
 
-def argocd_api(site: Site) -> KubernetesApi:
+def argocd_api(session: EnvironmentSession) -> KubernetesApi:
     """The cluster that Argo CD runs in: of ``gitops.context``, or the environment's own.
 
     Raises:
         KubernetesError: it is not known how to reach it.
         NotFoundError: no cluster was applied.
     """
-    if context := site.environment.gitops.context:
-        return KubernetesApi(context_access(site.settings.kubeconfig_files, context), MANAGER)
-    return site.kubernetes.api
+    if context := session.environment.gitops.context:
+        return KubernetesApi(context_access(session.settings.kubeconfig_files, context), MANAGER)
+    return ray_clusters(session).api
 
 
 def application(api: KubernetesApi, target: Delivery) -> dict[str, Any] | None:
@@ -47,7 +48,7 @@ def application(api: KubernetesApi, target: Delivery) -> dict[str, Any] | None:
     return api.get(APPLICATIONS, target.application, ARGOCD_NAMESPACE)
 
 
-def require_by_hand(site: Site, target: Delivery) -> None:
+def require_by_hand(session: EnvironmentSession, target: Delivery) -> None:
     """Refuse a commit that Argo CD would apply at once where a person is to start each sync.
 
     Raises:
@@ -56,18 +57,22 @@ def require_by_hand(site: Site, target: Delivery) -> None:
     """
     if target.sync != "manual":
         return
-    content = application(argocd_api(site), target)
+    content = application(argocd_api(session), target)
     if content is not None and read_application(content).is_automatic:
         raise Refused(
-            f"a person starts each sync of {site.name}, but its Application syncs by itself",
+            f"a person starts each sync of {session.name}, but its Application syncs by itself",
             where=f"Application {ARGOCD_NAMESPACE}/{target.application}",
             fix=f"`argocd app set {target.application} --sync-policy none`, or gitops.sync = "
-            f'"automatic" in environments/{site.name}.toml',
+            f'"automatic" in environments/{session.name}.toml',
         )
 
 
 def wait(
-    site: Site, target: Delivery, folder: DeliveryFolder, delivered: Delivered, tell: Tell
+    session: EnvironmentSession,
+    target: Delivery,
+    folder: DeliveryFolder,
+    delivered: Delivered,
+    tell: Tell,
 ) -> str:
     """The commit that Argo CD has applied, once it is ours or one that stands on it, and all is healthy.
 
@@ -76,8 +81,8 @@ def wait(
         GitError: our commit is gone from the branch.
         KubernetesError: the Kubernetes API refuses, or stays away for as long.
     """
-    api = argocd_api(site)
-    seconds = site.environment.gitops.timeout_seconds
+    api = argocd_api(session)
+    seconds = session.environment.gitops.timeout_seconds
     deadline = time.monotonic() + seconds
     reaches = _Reaches(folder, delivered)
     errors_since: float | None = None
@@ -92,7 +97,7 @@ def wait(
         except KubernetesError as error:
             if error.code or time.monotonic() >= deadline:
                 raise
-            site.kubernetes.wake()
+            ray_clusters(session).wake()
             time.sleep(POLL_SECONDS)
             continue
         if sync.is_done(reaches):
@@ -113,7 +118,7 @@ def wait(
         time.sleep(POLL_SECONDS)
 
 
-def require_as_rendered(site: Site, rendered: RenderedChart) -> None:
+def require_as_rendered(session: EnvironmentSession, rendered: RenderedChart) -> None:
     """Make sure that the RayCluster, where there is one, is what the export says.
 
     Raises:
@@ -121,15 +126,15 @@ def require_as_rendered(site: Site, rendered: RenderedChart) -> None:
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
     wanted = next(one for one in rendered.documents if one["kind"] == "RayCluster")
-    if (found := site.kubernetes.ray_cluster(BLUE)) is None:
+    if (found := ray_clusters(session).ray_cluster(BLUE)) is None:
         return
     # What others added is Argo CD's to judge.
     other = [one.text for one in differences(wanted, found) if one.wanted is not ABSENT]
     if other := [text for text in other if text.startswith("spec")]:
         raise SyncError(
             f"the RayCluster is not what was exported: {', '.join(other[:5])}",
-            where=f"RayCluster {site.kubernetes.namespace}/{BLUE}",
-            fix=f"`ray-platform up --env {site.name}` where its export was reverted in Git; else see what "
+            where=f"RayCluster {ray_clusters(session).namespace}/{BLUE}",
+            fix=f"`ray-platform up --env {session.name}` where its export was reverted in Git; else see what "
             "the Application ignores (ignoreDifferences), and who else writes to the object: "
             "`kubectl get raycluster --output yaml --show-managed-fields`",
         )

@@ -20,10 +20,12 @@ from ray_platform.gitops.export_files import Delivery, export_path, files_digest
 from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.pull_requests.connection import mirror_of
 from ray_platform.ray import readiness
+from ray_platform.ray.clusters import ray_clusters
+from ray_platform.ray.endpoint import is_ray_ours
 from ray_platform.ray.running_jobs import jobs_on, require_no_jobs
 from ray_platform.ray.spec import pods_digest
 from ray_platform.ray.upgrade.switch import BLUE
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import RayError, Refused
 
@@ -50,13 +52,13 @@ class OnCluster:
         return dict(self.__dict__)
 
 
-def is_by_git(site: Site) -> bool:
+def is_by_git(session: EnvironmentSession) -> bool:
     """Whether Argo CD deploys the Ray cluster of the environment."""
-    return site.is_ray_ours and site.environment.gitops.mode == GITOPS
+    return is_ray_ours(session) and session.environment.gitops.mode == GITOPS
 
 
 def deliver(
-    site: Site, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
+    session: EnvironmentSession, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
 ) -> OnCluster:
     """Commit the export and wait until Argo CD has applied it and the Ray cluster is ready.
 
@@ -70,38 +72,38 @@ def deliver(
         RayError: the Ray cluster does not get ready, or jobs run on pods that would be replaced.
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     cluster.wake()
-    target = delivery_of(site)
-    files = export_of(site, applied_outputs(site), values, rendered)
+    target = delivery_of(session)
+    files = export_of(session, applied_outputs(session), values, rendered)
     cluster.prepare()
     active = cluster.switch().active
-    if active != BLUE or site.ray_upgrade.how == "blue-green":
+    if active != BLUE or session.ray_upgrade.how == "blue-green":
         raise Refused(
             f"Argo CD deploys {BLUE} alone: there is no blue/green upgrade by Git"
             + (f", and {active} carries the work" if active != BLUE else ""),
-            where=f"{site.name}, namespace {cluster.namespace}",
+            where=f"{session.name}, namespace {cluster.namespace}",
             fix=f'go back to {BLUE} first, with gitops.mode = "install": `ray-platform ray status` tells'
             if active != BLUE
             else 'set ray.upgrade = "in-place", or gitops.mode = "install"',
         )
-    argocd_sync.require_by_hand(site, target)
-    folder, author = place(site, target)
+    argocd_sync.require_by_hand(session, target)
+    folder, author = place(session, target)
 
     def check(found: Mapping[str, bytes]) -> None:
-        refuse_foreign(found, site.name, f"{target.repository}, {target.path}")
+        refuse_foreign(found, session.name, f"{target.repository}, {target.path}")
         if any(found.get(path) != text.encode() for path, text in files.items()):
-            _spare_jobs(site, found, files, target, tell)
-            site.require_held()
+            _spare_jobs(session, found, files, target, tell)
+            session.require_held()
 
     delivered = folder.deliver(
-        files, message=_message(site, rendered, files), author=author, check=check
+        files, message=_message(session, rendered, files), author=author, check=check
     )
     done = "committed" if delivered.is_new else "there already"
-    tell(f"Export of {site.name} in {target.path}: {done}, commit {short(delivered.commit)}")
-    revision = argocd_sync.wait(site, target, folder, delivered, tell)
+    tell(f"Export of {session.name} in {target.path}: {done}, commit {short(delivered.commit)}")
+    revision = argocd_sync.wait(session, target, folder, delivered, tell)
     readiness.wait(cluster, tell, BLUE)
-    argocd_sync.require_as_rendered(site, rendered)
+    argocd_sync.require_as_rendered(session, rendered)
     return OnCluster(
         commit=delivered.commit,
         revision=revision,
@@ -113,17 +115,19 @@ def deliver(
     )
 
 
-def place(site: Site, target: Delivery) -> tuple[DeliveryFolder, Callable[[], Author]]:
+def place(
+    session: EnvironmentSession, target: Delivery
+) -> tuple[DeliveryFolder, Callable[[], Author]]:
     """Where the export is committed, and who commits: the GitHub App where it watches that repository.
 
     Elsewhere it is the user of this process, by his own sign-in.
     """
-    app = site.today.github
+    app = session.current_settings.github
     for repository in app.repositories if app else ():
         forge = GitHubRepository(connect(app), repository)
         if same_repository(target.repository, forge.git_url()):
-            return _folder(mirror_of(site.today, forge), target), _bot(forge)
-    own = OwnMirror(site.home, target.repository)
+            return _folder(mirror_of(session.current_settings, forge), target), _bot(forge)
+    own = OwnMirror(session.home, target.repository)
     return _folder(own, target), own.author
 
 
@@ -135,12 +139,12 @@ def _folder(mirror: GitMirror, target: Delivery) -> DeliveryFolder:
     return DeliveryFolder(mirror, target.revision, target.path)
 
 
-def _message(site: Site, rendered: RenderedChart, files: Mapping[str, str]) -> str:
-    source = site.revision
+def _message(session: EnvironmentSession, rendered: RenderedChart, files: Mapping[str, str]) -> str:
+    source = session.revision
     dirty = f", changed since ({short(source.changes_digest)})" if source.dirty else ""
     return (
-        f"Ray in {site.name}: manifest {short(rendered.digest)}\n\n"
-        f"Environment: {site.name}\n"
+        f"Ray in {session.name}: manifest {short(rendered.digest)}\n\n"
+        f"Environment: {session.name}\n"
         f"Source commit: {source.commit}{dirty}\n"
         f"Manifest digest: {rendered.digest}\n"
         f"Export digest: {files_digest(files)}\n"
@@ -148,7 +152,7 @@ def _message(site: Site, rendered: RenderedChart, files: Mapping[str, str]) -> s
 
 
 def _spare_jobs(
-    site: Site,
+    session: EnvironmentSession,
     found: Mapping[str, bytes],
     files: Mapping[str, str],
     target: Delivery,
@@ -159,8 +163,8 @@ def _spare_jobs(
     if _pods(found.get(path, b"")) in ("", _pods(files[path].encode())):
         return
     if target.sync == "automatic":
-        require_no_jobs(site.kubernetes, BLUE)
-    elif jobs := jobs_on(site.kubernetes, BLUE):
+        require_no_jobs(ray_clusters(session), BLUE)
+    elif jobs := jobs_on(ray_clusters(session), BLUE):
         tell(f"The sync will end these jobs, wait for them first: {', '.join(jobs)}")
 
 

@@ -8,7 +8,7 @@ from ray_platform.gitops import argocd_sync
 from ray_platform.gitops.argocd import HEALTHY, SYNCED, read_application
 from ray_platform.gitops.deliver import is_by_git, place
 from ray_platform.gitops.export import delivery_of
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import Refused
 
 #: Commits that `ray history` lists.
@@ -38,17 +38,17 @@ class Standing:
         return dict(self.__dict__)
 
 
-def standing(site: Site) -> Standing | None:
+def standing(session: EnvironmentSession) -> Standing | None:
     """How it stands, as recorded and as Argo CD says; None where the platform itself deploys.
 
     Raises:
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
-    if not is_by_git(site):
+    if not is_by_git(session):
         return None
-    target = delivery_of(site)
-    recorded = site.artifacts.read(f"environments/{site.name}/release.json") or {}
-    content = argocd_sync.application(argocd_sync.argocd_api(site), target)
+    target = delivery_of(session)
+    recorded = session.artifacts.read(f"environments/{session.name}/release.json") or {}
+    content = argocd_sync.application(argocd_sync.argocd_api(session), target)
     found = read_application(content or {})
     is_good = found.status == SYNCED and found.health == HEALTHY
     return Standing(
@@ -65,44 +65,44 @@ def standing(site: Site) -> Standing | None:
     )
 
 
-def history(site: Site) -> tuple[FolderCommit, ...]:
+def history(session: EnvironmentSession) -> tuple[FolderCommit, ...]:
     """The commits of the export, the oldest first.
 
     Raises:
         GitError: the branch is not there, or the server does not answer.
     """
-    return place(site, delivery_of(site))[0].history(HISTORY)
+    return place(session, delivery_of(session))[0].history(HISTORY)
 
 
-def require_own_release(site: Site) -> None:
+def require_own_release(session: EnvironmentSession) -> None:
     """Refuse what is done to a release of the platform's own: where Argo CD deploys, Git says what runs.
 
     Raises:
         Refused: where Argo CD deploys.
     """
-    if is_by_git(site):
+    if is_by_git(session):
         raise Refused(
-            f"the platform has no release of its own in {site.name}: Argo CD applies what Git says",
-            where=f"environments/{site.name}.toml, gitops.mode",
+            f"the platform has no release of its own in {session.name}: Argo CD applies what Git says",
+            where=f"environments/{session.name}.toml, gitops.mode",
             fix="change the environment's files, or revert their change, in Git and run `ray-platform up`; "
             "in a hurry `git revert` the export's commit, which "
-            f"`ray-platform ray history --env {site.name}` names, and push that",
+            f"`ray-platform ray history --env {session.name}` names, and push that",
         )
 
 
-def require_nobody_makes_it_again(site: Site) -> None:
+def require_nobody_makes_it_again(session: EnvironmentSession) -> None:
     """Refuse to remove an environment whose Ray cluster Argo CD would make again at once.
 
     Raises:
         Refused: its Application is still there.
         KubernetesError: the Kubernetes API refuses or does not answer.
     """
-    if not is_by_git(site):
+    if not is_by_git(session):
         return
-    target = delivery_of(site)
-    if argocd_sync.application(argocd_sync.argocd_api(site), target) is not None:
+    target = delivery_of(session)
+    if argocd_sync.application(argocd_sync.argocd_api(session), target) is not None:
         raise Refused(
-            f"Argo CD would make again what is removed from {site.name}: its Application is there",
+            f"Argo CD would make again what is removed from {session.name}: its Application is there",
             where=f"Application argocd/{target.application}",
             fix=f"`argocd app delete {target.application} --cascade`, after taking the environment out of an "
             f"ApplicationSet that makes it, and the folder {target.path} out of Git; then run it again",

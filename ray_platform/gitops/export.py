@@ -19,7 +19,7 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart, chart_dige
 from ray_platform.policy.verdict import both
 from ray_platform.ray.chart import judge, recorded_outputs, render
 from ray_platform.ray.spec import ray_namespace
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import PolicyDenied, Refused, SettingsError
 
@@ -48,11 +48,11 @@ class Exported:
         return {**asdict(self), "unchanged": self.unchanged}
 
 
-def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
+def export(session: EnvironmentSession, to: Path, *, before_apply: bool = False) -> Exported:
     """Write the environment's manifests into a folder; one that holds the same already is left alone.
 
     Args:
-        site: The environment.
+        session: The environment.
         to: The folder: new, empty, or an earlier export of the same environment.
         before_apply: Export although Terraform made nothing yet: without the pods' role and Redis.
 
@@ -64,22 +64,22 @@ def export(site: Site, to: Path, *, before_apply: bool = False) -> Exported:
     folder = to.resolve()
     with held(folder):
         found = read_folder(folder)
-        refuse_foreign(found, site.name, str(folder))
-        outputs = {} if before_apply else applied_outputs(site)
-        files = export_of(site, outputs, *render(site, outputs))
+        refuse_foreign(found, session.name, str(folder))
+        outputs = {} if before_apply else applied_outputs(session)
+        files = export_of(session, outputs, *render(session, outputs))
         written = tuple(path for path, text in files.items() if found.get(path) != text.encode())
         removed = tuple(sorted(set(found) - set(files)))
         if written or removed:
             replace_folder(folder, files)
     return Exported(
-        environment=site.name,
+        environment=session.name,
         folder=str(folder),
         digest=files_digest(files),
         files=len(files),
         written=written,
         removed=removed,
-        application=delivery_of(site).application,
-        sync=site.environment.gitops.sync,
+        application=delivery_of(session).application,
+        sync=session.environment.gitops.sync,
     )
 
 
@@ -104,29 +104,32 @@ def refuse_foreign(found: Mapping[str, bytes], environment: str, where: str) -> 
         )
 
 
-def applied_outputs(site: Site) -> Mapping[str, Any]:
+def applied_outputs(session: EnvironmentSession) -> Mapping[str, Any]:
     """Terraform's outputs of the latest apply, without which an export is not whole.
 
     Raises:
         Refused: nothing was applied yet.
     """
-    outputs = recorded_outputs(site)
+    outputs = recorded_outputs(session)
     if not outputs:
         raise Refused(
-            f"nothing was applied in {site.name} yet, so the role of the pods is not known",
-            where=site.name,
-            fix=f"`ray-platform apply --env {site.name}` first, or export with --before-apply",
+            f"nothing was applied in {session.name} yet, so the role of the pods is not known",
+            where=session.name,
+            fix=f"`ray-platform apply --env {session.name}` first, or export with --before-apply",
         )
     return outputs
 
 
 def export_of(
-    site: Site, outputs: Mapping[str, Any], values: Mapping[str, Any], ray: RenderedChart
+    session: EnvironmentSession,
+    outputs: Mapping[str, Any],
+    values: Mapping[str, Any],
+    ray: RenderedChart,
 ) -> dict[str, str]:
     """All files of an environment's export, by path.
 
     Args:
-        site: The environment.
+        session: The environment.
         outputs: What Terraform made.
         values: The values of the Ray chart.
         ray: What they make.
@@ -135,27 +138,29 @@ def export_of(
         PolicyDenied: a rule denies the manifests.
         SettingsError: values or repository are wrong.
     """
-    settings = site.settings
+    settings = session.settings
     platform = render_chart(
         settings.platform_chart,
-        {"environment": site.name},
+        {"environment": session.name},
         release="platform",
         namespace="kube-system",
     )
-    verdict = both(judge(site, ray), site.policies.check_manifests(platform.documents, site.name))
+    verdict = both(
+        judge(session, ray), session.policies.check_manifests(platform.documents, session.name)
+    )
     if verdict.denied:
         raise PolicyDenied(
             "policy denies the manifests: "
             + "; ".join(f"[{v.id}] {v.resource}: {v.message}" for v in verdict.violations),
-            where=f"helm for {site.name}",
+            where=f"helm for {session.name}",
             fix="; ".join(sorted({v.fix for v in verdict.violations})),
         )
     others = [settings.environment(name) for name in settings.environment_names]
     return export_files(
         {"platform": platform.documents, "ray": ray.documents},
-        delivery_of(site),
-        [_delivery(site, each) for each in others if not each.cloud.emulator],
-        charts=platform_charts(site, outputs),
+        delivery_of(session),
+        [_delivery(session, each) for each in others if not each.cloud.emulator],
+        charts=platform_charts(session, outputs),
         sources={
             "chart": chart_digest(settings.ray_chart),
             "platform": chart_digest(settings.platform_chart),
@@ -166,23 +171,23 @@ def export_of(
 
 
 def platform_charts(
-    site: Site, outputs: Mapping[str, Any]
+    session: EnvironmentSession, outputs: Mapping[str, Any]
 ) -> list[tuple[PinnedChart, dict[str, Any]]]:
     """The third-party charts that an environment needs, each with its values there.
 
     Raises:
         SettingsError: helm/platform/charts.yaml is missing or wrong.
     """
-    path = site.settings.platform_chart / "charts.yaml"
+    path = session.settings.platform_chart / "charts.yaml"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(
             f"the list of charts cannot be read: {error}", where=str(path), fix="restore it"
         ) from error
-    environment = site.environment
+    environment = session.environment
     cluster = Cluster(
-        name=f"ray-platform-{site.name}",
+        name=f"ray-platform-{session.name}",
         region=environment.region,
         kubernetes_version=str(environment.variables.get("kubernetes_version", "")),
         autoscaler_role=str((outputs.get("role_arns") or {}).get("cluster_autoscaler") or ""),
@@ -192,18 +197,18 @@ def platform_charts(
     return [(chart, values_for(chart, cluster, pools)) for chart in charts]
 
 
-def delivery_of(site: Site) -> Delivery:
+def delivery_of(session: EnvironmentSession) -> Delivery:
     """How Argo CD finds the environment's export.
 
     Raises:
         SettingsError: there is no address of a repository.
     """
-    return _delivery(site, site.environment)
+    return _delivery(session, session.environment)
 
 
-def _delivery(site: Site, environment: Environment) -> Delivery:
+def _delivery(session: EnvironmentSession, environment: Environment) -> Delivery:
     choice = environment.gitops
-    repository = choice.repository or site.git.remote()
+    repository = choice.repository or session.git.remote()
     if "://" not in repository and "@" not in repository:
         raise SettingsError(
             "Argo CD needs the address of a Git repository, and the checkout has no remote `origin` that "

@@ -20,7 +20,7 @@ from ray_platform.lineage.run_report import (
     output_of,
 )
 from ray_platform.run_history.burst_metrics import unreached
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest_bytes
 from ray_platform.text.redaction import redact_text
 from ray_platform.training.burst import BurstResult, Ground
@@ -32,9 +32,9 @@ class RunExport:
     """Tells of one run; the body of `exported` hands its result over with `finish`."""
 
     def __init__(
-        self, site: Site, run_id: str, ground: Ground, warn: Callable[[str], None]
+        self, session: EnvironmentSession, run_id: str, ground: Ground, warn: Callable[[str], None]
     ) -> None:
-        self.site, self.run_id, self.ground, self._warn = site, run_id, ground, warn
+        self.session, self.run_id, self.ground, self._warn = session, run_id, ground, warn
         self.result: BurstResult | None = None
         #: The address of the run's page in MLflow, once it is there.
         self.mlflow_url = ""
@@ -42,14 +42,14 @@ class RunExport:
     def finish(self, result: BurstResult) -> None:
         """What the run came to; MLflow has it at once, OpenLineage when the body of `exported` ends."""
         self.result = result
-        if uri := self.site.environment.lineage.mlflow:
+        if uri := self.session.environment.lineage.mlflow:
             self._guarded("MLflow", lambda: self._track(uri, result))
 
     def _track(self, uri: str, result: BurstResult) -> None:
         infra = infra_facet(self.ground.infra_version, self.ground.manifest)
         metrics = result.metrics
         self.mlflow_url = MlflowTracking(uri).record(
-            f"ray-platform/{self.site.name}",
+            f"ray-platform/{self.session.name}",
             (f"{TAG}.run_id", self.run_id),
             name=f"burst {self.run_id[:8]}",
             started=metrics.started,
@@ -62,23 +62,23 @@ class RunExport:
 
     def tell(self, state: State, error: str = "") -> None:
         """One OpenLineage event, where the environment has somewhere to send it."""
-        target = self.site.environment.lineage.openlineage
+        target = self.session.environment.lineage.openlineage
         if not target:
             return
         self._guarded("OpenLineage", lambda: self._emit(target, state, error))
 
     def _emit(self, target: str, state: State, error: str) -> None:
-        site, manifest = self.site, self.ground.manifest
-        producer, schema_url = identity(site.git.remote(), str(manifest["commit"]))
+        session, manifest = self.session, self.ground.manifest
+        producer, schema_url = identity(session.git.remote(), str(manifest["commit"]))
         sink = OpenLineage(
-            target, site.home / "openlineage", site.name, site.settings.openlineage_token
+            target, session.home / "openlineage", session.name, session.settings.openlineage_token
         )
         sink.emit(
             RunReport(
                 state=state,
                 at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 run_id=self.run_id,
-                environment=site.name,
+                environment=session.name,
                 producer=producer,
                 schema_url=schema_url,
                 facet=infra_facet(self.ground.infra_version, manifest),
@@ -91,7 +91,7 @@ class RunExport:
     def _outputs(self) -> tuple[Item, ...]:
         if self.result is None:
             return ()
-        store = self.site.artifacts.store
+        store = self.session.artifacts.store
         content = store.get(f"runs/{self.run_id}/metrics.json") or b""
         return (output_of(self.result.files["metrics.json"], digest_bytes(content)),)
 
@@ -104,17 +104,17 @@ class RunExport:
 
 @contextmanager
 def exported(
-    site: Site, run_id: str, ground: Ground, warn: Callable[[str], None]
+    session: EnvironmentSession, run_id: str, ground: Ground, warn: Callable[[str], None]
 ) -> Iterator[RunExport]:
     """Tell of a run's start, and of its end however the body ends.
 
     Args:
-        site: The environment.
+        session: The environment.
         run_id: Dagster's id of the run, a UUID.
         ground: What it runs on.
         warn: Is told what could not be told to others.
     """
-    export = RunExport(site, run_id, ground, warn)
+    export = RunExport(session, run_id, ground, warn)
     export.tell("START")
     try:
         yield export

@@ -13,7 +13,7 @@ from ray_platform.github.forge import Forge
 from ray_platform.pull_requests.comment import code, plain
 from ray_platform.pull_requests.connection import connect
 from ray_platform.pull_requests.watched import repository_of
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import ForgeError
 from ray_platform.text.redaction import redact_text
 
@@ -46,16 +46,16 @@ class IssueBoard:
             return ""
 
 
-def board_of(site: Site, say: Callable[[str], None]) -> IssueBoard | None:
+def board_of(session: EnvironmentSession, say: Callable[[str], None]) -> IssueBoard | None:
     """Where an environment's incidents are told; None without a GitHub App."""
-    forge = forge_of(site)
+    forge = forge_of(session)
     return IssueBoard(forge, say) if forge else None
 
 
-def forge_of(site: Site) -> Forge | None:
+def forge_of(session: EnvironmentSession) -> Forge | None:
     """The repository of an environment on GitHub; None without a GitHub App."""
-    repository = repository_of(site)
-    return connect(site.today, repository).forge if repository else None
+    repository = repository_of(session)
+    return connect(session.current_settings, repository).forge if repository else None
 
 
 def incident_body(incident: Incident) -> str:
@@ -88,24 +88,24 @@ def incident_body(incident: Incident) -> str:
     return redact_text("\n".join(lines))[:_MOST_CHARS]
 
 
-def tell_cost(site: Site, report: CostReport, say: Callable[[str], None]) -> str:
+def tell_cost(session: EnvironmentSession, report: CostReport, say: Callable[[str], None]) -> str:
     """The issue of the month's cost, brought to the day's report; with the month's last day it is closed.
 
     Returns:
         The issue's address, empty without a GitHub App or where GitHub does not answer.
     """
-    forge = forge_of(site)
+    forge = forge_of(session)
     if forge is None:
         return ""
     month = f"{report.day:%Y-%m}"
-    mark = f"<!-- ray-platform: cost {site.name} {month} -->"
+    mark = f"<!-- ray-platform: cost {session.name} {month} -->"
     body = redact_text(f"{mark}\n{report_markdown(report)}")
     if len(body) > _MOST_CHARS:
         body = body[:_MOST_CHARS] + "\n\nThe rest stands in the report itself."
     try:
         return forge.write_issue(
             mark,
-            f"Cost of {site.name} in {month}",
+            f"Cost of {session.name} in {month}",
             body,
             (_LABEL, "cost"),
             is_open=(report.day + timedelta(days=1)).month == report.day.month,

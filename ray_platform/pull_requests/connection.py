@@ -17,7 +17,7 @@ from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.reporting import note_failure
 from ray_platform.pull_requests.reviews import Approvers, may_approve
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotApproved, PlatformError, SettingsError
 
@@ -54,13 +54,13 @@ def mirror_of(settings: Settings, forge: GitHubRepository) -> GitMirror:
     )
 
 
-def site_of(
+def session_of(
     settings: Settings,
     name: str,
     tags: Mapping[str, str],
     *,
     commit: str | None,
-) -> "partial[Site]":
+) -> "partial[EnvironmentSession]":
     """What makes the site of a run: of a pull request at its commit, or of the watched checkout.
 
     The commits are fetched where this machine does not have them yet, as in a pod of its own.
@@ -69,35 +69,37 @@ def site_of(
     issue = PullRef.parse(tags[ISSUE_TAG]) if ISSUE_TAG in tags else None
     about = pull or issue
     if about is None:
-        return partial(Site, settings, name, commit)
+        return partial(open_session, settings, name, commit)
     base = tags.get(BASE_TAG)
     commits = [item for item in (commit, base) if item]
     git = git_with(settings, about.repository, commits, [pull.number] if pull else [])
-    return partial(Site, settings, name, commit, base=base, git=git, pull=pull, issue=issue)
+    return partial(open_session, settings, name, commit, base=base, git=git, pull=pull, issue=issue)
 
 
 @contextmanager
 def unreadable_noted(
     settings: Settings, name: str, tags: Mapping[str, str], run_id: str
 ) -> Iterator[None]:
-    """Write down that a pull request's own files make no site: where to, the base branch's files say."""
+    """Write down that a pull request's own files make no session: where to, the base branch's files say."""
     try:
         yield
     except PlatformError as error:
         if PULL_TAG in tags and BASE_TAG in tags:
             pull, base = PullRef.parse(tags[PULL_TAG]), tags[BASE_TAG]
             git = git_with(settings, pull.repository, [base], [])
-            note_failure(Site(settings, name, base, base=base, git=git), pull, run_id, error)
+            note_failure(
+                open_session(settings, name, base, base=base, git=git), pull, run_id, error
+            )
         raise
 
 
-def site_for(settings: Settings, record: PlanRecord, *, asked_by: str) -> Site:
+def session_for(settings: Settings, record: PlanRecord, *, asked_by: str) -> EnvironmentSession:
     """The site of a stored plan, under the rules that its apply will be judged by."""
     commit = None if record.commit.dirty else record.commit.commit
     if not record.pull_request:
-        return Site(settings, record.environment, commit, asked_by=asked_by)
+        return open_session(settings, record.environment, commit, asked_by=asked_by)
     tags = tags_of(settings, record)
-    return site_of(settings, record.environment, tags, commit=commit)(asked_by=asked_by)
+    return session_of(settings, record.environment, tags, commit=commit)(asked_by=asked_by)
 
 
 def tags_of(settings: Settings, record: PlanRecord) -> dict[str, str]:
@@ -112,40 +114,42 @@ def tags_of(settings: Settings, record: PlanRecord) -> dict[str, str]:
     }
 
 
-def require_may_approve(site: Site, record: PlanRecord, by: str) -> None:
+def require_may_approve(session: EnvironmentSession, record: PlanRecord, by: str) -> None:
     """Refuse an approval that would not count.
 
     Raises:
         NotApproved: ``by`` is the author, or nobody whom the environment names.
     """
-    named = site.environment.approval
+    named = session.environment.approval
     if not (named.people or named.teams or record.pull_request):
         return
     author, members = "", set(named.people)
     if record.pull_request or named.teams:
-        app = site.today.github
+        app = session.current_settings.github
         pull = PullRef.parse(record.pull_request) if record.pull_request else None
         if app is None or not (pull or app.repositories):
             raise SettingsError(
                 f"the members of {', '.join(named.teams)} are not known without the GitHub App",
-                where=f"environments/{site.name}.toml",
+                where=f"environments/{session.name}.toml",
                 fix="set up the App, or name people in approval.people",
             )
-        forge = connect(site.today, pull.repository if pull else app.repositories[0]).forge
+        forge = connect(
+            session.current_settings, pull.repository if pull else app.repositories[0]
+        ).forge
         author = forge.pull_request(pull.number).author if pull else ""
         members |= {login for team in named.teams for login in forge.members(team)}
     approvers = Approvers.of(named.required, members if named.people or named.teams else None)
     if why := may_approve(by, author, approvers):
         raise NotApproved(
             f"an approval by {by} does not count: {by} {why}",
-            where=f"environment {site.name}, plan {short(record.plan_digest)}",
+            where=f"environment {session.name}, plan {short(record.plan_digest)}",
             fix="let somebody approve whom approval.people or approval.teams names",
         )
 
 
-def tell_of_approval(site: Site, record: PlanRecord) -> None:
+def tell_of_approval(session: EnvironmentSession, record: PlanRecord) -> None:
     """Let the sensor see that a pull request's plan was approved by command."""
-    records = PullRequestRecords(site.artifacts, record.environment)
+    records = PullRequestRecords(session.artifacts, record.environment)
     records.change_queue(Queue.approved_by_command)
 
 

@@ -15,7 +15,7 @@ from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.report import PlanReport
 from ray_platform.pull_requests.reviews import Approvers, may_approve, weigh
 from ray_platform.records import approval
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.canonical import digest, digest_bytes
 
 
@@ -24,7 +24,7 @@ class EnvironmentNow:
     """An environment as it is now, under the rules of the base branch. ``drifted`` names an incident."""
 
     name: str
-    site: Site
+    session: EnvironmentSession
     rules: Rules
     approvers: Approvers
     after: str
@@ -35,7 +35,7 @@ class EnvironmentNow:
 
     @property
     def records(self) -> PullRequestRecords:
-        return PullRequestRecords(self.site.artifacts, self.name)
+        return PullRequestRecords(self.session.artifacts, self.name)
 
 
 def look_at(
@@ -45,7 +45,7 @@ def look_at(
     base: str,
     members: Callable[[str], Iterable[str]],
     *,
-    make: "SiteMaker",
+    make: "SessionMaker",
 ) -> EnvironmentNow:
     """Read what an environment's state, rules and queue are now.
 
@@ -55,31 +55,31 @@ def look_at(
         git: The repository, fetched.
         base: The base branch's commit.
         members: The logins of a team.
-        make: Makes the site.
+        make: Makes the session.
     """
-    site = make(settings, name, base, git)
-    environment = site.environment
+    session = make(settings, name, base, git)
+    environment = session.environment
     named = environment.approval
     people = {*named.people, *(login for team in named.teams for login in members(team))}
-    state = site.terraform().state()
-    major = next((item for item in incidents(site.artifacts, name) if item.is_open), None)
+    state = session.terraform().state()
+    major = next((item for item in incidents(session.artifacts, name) if item.is_open), None)
     return EnvironmentNow(
         name=name,
-        site=site,
+        session=session,
         rules=Rules(
             environment.pull_requests.apply, named.required, environment.pull_requests.forks
         ),
         approvers=Approvers.of(named.required, people if named.people or named.teams else None),
         after=environment.pull_requests.after,
         state=State(state.lineage, state.serial),
-        policy_digest=site.policies.bundle_digest,
-        queue=PullRequestRecords(site.artifacts, name).queue(),
+        policy_digest=session.policies.bundle_digest,
+        queue=PullRequestRecords(session.artifacts, name).queue(),
         drifted=f"major drift of {major.address}" if major else "",
     )
 
 
-#: Makes a site at a commit of a repository: (settings, environment, commit, git).
-SiteMaker = Callable[[Settings, str, str, Git], Site]
+#: Makes a session at a commit of a repository: (settings, environment, commit, git).
+SessionMaker = Callable[[Settings, str, str, Git], EnvironmentSession]
 
 
 def environments_set_up(settings: Settings) -> tuple[str, ...]:
@@ -92,9 +92,9 @@ def environments_set_up(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, file in files if file.is_set_up and file.pull_requests.plan)
 
 
-def make_site(settings: Settings, name: str, commit: str, git: Git) -> Site:
+def make_session(settings: Settings, name: str, commit: str, git: Git) -> EnvironmentSession:
     """An environment at a commit of the base branch, whose own rules hold."""
-    return Site(settings, name, commit, base=commit, git=git)
+    return open_session(settings, name, commit, base=commit, git=git)
 
 
 def touched(
@@ -114,17 +114,17 @@ def commit_to_plan(
         return pull.head
     if report is None or report.commit != pull.head:
         return pull.merge_commit
-    site = now.site.at_commit(pull.merge_commit, git)
-    return pull.head if content_of(site) == report.content_digest else pull.merge_commit
+    session = now.session.at_commit(pull.merge_commit, git)
+    return pull.head if content_of(session) == report.content_digest else pull.merge_commit
 
 
-def content_of(site: Site) -> str:
-    """What Terraform reads at a site's commit; see `reports.content_digest`."""
-    root = site.settings.terraform_root
+def content_of(session: EnvironmentSession) -> str:
+    """What Terraform reads at a session's commit; see `reports.content_digest`."""
+    root = session.settings.terraform_root
     return digest(
         [
             configuration_digest(root),
-            digest(dict(site.environment.variables)),
+            digest(dict(session.environment.variables)),
             digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
         ]
     )
@@ -220,7 +220,7 @@ def _approvals(
     if report is None:
         return ()
     by_command = approval.binding(
-        now.site.records.approvals(report.plan_digest),
+        now.session.records.approvals(report.plan_digest),
         environment=now.name,
         plan_digest=report.plan_digest,
         state_lineage=report.state_lineage,

@@ -15,11 +15,11 @@ from ray_platform.pull_requests.cursor import LastRun, Memory, Watched
 from ray_platform.pull_requests.decide import State
 from ray_platform.pull_requests.decision_facts import (
     EnvironmentNow,
-    SiteMaker,
+    SessionMaker,
     commit_to_plan,
     forward,
     look_at,
-    make_site,
+    make_session,
     touched,
 )
 from ray_platform.pull_requests.pull_request_store import Standing
@@ -49,7 +49,7 @@ class Watch:
     base_branch: str
     environments: tuple[str, ...]
     run_url: Callable[[str], str] = lambda run_id: ""
-    make: SiteMaker = make_site
+    make: SessionMaker = make_session
     clock: Callable[[], float] = time.time
     runs: Callable[[DagsterInstance, Repository, float], Iterator[PullRequestRun]] = runs_since
 

@@ -15,16 +15,18 @@ from ray_platform.github.github_client import GitHubRepository
 from ray_platform.pull_requests.comment import code, plain
 from ray_platform.pull_requests.connection import mirror_of
 from ray_platform.pull_requests.watched import repository_of
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import ForgeError, GitError
 from ray_platform.text.redaction import redact_text
 
 
-def propose(site: Site, items: Sequence[DriftItem], say: Callable[[str], None]) -> str:
+def propose(
+    session: EnvironmentSession, items: Sequence[DriftItem], say: Callable[[str], None]
+) -> str:
     """Open or update the pull request that adopts what was changed by hand, as far as variables can say it.
 
     Args:
-        site: The environment.
+        session: The environment.
         items: What a look for drift found.
         say: Is told what was not proposed, and why.
 
@@ -34,8 +36,8 @@ def propose(site: Site, items: Sequence[DriftItem], say: Callable[[str], None]) 
     found, left = adoptions(items)
     for item in left:
         say(f"{item.address} {item.attribute} is no variable: adopt it by hand, or apply it away")
-    repository = repository_of(site)
-    app = site.today.github
+    repository = repository_of(session)
+    app = session.current_settings.github
     if not found:
         return ""
     if app is None or repository is None:
@@ -45,27 +47,29 @@ def propose(site: Site, items: Sequence[DriftItem], say: Callable[[str], None]) 
         return ""
     forge = GitHubRepository(connect_app(app), repository)
     try:
-        return _propose(site, forge, mirror_of(site.today, forge), found, left, say)
+        return _propose(
+            session, forge, mirror_of(session.current_settings, forge), found, left, say
+        )
     except (ForgeError, GitError) as error:
         say(f"drift is not proposed for adoption: {error.what}")
         return ""
 
 
 def _propose(
-    site: Site,
+    session: EnvironmentSession,
     forge: GitHubRepository,
     mirror: GitMirror,
     found: Sequence[Adoption],
     left: Sequence[DriftItem],
     say: Callable[[str], None],
 ) -> str:
-    branch = site.today.branch or "main"
+    branch = session.current_settings.branch or "main"
     git = mirror.fetch()
     base = git.head(branch)
     if base is None:
         say(f"drift is not proposed for adoption: there is no branch {branch}")
         return ""
-    path = f"terraform/environments/{site.name}.tfvars"
+    path = f"terraform/environments/{session.name}.tfvars"
     text = before = git.text(base, path)
     written = []
     for adoption in found:
@@ -78,21 +82,21 @@ def _propose(
     if text == before:
         return ""
     login, email = forge.bot()
-    title = f"Adopt what was changed by hand in {site.name}"
+    title = f"Adopt what was changed by hand in {session.name}"
     push_branch(
         mirror,
         {path: text.encode()},
-        branch=branch_of(site.name),
+        branch=branch_of(session.name),
         message=f"{title}\n\n"
         + "\n".join(f"{one.name}: {one.before} -> {one.after}" for one in written),
         base=base,
         author=Author(login, email),
     )
     return forge.open_pull_request(
-        head_branch=branch_of(site.name),
+        head_branch=branch_of(session.name),
         base_branch=branch,
         title=title,
-        body=redact_text(proposal_body(site.name, written, left)),
+        body=redact_text(proposal_body(session.name, written, left)),
     )
 
 

@@ -14,20 +14,20 @@ from ray_platform.github.model import PullRef, Review
 from ray_platform.pull_requests.decide import Decision, Facts, Next, decide
 from ray_platform.pull_requests.decision_facts import (
     EnvironmentNow,
-    SiteMaker,
+    SessionMaker,
     commit_to_plan,
     earlier,
     environments_set_up,
     facts_of,
     forward,
     look_at,
-    make_site,
+    make_session,
     touched,
 )
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotApproved, Refused, StalePlan
 
@@ -39,7 +39,7 @@ class Connection:
     forge: Forge
     fetch: Callable[[Iterable[int]], Git]
     base_branch: str
-    make: SiteMaker = make_site
+    make: SessionMaker = make_session
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Decided:
     git: Git
 
 
-def require_decided(site: Site, record: PlanRecord, connection: Connection) -> Decided:
+def require_decided(
+    session: EnvironmentSession, record: PlanRecord, connection: Connection
+) -> Decided:
     """Who approves a pull request's plan, once everything speaks for its apply.
 
     Raises:
@@ -60,11 +62,11 @@ def require_decided(site: Site, record: PlanRecord, connection: Connection) -> D
         Refused: another reason to wait, which the message gives.
     """
     ref = PullRef.parse(record.pull_request)
-    where = f"environment {site.name}, {ref}, plan {short(record.plan_digest)}"
-    facts, git = _facts(site, record, ref, connection)
+    where = f"environment {session.name}, {ref}, plan {short(record.plan_digest)}"
+    facts, git = _facts(session, record, ref, connection)
     report = facts.report
     decision = decide(facts)
-    if facts.base != site.base and decision.next is Next.APPLY:
+    if facts.base != session.base and decision.next is Next.APPLY:
         decision = Decision(Next.PLAN, f"{connection.base_branch} has moved on meanwhile")
     if decision.next is Next.APPLY and report and report.plan_digest == record.plan_digest:
         return Decided(facts.approvals, facts.pull.merge_commit, git)
@@ -85,7 +87,9 @@ def require_decided(site: Site, record: PlanRecord, connection: Connection) -> D
     )
 
 
-def take_the_environment(site: Site, record: PlanRecord, decided: Decided | None) -> None:
+def take_the_environment(
+    session: EnvironmentSession, record: PlanRecord, decided: Decided | None
+) -> None:
     """An open pull request that is about to be applied holds the environment from now on.
 
     A merged one holds nothing: from now on no earlier commit of the branch is applied, also where this
@@ -100,7 +104,7 @@ def take_the_environment(site: Site, record: PlanRecord, decided: Decided | None
         if queue.holder and queue.holder != record.pull_request:
             raise Refused(
                 f"{queue.holder} holds the environment: it is applied and not merged yet",
-                where=f"environment {site.name}, plan {short(record.plan_digest)}",
+                where=f"environment {session.name}, plan {short(record.plan_digest)}",
                 fix="merge or close it first; what stands has its changes and this plan has not",
             )
         if decided is None:
@@ -109,11 +113,11 @@ def take_the_environment(site: Site, record: PlanRecord, decided: Decided | None
             return forward(queue, decided.merge_commit, decided.git)
         return queue.held_by(record.pull_request, at)
 
-    PullRequestRecords(site.artifacts, site.name).change_queue(take)
+    PullRequestRecords(session.artifacts, session.name).change_queue(take)
 
 
 def _facts(
-    site: Site, record: PlanRecord, ref: PullRef, connection: Connection
+    session: EnvironmentSession, record: PlanRecord, ref: PullRef, connection: Connection
 ) -> tuple[Facts, Git]:
     forge = connection.forge
     pull = forge.pull_request(ref.number)
@@ -124,12 +128,14 @@ def _facts(
 
     def environment(name: str) -> EnvironmentNow:
         if name not in here:
-            here[name] = look_at(site.today, name, git, base, forge.members, make=connection.make)
+            here[name] = look_at(
+                session.current_settings, name, git, base, forge.members, make=connection.make
+            )
         return here[name]
 
-    now = environment(site.name)
-    known = environments_set_up(site.today)
-    chain = (site.name, *_chain(now, environment, known))
+    now = environment(session.name)
+    known = environments_set_up(session.current_settings)
+    chain = (session.name, *_chain(now, environment, known))
     since = pull.base_head if git.has(pull.base_head) else base
     names = touched(git, pull, since, chain)
     reports = {}
@@ -148,7 +154,7 @@ def _facts(
         base=base,
         commit=commit_to_plan(now, pull, standing.report, git),
         behind=0 if pull.is_merged else git.count_lacking(pull.head, base),
-        earlier=earlier({name: environment(name) for name in chain}, site.name, reports),
+        earlier=earlier({name: environment(name) for name in chain}, session.name, reports),
     )
     return facts, git
 

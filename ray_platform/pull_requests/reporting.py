@@ -12,7 +12,7 @@ from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.pull_request_store import Failure, PullRequestRecords
 from ray_platform.pull_requests.report import Outcome, PlanReport
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.losses import losses
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import PlatformError, Refused
@@ -22,27 +22,27 @@ _SAID_CHARS = 600
 
 
 def keep_report(
-    site: Site, made: MadePlan, *, why: str = "", whatif: str = ""
+    session: EnvironmentSession, made: MadePlan, *, why: str = "", whatif: str = ""
 ) -> PlanReport | None:
     """Write down what a pull request's plan would do; None where the plan is of no pull request.
 
     The policies are asked here as well as in the check, so that a report is whole when it is there.
     """
-    if site.pull is None:
+    if session.pull is None:
         return None
     record, totals = made.record, made.estimate.totals
-    verdict = gates.verdict(site, record)
+    verdict = gates.verdict(session, record)
     report = PlanReport(
-        environment=site.name,
-        repository=str(site.pull.repository),
-        number=site.pull.number,
+        environment=session.name,
+        repository=str(session.pull.repository),
+        number=session.pull.number,
         commit=record.commit.commit,
         base=record.base,
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
         policy_digest=verdict.bundle_digest,
-        run_id=site.run_id,
+        run_id=session.run_id,
         made_at=record.made_at,
         counts=dict(record.counts),
         empty=record.empty,
@@ -52,14 +52,14 @@ def keep_report(
             {"id": item.id, "resource": item.resource, "message": item.message, "fix": item.fix}
             for item in verdict.violations
         ),
-        over_budget=gates.over_budget(site, made.estimate),
-        harms=gates.harmed_runs(site, record)[0],
+        over_budget=gates.over_budget(session, made.estimate),
+        harms=gates.harmed_runs(session, record)[0],
         dollars=_dollars(totals),
         whatif=redact_text(whatif),
         why=why,
         content_digest=content_digest(record),
     )
-    return PullRequestRecords(site.artifacts, site.name).planned(site.pull, report)
+    return PullRequestRecords(session.artifacts, session.name).planned(session.pull, report)
 
 
 def content_digest(record: PlanRecord) -> str:
@@ -70,50 +70,52 @@ def content_digest(record: PlanRecord) -> str:
 
 
 @contextmanager
-def failure_noted(site: Site) -> Iterator[None]:
+def failure_noted(session: EnvironmentSession) -> Iterator[None]:
     """Write down why a run of a pull request failed, for its comment, and let the error go on."""
     try:
         yield
     except PlatformError as error:
-        if site.pull is not None:
-            note_failure(site, site.pull, site.run_id, error)
+        if session.pull is not None:
+            note_failure(session, session.pull, session.run_id, error)
         raise
 
 
-def note_failure(site: Site, pull: PullRef, run_id: str, error: PlatformError) -> None:
+def note_failure(
+    session: EnvironmentSession, pull: PullRef, run_id: str, error: PlatformError
+) -> None:
     """Write down why a run of a pull request failed; of a file, its place in the repository is told."""
     said = error.what
-    checkouts = f"{site.home}/checkouts/"
+    checkouts = f"{session.home}/checkouts/"
     if error.where.startswith(checkouts):
         said += f", in {error.where.removeprefix(checkouts).partition('/')[2]}"
     failure = Failure(run_id, redact_text(said)[:_SAID_CHARS], isinstance(error, Refused))
-    PullRequestRecords(site.artifacts, site.name).failed(pull, failure)
+    PullRequestRecords(session.artifacts, session.name).failed(pull, failure)
 
 
 def note_applied(
-    site: Site, record: PlanRecord, infra_version: str, outputs: dict[str, str]
+    session: EnvironmentSession, record: PlanRecord, infra_version: str, outputs: dict[str, str]
 ) -> None:
     """Write down that a pull request's plan was applied."""
     if not record.pull_request:
         return
     pull = PullRef.parse(record.pull_request)
-    records = PullRequestRecords(site.artifacts, site.name)
+    records = PullRequestRecords(session.artifacts, session.name)
     report = records.standing(pull).report
     if report is not None and report.plan_digest == record.plan_digest:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        outcome = Outcome("success", infra_version, site.run_id, at, outputs=outputs)
+        outcome = Outcome("success", infra_version, session.run_id, at, outputs=outputs)
         records.update(pull, report.with_outcome(outcome))
 
 
-def note_verified(site: Site, infra_version: str, lines: tuple[str, ...]) -> None:
+def note_verified(session: EnvironmentSession, infra_version: str, lines: tuple[str, ...]) -> None:
     """Add what was seen to work after the apply of a pull request."""
-    if site.pull is None:
+    if session.pull is None:
         return
-    records = PullRequestRecords(site.artifacts, site.name)
-    report = records.standing(site.pull).report
+    records = PullRequestRecords(session.artifacts, session.name)
+    report = records.standing(session.pull).report
     if report is not None and report.outcome is not None:
         outcome = replace(report.outcome, verified=lines, infra_version=infra_version)
-        records.update(site.pull, report.with_outcome(outcome))
+        records.update(session.pull, report.with_outcome(outcome))
 
 
 def _dollars(totals: Totals) -> dict[str, str]:

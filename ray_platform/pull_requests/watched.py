@@ -14,7 +14,7 @@ from ray_platform.pull_requests.cursor_store import TickMemory
 from ray_platform.pull_requests.decision_facts import environments_set_up
 from ray_platform.pull_requests.discovery import Watch
 from ray_platform.pull_requests.poll import Tick, tick
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 
 
 def environments_of(settings: Settings, repository: Repository) -> tuple[str, ...]:
@@ -28,12 +28,12 @@ def environments_of(settings: Settings, repository: Repository) -> tuple[str, ..
     )
 
 
-def repository_of(site: Site) -> Repository | None:
+def repository_of(session: EnvironmentSession) -> Repository | None:
     """The repository whose pull requests change an environment; None without a GitHub App."""
-    app = site.today.github
+    app = session.current_settings.github
     if app is None or not app.repositories:
         return None
-    named = site.environment.pull_requests.repository
+    named = session.environment.pull_requests.repository
     return Repository(*named.split("/")) if named else app.repositories[0]
 
 

@@ -11,12 +11,12 @@ import yaml
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, chart_digest, render_chart
 from ray_platform.kubernetes.helm_release_client import DEPLOYED, Release, label
 from ray_platform.ray import readiness, repair_fields
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.running_jobs import require_no_jobs
 from ray_platform.ray.spec import pods_digest
 from ray_platform.ray.upgrade.switch import BLUE, release_values
 from ray_platform.ray.writes import Tell, take_over, through_trouble
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import (
     BusyError,
@@ -35,7 +35,7 @@ class Installed:
 
 
 def install(
-    site: Site, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
+    session: EnvironmentSession, values: Mapping[str, Any], rendered: RenderedChart, tell: Tell
 ) -> Installed:
     """Bring the release that takes new work in line with chart and values; wait until it is ready.
 
@@ -43,7 +43,7 @@ def install(
     upgrade that does not get ready is rolled back.
 
     Args:
-        site: The environment.
+        session: The environment.
         values: The chart's values, as for the first release.
         rendered: What the chart makes of them.
         tell: Hears what is done.
@@ -53,15 +53,15 @@ def install(
         KubernetesError: Helm or the API refuses, or the API stays away.
         BusyError: another process is changing the release.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     cluster.wake()
     switch = through_trouble(cluster, cluster.switch, tell)
     name = switch.active
     before = _good_revision(cluster, name)
     # A first cluster that is still drained must not end with this.
     if name != BLUE and switch.upgrade is None:
-        put(site, BLUE, values, tell, stands=False)
-    installed = put(site, name, values, tell, rendered=rendered if name == BLUE else None)
+        put(session, BLUE, values, tell, stands=False)
+    installed = put(session, name, values, tell, rendered=rendered if name == BLUE else None)
     try:
         readiness.wait(cluster, tell, name)
     except RayError as error:
@@ -81,24 +81,27 @@ class Standing(StrEnum):
 
 
 def standing(
-    site: Site, name: str, values: Mapping[str, Any], rendered: RenderedChart | None = None
+    session: EnvironmentSession,
+    name: str,
+    values: Mapping[str, Any],
+    rendered: RenderedChart | None = None,
 ) -> Standing:
     """What a release lacks of chart and values; arguments and errors as `put`."""
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     history = cluster.releases.history(name)
     current = history[-1] if history else None
     if current is None or cluster.ray_cluster(name) is None:
         return Standing.ALL
     own = release_values(values, name)
-    if _is_made_from(current, _made_from(site.settings.ray_chart, own)):
+    if _is_made_from(current, _made_from(session.settings.ray_chart, own)):
         return Standing.NOTHING
-    made = rendered or rendered_for(site, name, values)
+    made = rendered or rendered_for(session, name, values)
     same = pods_digest(_spec_of(cluster, current)) == pods_digest(spec_in(list(made.documents)))
     return Standing.BOUNDS if same else Standing.PODS
 
 
 def rendered_for(
-    site: Site, name: str, values: Mapping[str, Any], *, stands: bool = True
+    session: EnvironmentSession, name: str, values: Mapping[str, Any], *, stands: bool = True
 ) -> RenderedChart:
     """What the chart makes of the environment's values for one of the two releases.
 
@@ -106,8 +109,8 @@ def rendered_for(
         SettingsError: the chart refuses the values.
     """
     own = release_values(values, name, stands=stands)
-    namespace = site.kubernetes.namespace
-    return render_chart(site.settings.ray_chart, own, release=name, namespace=namespace)
+    namespace = ray_clusters(session).namespace
+    return render_chart(session.settings.ray_chart, own, release=name, namespace=namespace)
 
 
 def _made_from(chart: Path, values: Mapping[str, Any]) -> str:
@@ -119,7 +122,7 @@ def _is_made_from(release: Release, made_from: str) -> bool:
 
 
 def put(
-    site: Site,
+    session: EnvironmentSession,
     name: str,
     values: Mapping[str, Any],
     tell: Tell,
@@ -130,7 +133,7 @@ def put(
     """Bring one release in line with chart and values; waits for nothing.
 
     Args:
-        site: The environment.
+        session: The environment.
         name: The release, and its RayCluster.
         values: The chart's values, as for the first release.
         tell: Hears what is done.
@@ -142,11 +145,11 @@ def put(
         KubernetesError: Helm or the API refuses, or the API stays away.
         BusyError: another process is changing the release.
     """
-    cluster = site.kubernetes
-    chart = site.settings.ray_chart
+    cluster = ray_clusters(session)
+    chart = session.settings.ray_chart
     own = release_values(values, name, stands=stands)
     made_from = _made_from(chart, own)
-    made = rendered or rendered_for(site, name, values, stands=stands)
+    made = rendered or rendered_for(session, name, values, stands=stands)
 
     def once() -> Installed:
         cluster.prepare()
@@ -176,11 +179,11 @@ def put(
     return installed
 
 
-def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
+def roll_back(session: EnvironmentSession, revision: int | None, tell: Tell) -> Release:
     """Make an earlier revision of the release the current one and wait until it is ready.
 
     Args:
-        site: The environment.
+        session: The environment.
         revision: Which; None: the one before the current.
         tell: Hears what is done.
 
@@ -190,14 +193,14 @@ def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
         RayError: jobs run on pods that would be replaced, or it does not get ready.
         KubernetesError: as `install`.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     switch = cluster.switch()
     name = switch.active
     if switch.upgrade is not None:
         raise BusyError(
             f"a blue/green upgrade is {switch.upgrade.step}: it has its own way back",
             where=f"namespace {cluster.namespace}, since {switch.upgrade.started}",
-            fix=f"ray-platform ray upgrade --back-out --env {site.name}",
+            fix=f"ray-platform ray upgrade --back-out --env {session.name}",
         )
     history = cluster.releases.settled_history(name)
     earlier = [r for r in history[:-1] if r.status in (DEPLOYED, "superseded")]
@@ -211,7 +214,7 @@ def roll_back(site: Site, revision: int | None, tell: Tell) -> Release:
         raise NotFoundError(
             f"there is no earlier revision {revision or ''}".rstrip() + f" of release {name}",
             where=f"namespace {cluster.namespace}; earlier revisions: {known}",
-            fix=f"ray-platform ray history --env {site.name}",
+            fix=f"ray-platform ray history --env {session.name}",
         )
     _require_no_jobs(cluster, history[-1], _spec_of(cluster, wanted))
     release = through_trouble(cluster, lambda: _rolled_back(cluster, wanted), tell)

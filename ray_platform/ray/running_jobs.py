@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.health import is_head_ready
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.run_history.run_history_store import live_bursts
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import RayError
 
 POLL_SECONDS = 0.5
@@ -50,19 +50,19 @@ class Followers:
         return ", ".join(f"{', '.join(jobs)} {what}" for what, jobs in said.items() if jobs)
 
 
-def followers(site: Site, going: str, active: str) -> Followers:
+def followers(session: EnvironmentSession, going: str, active: str) -> Followers:
     """Who still counts on the RayCluster ``going``, now that ``active`` takes the new work.
 
     Raises:
         RayError, KubernetesError: as `jobs_on`.
     """
-    live = live_bursts(site.instance, site.name) if site.instance else ()
+    live = live_bursts(session.instance, session.name) if session.instance else ()
     wanted = {job_of(run.run_id) for run in live}
     if not wanted:
         return Followers()
-    reading = wanted.intersection(_asked(site.kubernetes, going, RayJobs.known))
+    reading = wanted.intersection(_asked(ray_clusters(session), going, RayJobs.known))
     rest = wanted - reading
-    coming = rest.difference(_asked(site.kubernetes, active, RayJobs.known)) if rest else ()
+    coming = rest.difference(_asked(ray_clusters(session), active, RayJobs.known)) if rest else ()
     return Followers(tuple(sorted(reading)), tuple(sorted(coming)))
 
 

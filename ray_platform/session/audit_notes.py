@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ray_platform.records.audit import AuditEvent
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import PlatformError, Refused
 from ray_platform.text.redaction import redact_text
 
@@ -14,7 +14,7 @@ _REASON_CHARS = 500
 
 
 def note(
-    site: Site,
+    session: EnvironmentSession,
     action: str,
     decision: str,
     *,
@@ -26,7 +26,7 @@ def note(
     """Write one decision down.
 
     Args:
-        site: The environment, with who asks.
+        session: The environment, with who asks.
         action: As in `AuditEvent`.
         decision: What came of it.
         record: The plan that it is about.
@@ -34,29 +34,29 @@ def note(
         reason: For people; secrets are masked.
         by: Who decided, where that is not who asked.
     """
-    site.audit.append(
+    session.audit.append(
         AuditEvent(
-            environment=site.name,
+            environment=session.name,
             action=action,
             decision=decision,
-            asked_by=redact_text(by or site.asked_by),
+            asked_by=redact_text(by or session.asked_by),
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             rule=rule,
             reason=redact_text(reason)[:_REASON_CHARS],
             plan_digest=record.plan_digest if record else "",
             state_serial=record.state_serial if record else 0,
             commit=record.commit.commit if record else "",
-            run_id=site.run_id,
+            run_id=session.run_id,
         )
     )
 
 
 @contextmanager
-def failures_noted(site: Site, action: str, record: PlanRecord) -> Iterator[None]:
+def failures_noted(session: EnvironmentSession, action: str, record: PlanRecord) -> Iterator[None]:
     """Write down why an action was refused or failed, and let the error go on."""
     try:
         yield
     except PlatformError as error:
         decision = "refused" if isinstance(error, Refused) else "failed"
-        note(site, action, decision, record=record, rule=type(error).__name__, reason=error.what)
+        note(session, action, decision, record=record, rule=type(error).__name__, reason=error.what)
         raise

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 
 from ray_platform.config.settings import child_environment
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.store.held_lease_store import Held
 from ray_platform.store.lease import INTERVAL_SECONDS, Child, Owner, RunState, told
 from ray_platform.store.lease_keeper_process import Keeper, Kept
@@ -30,8 +30,10 @@ from ray_platform.text.errors import ArtifactError
 class EnvironmentLock:
     """An environment that is held; keeps account of each terraform that works in it."""
 
-    def __init__(self, site: Site, held: Held, tell: Callable[[str], None]) -> None:
-        self.site = site
+    def __init__(
+        self, session: EnvironmentSession, held: Held, tell: Callable[[str], None]
+    ) -> None:
+        self.session = session
         self.held = held
         self._tell = tell
         self._keeper: Keeper | None = None
@@ -46,15 +48,15 @@ class EnvironmentLock:
         since = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.held.record_child(Child(pid, started, call, since))
         kept = Kept(
-            store=self.site.artifacts.store.url(""),
-            region=self.site.environment.region,
-            environment=self.site.name,
+            store=self.session.artifacts.store.url(""),
+            region=self.session.environment.region,
+            environment=self.session.name,
             token=self.held.owner.token,
             pid=pid,
             started=started,
             interval_seconds=INTERVAL_SECONDS,
         )
-        variables = self.site.cloud_variables if kept.store.startswith("s3://") else {}
+        variables = self.session.cloud_variables if kept.store.startswith("s3://") else {}
         self._keeper = Keeper(kept, {**child_environment(), **variables})
 
     def check(self) -> None:
@@ -70,25 +72,25 @@ class EnvironmentLock:
             self._keeper.stop()
             self._keeper = None
         if code < 0:
-            free_left_lock(self.site, (self.held.owner,), self._tell)
+            free_left_lock(self.session, (self.held.owner,), self._tell)
         self.held.record_child(None)
 
 
 @contextmanager
 def change_lock(
-    site: Site,
+    session: EnvironmentSession,
     holder: str,
     *,
     tell: Callable[[str], None] | None = None,
     wait_seconds: float = 600,
 ) -> Iterator[None]:
-    """Hold a site's environment against other changes; held already, nothing is done.
+    """Hold a session's environment against other changes; held already, nothing is done.
 
     Runs that Dagster queues are kept apart by a run tag (dagster.yaml), and Terraform's own state lock
     stands behind both.
 
     Args:
-        site: The environment.
+        session: The environment.
         holder: What for, in words.
         tell: Is told whom we wait for, and what a dead holder left that was freed.
         wait_seconds: How long to wait at the most.
@@ -97,20 +99,20 @@ def change_lock(
         BusyError: somebody else has held it for all of ``wait_seconds``.
         ArtifactError: the artifact store cannot be read or written.
     """
-    if site.lock is not None:
+    if session.lock is not None:
         yield
         return
     said = tell or (lambda line: None)
-    with hold(site, holder, tell=said, wait_seconds=wait_seconds) as site.lock:
+    with hold(session, holder, tell=said, wait_seconds=wait_seconds) as session.lock:
         try:
             yield
         finally:
-            site.lock = None
+            session.lock = None
 
 
 @contextmanager
 def hold(
-    site: Site, what: str, *, tell: Callable[[str], None], wait_seconds: float
+    session: EnvironmentSession, what: str, *, tell: Callable[[str], None], wait_seconds: float
 ) -> Iterator[EnvironmentLock]:
     """Hold an environment until the end of the block, waiting for it where somebody else does.
 
@@ -118,13 +120,13 @@ def hold(
         BusyError: somebody else has held it for all of ``wait_seconds``.
         ArtifactError: the store cannot be read or written.
     """
-    _have_store(site)
+    _have_store(session)
 
     lease = EnvironmentLease(
-        site.artifacts.store,
-        site.name,
-        run_id=site.run_id,
-        run_state=functools.partial(run_state, site.instance),
+        session.artifacts.store,
+        session.name,
+        run_id=session.run_id,
+        run_state=functools.partial(run_state, session.instance),
     )
     held = lease.acquire(what, wait_seconds=wait_seconds, tell=tell)
     try:
@@ -132,11 +134,11 @@ def hold(
             if held.dead is not None:
                 reason = f"{told(held.dead)}: it is provably dead"
                 tell(f"Took the environment over from {reason}")
-                audit_notes.note(site, "unlock", "taken over", rule="dead owner", reason=reason)
+                audit_notes.note(session, "unlock", "taken over", rule="dead owner", reason=reason)
             if held.left:
-                free_left_lock(site, held.left, tell)
+                free_left_lock(session, held.left, tell)
                 held.clear_left()
-            yield EnvironmentLock(site, held, tell)
+            yield EnvironmentLock(session, held, tell)
     finally:
         try:
             held.release()
@@ -153,16 +155,18 @@ def run_state(instance: DagsterInstance | None, run_id: str) -> RunState:
     return "ended" if run.is_finished else "live"
 
 
-def _have_store(site: Site) -> None:
+def _have_store(session: EnvironmentSession) -> None:
     """Make the state bucket where the lease is to lie in it, and this is the first that is done there."""
-    bucket = site.environment.state.bucket
-    if f"{site.environment.artifacts.uri}/".startswith(f"s3://{bucket}/"):
-        s3 = site.aws("s3")
+    bucket = session.environment.state.bucket
+    if f"{session.environment.artifacts.uri}/".startswith(f"s3://{bucket}/"):
+        s3 = session.aws("s3")
         if not has_bucket(s3, bucket):
-            ensure_state_bucket(s3, bucket, site.environment.region)
+            ensure_state_bucket(s3, bucket, session.environment.region)
 
 
-def free_left_lock(site: Site, dead: tuple[Owner, ...], tell: Callable[[str], None]) -> bool:
+def free_left_lock(
+    session: EnvironmentSession, dead: tuple[Owner, ...], tell: Callable[[str], None]
+) -> bool:
     """Free the state's lock if a terraform of one of the dead owners made it; whether it was freed.
 
     The caller knows that these owners' terraform has ended.
@@ -170,8 +174,8 @@ def free_left_lock(site: Site, dead: tuple[Owner, ...], tell: Callable[[str], No
     Raises:
         StateError: the lock cannot be read or freed.
     """
-    place = site.environment.state
-    s3 = site.aws("s3")
+    place = session.environment.state
+    s3 = session.aws("s3")
     found = read_lock(s3, place.bucket, place.key)
     if found is None:
         return False
@@ -184,7 +188,7 @@ def free_left_lock(site: Site, dead: tuple[Owner, ...], tell: Callable[[str], No
             f"lock {found.lock.id} of {found.lock.who}, made {found.lock.created} by {told(owner)}"
         )
         # Noted first: a note of something that did not follow, never the other way round.
-        audit_notes.note(site, "unlock", "state freed", rule="dead owner", reason=about)
+        audit_notes.note(session, "unlock", "state freed", rule="dead owner", reason=about)
         freed = free_lock(s3, place.bucket, place.key, found)
         tell(f"Freed the state's {about}" if freed else "The state's lock went by itself")
         return freed

@@ -7,12 +7,13 @@ from typing import Any
 
 from ray_platform.change.apply import require_applied
 from ray_platform.cost.ledger import usage
+from ray_platform.cost.session_parts import usage_of
 from ray_platform.gitops.argocd_sync import require_as_rendered
 from ray_platform.gitops.deliver import is_by_git
 from ray_platform.ray.chart import render
 from ray_platform.ray.spec import HEAD_GROUP, worker_groups
 from ray_platform.run_history.burst_metrics import BurstMetrics, join_messages, read_metrics
-from ray_platform.session.environment_session import RayEndpoint, Site
+from ray_platform.session.environment_session import EnvironmentSession, RayEndpoint
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, RayError, StalePlan
 from ray_platform.training.autoscaling_trace import Trace, read_trace
@@ -42,7 +43,7 @@ class BurstResult:
     files: Mapping[str, str]
 
 
-def settle(site: Site) -> Ground:
+def settle(session: EnvironmentSession) -> Ground:
     """The infra version that a run is about to run on.
 
     Raises:
@@ -51,30 +52,30 @@ def settle(site: Site) -> Ground:
             the last deployment.
         SyncError: where Argo CD deploys, the Ray cluster is not what was exported last.
     """
-    again = f"ray-platform up --env {site.name}"
-    terraform = site.terraform()
+    again = f"ray-platform up --env {session.name}"
+    terraform = session.terraform()
     terraform.init()
-    require_applied(site, terraform)
-    ray = site.records.ray()
+    require_applied(session, terraform)
+    ray = session.records.ray()
     if ray is None:
-        raise NotFoundError(f"no Ray cluster is deployed in {site.name}", fix=again)
-    _, rendered = render(site)
+        raise NotFoundError(f"no Ray cluster is deployed in {session.name}", fix=again)
+    _, rendered = render(session)
     if rendered.digest != ray.manifest_digest:
         raise StalePlan(
             "chart or node pools have changed since the Ray cluster was deployed",
-            where=f"{site.name}, manifest {short(ray.manifest_digest)}",
+            where=f"{session.name}, manifest {short(ray.manifest_digest)}",
             fix=again,
         )
-    if is_by_git(site):
+    if is_by_git(session):
         # A commit that was reverted in Git is applied without us.
-        require_as_rendered(site, rendered)
-    version = site.records.record_infra_version()
+        require_as_rendered(session, rendered)
+    version = session.records.record_infra_version()
     if version is None:
-        raise NotFoundError(f"nothing is applied in {site.name}", fix=again)
-    return Ground(version, site.records.manifest(version))
+        raise NotFoundError(f"nothing is applied in {session.name}", fix=again)
+    return Ground(version, session.records.manifest(version))
 
 
-def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str]:
+def workload_command(session: EnvironmentSession, endpoint: RayEndpoint, run_id: str) -> list[str]:
     """The workload's command line, run in its own folder on the cluster.
 
     A task takes all CPUs of a worker, so that each has a worker of its own; how many those are, the
@@ -85,12 +86,12 @@ def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str
         for node in endpoint.info.nodes
         if node.is_up and node.group != HEAD_GROUP and not node.resources.get("GPU")
     ]
-    groups = worker_groups(site.environment.node_pools)
-    specified = [worker_cpus(site, group.cpus) for group in groups]
-    wanted = site.environment.burst
+    groups = worker_groups(session.environment.node_pools)
+    specified = [worker_cpus(session, group.cpus) for group in groups]
+    wanted = session.environment.burst
     return [
         "python",
-        site.settings.workload.name,
+        session.settings.workload.name,
         "--run-id",
         run_id,
         "--phases",
@@ -102,12 +103,12 @@ def workload_command(site: Site, endpoint: RayEndpoint, run_id: str) -> list[str
         "--cpus-per-worker",
         str(min(seen or specified)),
         "--reach-timeout",
-        str(site.environment.ray.ready_timeout_seconds),
+        str(session.environment.ray.ready_timeout_seconds),
     ]
 
 
 def keep(
-    site: Site, run_id: str, messages: Iterable[Any], tell: Callable[[str], None]
+    session: EnvironmentSession, run_id: str, messages: Iterable[Any], tell: Callable[[str], None]
 ) -> BurstResult:
     """Store what a run sent back (metrics, trace, usage) and price it; ``tell`` hears what is amiss.
 
@@ -123,25 +124,25 @@ def keep(
             fix="its log says how far it came: see the run's compute logs",
         )
     for name, content in files.items():
-        site.artifacts.write(f"runs/{run_id}/{name}", content)
+        session.artifacts.write(f"runs/{run_id}/{name}", content)
     metrics = read_metrics(files["metrics.json"])
     window = (metrics.started, metrics.ended)
-    site.usage.append(
+    usage_of(session).append(
         usage.usages(
-            site, metrics.node_intervals, seen=metrics.ended, run_id=run_id, window=window
+            session, metrics.node_intervals, seen=metrics.ended, run_id=run_id, window=window
         ),
         [
             usage.tasks_done(
-                site, run_id, sum(p.tasks for p in metrics.phases if not p.error), metrics.ended
+                session, run_id, sum(p.tasks for p in metrics.phases if not p.error), metrics.ended
             )
         ],
     )
-    usage.compact(site, metrics.ended, tell)
-    node_seconds, usd = usage.price_run(site, run_id, metrics.started, metrics.ended)
+    usage.compact(session, metrics.ended, tell)
+    node_seconds, usd = usage.price_run(session, run_id, metrics.started, metrics.ended)
     return BurstResult(
         metrics=metrics,
         trace=read_trace(files["trace.json"]),
         node_seconds=node_seconds,
         usd=usd,
-        files={name: site.artifacts.store.url(f"runs/{run_id}/{name}") for name in files},
+        files={name: session.artifacts.store.url(f"runs/{run_id}/{name}") for name in files},
     )

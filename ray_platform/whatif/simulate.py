@@ -7,9 +7,10 @@ from typing import Any
 from ray_platform_sandbox.ray.nodes import AUTOSCALER_SECONDS
 
 from ray_platform.config.node_pools import NodePool, read_node_pools
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.ray.spec import worker_groups
 from ray_platform.run_history.burst_metrics import read_metrics
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import NotFoundError
 from ray_platform.text.redaction import redact, redact_text
 from ray_platform.whatif.answer import Answer, same_workers
@@ -37,39 +38,41 @@ _ON_ONE_MACHINE = _Cluster(AUTOSCALER_SECONDS, 1)
 _ON_AWS = _Cluster(5, None)
 
 
-def _cluster(site: Site) -> _Cluster:
-    return _ON_ONE_MACHINE if site.environment.has_local_kubernetes else _ON_AWS
+def _cluster(session: EnvironmentSession) -> _Cluster:
+    return _ON_ONE_MACHINE if session.environment.has_local_kubernetes else _ON_AWS
 
 
-def worker_cpus(site: Site, specified: int) -> int:
+def worker_cpus(session: EnvironmentSession, specified: int) -> int:
     """CPUs that a worker has where the environment's Ray runs: on one machine one, else as specified."""
-    known = _cluster(site).worker_cpus
+    known = _cluster(session).worker_cpus
     return specified if known is None else int(known)
 
 
-def remember(site: Site, run_id: str, infra_version: str) -> None:
+def remember(session: EnvironmentSession, run_id: str, infra_version: str) -> None:
     """Make a burst run whose metrics are stored the latest recorded one of its environment."""
-    site.artifacts.write(_latest_key(site), {"run_id": run_id, "infra_version": infra_version})
+    session.artifacts.write(
+        _latest_key(session), {"run_id": run_id, "infra_version": infra_version}
+    )
 
 
-def latest(site: Site) -> tuple[str, str]:
+def latest(session: EnvironmentSession) -> tuple[str, str]:
     """Run id and infra version of the environment's latest recorded burst.
 
     Raises:
         NotFoundError: none is recorded.
     """
-    found = site.artifacts.read(_latest_key(site))
+    found = session.artifacts.read(_latest_key(session))
     if not found:
         raise NotFoundError(
-            f"no burst run is recorded in {site.name}, so there is no demand to replay",
-            where=site.artifacts.store.url(_latest_key(site)),
-            fix=f"ray-platform burst --env {site.name}, or name a run with --run",
+            f"no burst run is recorded in {session.name}, so there is no demand to replay",
+            where=session.artifacts.store.url(_latest_key(session)),
+            fix=f"ray-platform burst --env {session.name}, or name a run with --run",
         )
     return str(found["run_id"]), str(found["infra_version"])
 
 
 def ask(
-    site: Site,
+    session: EnvironmentSession,
     run_id: str,
     infra_version: str,
     proposed: Sequence[NodePool],
@@ -79,7 +82,7 @@ def ask(
     """Replay a recorded burst on the pools that it ran on, and on the proposed ones.
 
     Args:
-        site: The environment.
+        session: The environment.
         run_id: The recorded run.
         infra_version: What it ran on.
         proposed: All node pools of the proposal.
@@ -90,17 +93,19 @@ def ask(
         RayError: Ray's scheduler cannot be asked.
     """
     key = f"runs/{run_id}/metrics.json"
-    stored = site.artifacts.read(key)
+    stored = session.artifacts.read(key)
     if stored is None:
         raise NotFoundError(
             f"run {run_id} has no recorded metrics",
-            where=site.artifacts.store.url(key),
+            where=session.artifacts.store.url(key),
             fix="name a run that ended well: `ray-platform runs` lists them",
         )
-    metrics = read_metrics(stored, where=site.artifacts.store.url(key))
-    before = _groups(site, pools_of(site, site.records.manifest(infra_version)["variables_digest"]))
-    after = _groups(site, proposed)
-    cluster, ray = _cluster(site), site.environment.ray
+    metrics = read_metrics(stored, where=session.artifacts.store.url(key))
+    before = _groups(
+        session, pools_of(session, session.records.manifest(infra_version)["variables_digest"])
+    )
+    after = _groups(session, proposed)
+    cluster, ray = _cluster(session), session.environment.ray
     pace = measured_pace(
         metrics,
         beat_seconds=cluster.beat_seconds,
@@ -108,7 +113,7 @@ def ask(
         reach_timeout_seconds=ray.ready_timeout_seconds,
         boot_seconds=boot_seconds,
     )
-    burst = recorded_burst(metrics, hold_seconds=site.environment.burst.task_seconds)
+    burst = recorded_burst(metrics, hold_seconds=session.environment.burst.task_seconds)
 
     def outcome(groups: tuple[Group, ...]) -> Outcome:
         return replay(
@@ -119,7 +124,7 @@ def ask(
         )
 
     return Answer(
-        environment=site.name,
+        environment=session.name,
         run_id=run_id,
         before=before,
         after=after,
@@ -130,19 +135,21 @@ def ask(
     )
 
 
-def for_plan(site: Site) -> tuple[str, dict[str, Any]] | None:
+def for_plan(session: EnvironmentSession) -> tuple[str, dict[str, Any]] | None:
     """What a plan's worker groups would mean for the latest recorded burst, as Markdown and JSON.
 
     None where the plan leaves the applied worker groups as they are. Whatever keeps the replay from
     being made is told in its place: an answer that only advises never stops a plan.
     """
-    applied = site.records.applied()
+    applied = session.records.applied()
     if applied is None:
         return None
     try:
-        if same_workers(pools_of(site, applied.variables_digest), site.environment.node_pools):
+        if same_workers(
+            pools_of(session, applied.variables_digest), session.environment.node_pools
+        ):
             return None
-        answer = ask(site, *latest(site), site.environment.node_pools)
+        answer = ask(session, *latest(session), session.environment.node_pools)
     except Exception as error:
         said = redact_text(str(error))
         return f"The worker groups change, but a burst could not be replayed: {said}", {
@@ -151,18 +158,18 @@ def for_plan(site: Site) -> tuple[str, dict[str, Any]] | None:
     return redact_text(answer.to_markdown()), redact(answer.to_json())
 
 
-def pools_of(site: Site, variables_digest: str) -> tuple[NodePool, ...]:
+def pools_of(session: EnvironmentSession, variables_digest: str) -> tuple[NodePool, ...]:
     """The node pools of stored variables.
 
     Raises:
         NotFoundError: the artifact store holds no such variables.
     """
-    variables = site.artifacts.get_content("variables", variables_digest)
+    variables = session.artifacts.get_content("variables", variables_digest)
     return read_node_pools(variables, where=f"variables {variables_digest}")
 
 
-def _groups(site: Site, pools: Sequence[NodePool]) -> tuple[Group, ...]:
-    cpus = _cluster(site).worker_cpus
+def _groups(session: EnvironmentSession, pools: Sequence[NodePool]) -> tuple[Group, ...]:
+    cpus = _cluster(session).worker_cpus
     spot = {pool.name: pool.spot for pool in pools}
     return tuple(
         Group(
@@ -172,12 +179,12 @@ def _groups(site: Site, pools: Sequence[NodePool]) -> tuple[Group, ...]:
             gpus=group.gpus,
             min=group.min,
             max=group.max,
-            usd_per_hour=site.prices.hourly(group.instance_type, spot[group.name]),
+            usd_per_hour=prices_of(session).hourly(group.instance_type, spot[group.name]),
             spot=spot[group.name],
         )
         for group in worker_groups(pools)
     )
 
 
-def _latest_key(site: Site) -> str:
-    return f"environments/{site.name}/burst.json"
+def _latest_key(session: EnvironmentSession) -> str:
+    return f"environments/{session.name}/burst.json"

@@ -80,9 +80,9 @@ class Sites:
         self.server.create_repository(repository.owner, repository.name)
         return GitHubSite(self.server, repository, self.client, self.slept)
 
-    def connected(self, site: GitHubSite, **changed: Any) -> GitHubSite:
+    def connected(self, session: GitHubSite, **changed: Any) -> GitHubSite:
         """The same repository through a client of its own, with other settings."""
         slept: list[float] = []
-        app = replace(self.app, repositories=(site.repository,), **changed)
+        app = replace(self.app, repositories=(session.repository,), **changed)
         client = AppClient(app, sleep=slept.append)
-        return GitHubSite(site.server, site.repository, client, slept)
+        return GitHubSite(session.server, session.repository, client, slept)

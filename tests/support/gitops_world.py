@@ -1,4 +1,4 @@
-"""What tests of the delivery by Git share: a remote, a site that delivers to it, and Argo CD's stand-in."""
+"""What tests of the delivery by Git share: a remote, a session that delivers to it, and Argo CD's stand-in."""
 
 import json
 import shutil
@@ -16,7 +16,8 @@ from ray_platform.kubernetes.api_client import NAMESPACES
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_chart
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_access import RELEASE
-from ray_platform.session.environment_session import Site
+from ray_platform.ray.clusters import ray_clusters
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from tests.support.argocd import APPLICATIONS, NAMESPACE, ArgoCd
 from tests.support.charts import ROOT
 from tests.support.ray_operator import Cluster, Eks
@@ -69,40 +70,46 @@ def make_remote(folder: Path) -> Path:
     return folder / "remote.git"
 
 
-def make_site(checkout: Path, home: Path, port: int, repository: str, **gitops: Any) -> Site:
+def make_session(
+    checkout: Path, home: Path, port: int, repository: str, **gitops: Any
+) -> EnvironmentSession:
     """The environment `local` as one that Argo CD deploys, held, with Terraform's outputs."""
     settings = Settings(checkout, home, {"RAY_PLATFORM_PORT_BASE": str(port)})
-    site = Site(settings, "local")
+    session = open_session(settings, "local")
     changes = {"mode": "gitops", "repository": repository, "timeout_seconds": 60, **gitops}
-    site.environment.gitops = site.environment.gitops.model_copy(update=changes)
-    site.lock = Held()  # type: ignore[assignment]
-    site.artifacts.write(
+    session.environment.gitops = session.environment.gitops.model_copy(update=changes)
+    session.lock = Held()  # type: ignore[assignment]
+    session.artifacts.write(
         "environments/local/outputs.json",
         {"cluster_name": "local", "role_arns": {"ray": "arn:aws:iam::000000000000:role/ray"}},
     )
     cluster = Cluster(
-        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
-    site.__dict__["kubernetes"] = cluster
-    return site
+    session.__dict__["kubernetes"] = cluster
+    return session
 
 
-def rendered_with(site: Site, most: int = 0) -> tuple[Mapping[str, Any], RenderedChart]:
+def rendered_with(
+    session: EnvironmentSession, most: int = 0
+) -> tuple[Mapping[str, Any], RenderedChart]:
     """The chart with another bound of the CPU workers, or as the environment's files say."""
-    values, rendered = render(site)
+    values, rendered = render(session)
     if not most:
         return values, rendered
     changed = json.loads(json.dumps(values))
     changed["workerGroups"]["cpu"]["maxReplicas"] = most
-    return changed, render_chart(site.settings.ray_chart, changed, release=RELEASE, namespace="ray")
+    return changed, render_chart(
+        session.settings.ray_chart, changed, release=RELEASE, namespace="ray"
+    )
 
 
 @dataclass
 class World:
-    """A remote, the site that delivers to it, and what was told."""
+    """A remote, the session that delivers to it, and what was told."""
 
     remote: Path
-    site: Site
+    session: EnvironmentSession
     argocd: ArgoCd
     charts: Mapping[int, tuple[Mapping[str, Any], RenderedChart]]
     said: list[str] = field(default_factory=list)
@@ -110,7 +117,7 @@ class World:
 
     def deliver(self, most: int = 0) -> deliver.OnCluster:
         """Deliver the charts with so many CPU workers at most."""
-        return deliver.deliver(self.site, *self.charts[most], self.tell)
+        return deliver.deliver(self.session, *self.charts[most], self.tell)
 
     def tell(self, line: str) -> None:
         self.said.append(line)
@@ -118,13 +125,13 @@ class World:
 
     def set(self, **gitops: Any) -> None:
         """Other settings of the section `gitops`."""
-        self.site.environment.gitops = self.site.environment.gitops.model_copy(update=gitops)
+        self.session.environment.gitops = self.session.environment.gitops.model_copy(update=gitops)
 
     def apply_application(self, **spec: Any) -> None:
         """As `kubectl apply` of the committed Application."""
         content = yaml.safe_load(self.show(f"{FOLDER}/argocd/application.yaml"))
         content["spec"] |= spec
-        self.site.kubernetes.api.apply(APPLICATIONS, content)
+        ray_clusters(self.session).api.apply(APPLICATIONS, content)
 
     def show(self, path: str) -> str:
         return git(self.remote, "show", f"main:{path}")
@@ -151,6 +158,6 @@ class World:
 
     def clear(self) -> None:
         """Nothing of this test's stays on the cluster."""
-        api = self.site.kubernetes.api
+        api = ray_clusters(self.session).api
         api.delete(APPLICATIONS, APPLICATION, NAMESPACE)
         api.delete(NAMESPACES, "ray")

@@ -35,14 +35,14 @@ from ray_platform.pull_requests.poll import Tick, tick
 from ray_platform.pull_requests.reporting import failure_noted
 from ray_platform.pull_requests.run_request import Request
 from ray_platform.pull_requests.run_store import PullRequestRun
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import PlatformError
 from tests.support.pull_request_world import (
     Fuse,
     NoBursts,
     RecordedPolicies,
-    RecordedSite,
+    RecordedSession,
     Standing,
     content_of,
     record_plan,
@@ -154,20 +154,24 @@ class Flow:
         self.started: set[str] = set()
         self.errors: list[PlatformError] = []
 
-    # As a `World`, for `RecordedSite` ------------------------------------------------------------
+    # As a `World`, for `RecordedSession` ------------------------------------------------------------
 
-    def site(self, name: str, commit: str, base: str, **more: Any) -> RecordedSite:
-        site = RecordedSite(self.settings, name, commit, base=base, git=self.mirror.git, **more)
-        site.world = self
-        site.policies = RecordedPolicies(site.policy_root)
-        site.instance = cast(dg.DagsterInstance, NoBursts())
-        return site
+    def session(self, name: str, commit: str, base: str, **more: Any) -> RecordedSession:
+        session = RecordedSession(
+            self.settings, name, commit, base=base, git=self.mirror.git, **more
+        )
+        session.world = self
+        session.policies = RecordedPolicies(session.policy_root)
+        session.instance = cast(dg.DagsterInstance, NoBursts())
+        return session
 
     def about_to_apply(self, name: str, plan_digest: str) -> None:
         pass
 
-    def make(self, settings: Settings, name: str, commit: str, repository: Git) -> Site:
-        return self.site(name, commit, commit)
+    def make(
+        self, settings: Settings, name: str, commit: str, repository: Git
+    ) -> EnvironmentSession:
+        return self.session(name, commit, commit)
 
     def fetch(self, numbers: Iterable[int]) -> Git:
         return self.mirror.fetch(sorted(numbers))
@@ -221,13 +225,13 @@ class Flow:
         )
         good = False
         try:
-            site = self.site(name, tags[COMMIT_TAG], tags[BASE_TAG], pull=pull, run_id=run_id)
-            with failure_noted(site):
+            session = self.session(name, tags[COMMIT_TAG], tags[BASE_TAG], pull=pull, run_id=run_id)
+            with failure_noted(session):
                 if job == "plan":
-                    good = record_plan(site, tags.get(WHY_TAG, ""))
+                    good = record_plan(session, tags.get(WHY_TAG, ""))
                 else:
                     apply_plan(
-                        site,
+                        session,
                         tags[PLAN_TAG],
                         progress=lambda _: None,
                         reach=lambda *_: self.connection(),

@@ -318,7 +318,7 @@ def _approved(
 ) -> None:
     name = record.environment
     required = int(re.findall(r"required = (\d)", rules[f"environments/{name}.toml"])[0])
-    policy = world.site(name, *2 * (world.git.branches["main"],)).policies.bundle_digest
+    policy = world.session(name, *2 * (world.git.branches["main"],)).policies.bundle_digest
     bound = (record.plan_digest, record.state_lineage, record.state_serial, policy)
     shown = [
         item.at

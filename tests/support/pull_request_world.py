@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+from ray_platform.cost.session_parts import prices_of
 
 from ray_platform.change import gates
 from ray_platform.change.apply import apply_plan
@@ -54,7 +55,7 @@ from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.reporting import failure_noted, keep_report, note_verified
 from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.store.artifact_store import Artifacts
 from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state import TerraformState
@@ -362,21 +363,21 @@ class NoBursts:
 class RecordedTerraform:
     """Terraform whose plans are computed from a commit's files, on a world's state."""
 
-    def __init__(self, world: Any, site: Site) -> None:
-        self.world, self.site = world, site
+    def __init__(self, world: Any, session: EnvironmentSession) -> None:
+        self.world, self.session = world, session
 
     def init(self) -> None:
         pass
 
     def state(self) -> TerraformState:
-        now = self.world.states[self.site.name]
+        now = self.world.states[self.session.name]
         resources = {RESOURCE: {"content": now.content}} if now.content else {}
         return TerraformState(now.lineage, now.serial, resources, {"cluster_name": "ray"})
 
     def plan(self) -> tuple[dict[str, Any], bytes]:
         """The JSON of a plan and its saved file."""
-        now, commit = self.world.states[self.site.name], self.site.commit or ""
-        wanted = content_of(self.world.git.files(commit), self.site.name)
+        now, commit = self.world.states[self.session.name], self.session.commit or ""
+        wanted = content_of(self.world.git.files(commit), self.session.name)
         change = {
             "actions": ["no-op" if wanted == now.content else "update"],
             "before": {"content": now.content},
@@ -389,7 +390,7 @@ class RecordedTerraform:
                 {"address": RESOURCE, "type": "terraform_data", "name": "this", "change": change}
             ],
         }
-        saved = [self.site.name, now.lineage, now.serial, wanted, read_plan(made).digest]
+        saved = [self.session.name, now.lineage, now.serial, wanted, read_plan(made).digest]
         return made, json.dumps(saved).encode()
 
     def apply(self, file: Path) -> None:
@@ -402,7 +403,7 @@ class RecordedTerraform:
         self.world.fuse.burn()
 
 
-class RecordedSite(Site):
+class RecordedSession(EnvironmentSession):
     """An environment of a world, at a commit of its Git."""
 
     world: Any
@@ -410,8 +411,8 @@ class RecordedSite(Site):
     def terraform(self, progress: Callable[[str], None] | None = None) -> Any:
         return RecordedTerraform(self.world, self)
 
-    def at_commit(self, commit: str, git: Git) -> Site:
-        return self.world.site(self.name, commit, self.base or commit)
+    def at_commit(self, commit: str, git: Git) -> EnvironmentSession:
+        return self.world.session(self.name, commit, self.base or commit)
 
 
 def content_of(files: Content, environment: str) -> str:
@@ -425,34 +426,36 @@ def content_of(files: Content, environment: str) -> str:
     )
 
 
-def record_plan(site: Site, why: str = "") -> bool:
+def record_plan(session: EnvironmentSession, why: str = "") -> bool:
     """Do what the `plan` job does, with a `RecordedTerraform`; whether no check says no."""
-    terraform = cast(RecordedTerraform, site.terraform())
+    terraform = cast(RecordedTerraform, session.terraform())
     state = terraform.state()
     made, saved = terraform.plan()
     plan = read_plan(made)
-    root = site.settings.terraform_root
+    root = session.settings.terraform_root
     record = PlanRecord(
-        environment=site.name,
+        environment=session.name,
         plan_digest=plan.digest,
         file_digest=digest_bytes(saved),
         state_lineage=state.lineage,
         state_serial=state.serial,
-        revision=Revision(commit=site.commit or "").to_json(),
+        revision=Revision(commit=session.commit or "").to_json(),
         configuration_digest=configuration_digest(root),
-        variables_digest=site.artifacts.put_content("variables", dict(site.environment.variables)),
+        variables_digest=session.artifacts.put_content(
+            "variables", dict(session.environment.variables)
+        ),
         provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
-        price_book_version=site.prices.version,
+        price_book_version=prices_of(session).version,
         counts={"update": plan.counts.update},
         empty=plan.is_empty,
         destroy=False,
         made_at=_THEN,
-        pull_request=str(site.pull),
-        base=site.base or "",
+        pull_request=str(session.pull),
+        base=session.base or "",
     )
-    site.records.save_plan(record, file=saved, plan_json=made, text="a plan")
-    keep_report(site, MadePlan(record, plan, estimate(plan, site.prices)), why=why)
-    return not gates.verdict(site, record).denied
+    session.records.save_plan(record, file=saved, plan_json=made, text="a plan")
+    keep_report(session, MadePlan(record, plan, estimate(plan, prices_of(session))), why=why)
+    return not gates.verdict(session, record).denied
 
 
 @dataclass(frozen=True)
@@ -486,7 +489,7 @@ class World:
 
     def __init__(self, folder: Path, environments: tuple[str, ...], files: Content) -> None:
         self.folder, self.environments = folder, environments
-        self.sites: dict[tuple[str, str, str], RecordedSite] = {}
+        self.sites: dict[tuple[str, str, str], RecordedSession] = {}
         self.fuse = Fuse()
         self.items: dict[str, bytes] = {}
         self.git = MemoryGit({}, {})
@@ -526,23 +529,23 @@ class World:
 
     # How the real code reaches this world ----------------------------------------------------------
 
-    def site(self, name: str, commit: str, base: str, **more: Any) -> RecordedSite:
+    def session(self, name: str, commit: str, base: str, **more: Any) -> RecordedSession:
         known = self.sites.get((name, commit, base))
         if known is None:
             settings = Settings(self.folder, self.folder / "home", {})
             git = cast(Git, self.git)
-            known = RecordedSite(settings, name, commit, base=base, git=git)
+            known = RecordedSession(settings, name, commit, base=base, git=git)
             known.policies = RecordedPolicies(known.policy_root)
             self.sites[name, commit, base] = known
-        site = copy.copy(known)
-        site.world, site.git, site.artifacts = self, cast(Git, self.git), self.artifacts
-        site.instance = cast(dg.DagsterInstance, NoBursts())
+        session = copy.copy(known)
+        session.world, session.git, session.artifacts = self, cast(Git, self.git), self.artifacts
+        session.instance = cast(dg.DagsterInstance, NoBursts())
         for key, value in more.items():
-            setattr(site, key, value)
-        return site
+            setattr(session, key, value)
+        return session
 
-    def make(self, settings: Settings, name: str, commit: str, git: Git) -> Site:
-        return self.site(name, commit, commit)
+    def make(self, settings: Settings, name: str, commit: str, git: Git) -> EnvironmentSession:
+        return self.session(name, commit, commit)
 
     def fetch(self, numbers: Iterable[int]) -> Git:
         list(numbers)
@@ -619,7 +622,7 @@ class World:
         return good
 
     def do(self, kind: str, name: str, tags: Mapping[str, str], run_id: str) -> bool:
-        site = self.site(
+        session = self.session(
             name,
             tags[COMMIT_TAG],
             tags[BASE_TAG],
@@ -628,16 +631,16 @@ class World:
             asked_by="the sensor",
         )
         try:
-            with failure_noted(site):
+            with failure_noted(session):
                 if kind == "plan":
-                    return self._plan(site, tags.get(WHY_TAG, ""))
+                    return self._plan(session, tags.get(WHY_TAG, ""))
                 done = apply_plan(
-                    site,
+                    session,
                     tags[PLAN_TAG],
                     progress=lambda _: None,
                     reach=lambda *_: self.connection(),
                 )
-                note_verified(site, done.infra_version, ("it works",))
+                note_verified(session, done.infra_version, ("it works",))
                 return True
         except PlatformError as error:
             self.said = str(error)
@@ -645,23 +648,23 @@ class World:
         finally:
             self._forget_machine_times()
 
-    def _plan(self, site: Site, why: str) -> bool:
-        return record_plan(site, why)
+    def _plan(self, session: EnvironmentSession, why: str) -> bool:
+        return record_plan(session, why)
 
     def approve_by_command(self, name: str, number: int, by: str) -> None:
         """As ``ray-platform approve`` does for the plan that was made last for a pull request."""
         report = self.standing(name, number)
         base = self.git.head("main") or ""
         assert report is not None
-        site = self.site(name, base, base)
-        record = site.records.plan(report.plan_digest)
-        gates.give_approval(site, record, by=by, source="cli")
-        PullRequestRecords(site.artifacts, name).change_queue(Queue.approved_by_command)
+        session = self.session(name, base, base)
+        record = session.records.plan(report.plan_digest)
+        gates.give_approval(session, record, by=by, source="cli")
+        PullRequestRecords(session.artifacts, name).change_queue(Queue.approved_by_command)
         bound = (
             record.plan_digest,
             record.state_lineage,
             record.state_serial,
-            site.policies.bundle_digest,
+            session.policies.bundle_digest,
         )
         self.by_command += ((by, bound),)
         self._forget_machine_times()
@@ -707,7 +710,7 @@ class World:
 
     def about_to_apply(self, name: str, plan_digest: str) -> None:
         """Told right before anything changes; the test looks here whether it may."""
-        record = self.site(name, *2 * (self.git.branches["main"],)).records.plan(plan_digest)
+        record = self.session(name, *2 * (self.git.branches["main"],)).records.plan(plan_digest)
         number = PullRef.parse(record.pull_request).number
         self.judge(self, record, number)
         merged = self.forge.pulls[number].merge_commit

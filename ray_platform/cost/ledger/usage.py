@@ -21,9 +21,11 @@ from ray_platform.cost.ledger.usage_interval import (
     milliseconds,
     month_of,
 )
+from ray_platform.cost.session_parts import prices_of, usage_of
 from ray_platform.ray.cluster_client import describe_cluster
+from ray_platform.ray.endpoint import ray_endpoint, running_services
 from ray_platform.ray.spec import HEAD_GROUP
-from ray_platform.session.environment_session import RayEndpoint, Site
+from ray_platform.session.environment_session import EnvironmentSession, RayEndpoint
 from ray_platform.text.errors import ArtifactError, RayError
 
 #: How often the cluster is asked for its nodes during a run, and how long an unchanged answer is
@@ -45,7 +47,7 @@ class _Node(Protocol):
 
 
 def usages(
-    site: Site,
+    session: EnvironmentSession,
     nodes: Iterable[_Node],
     *,
     seen: float,
@@ -55,13 +57,13 @@ def usages(
     """What Ray says of its nodes as intervals; the head runs on a system node and is overhead.
 
     Args:
-        site: The environment: its node pools say what a worker group's nodes are.
+        session: The environment: its node pools say what a worker group's nodes are.
         nodes: Nodes with ``node_id``, ``group``, ``start`` and ``end`` (None: up).
         seen: When Ray said so, epoch seconds.
         run_id: A burst run, which holds every worker node for all of ``window``.
         window: When it began and ended or was last seen, epoch seconds.
     """
-    pools = {pool.name: pool for pool in site.environment.node_pools}
+    pools = {pool.name: pool for pool in session.environment.node_pools}
     found = []
     for node in nodes:
         head = node.group == HEAD_GROUP
@@ -71,19 +73,19 @@ def usages(
         end = max(node.start, seen if node.end is None else node.end)
         team = (pool.labels or {}).get(TEAM_LABEL, "")
         found.append(
-            _usage(site, node, pool, (node.start, end), "overhead" if head else "idle", "", team)
+            _usage(session, node, pool, (node.start, end), "overhead" if head else "idle", "", team)
         )
         if window and not head:
             held = (max(node.start, window[0]), min(end, window[1]))
             if held[1] > held[0]:
                 found.append(
-                    _usage(site, node, pool, held, "run", run_id, site.environment.burst.team)
+                    _usage(session, node, pool, held, "run", run_id, session.environment.burst.team)
                 )
     return found
 
 
 def _usage(
-    site: Site,
+    session: EnvironmentSession,
     node: _Node,
     pool: NodePool,
     span: tuple[float, float],
@@ -92,7 +94,7 @@ def _usage(
     team: str,
 ) -> Usage:
     return Usage(
-        environment=site.name,
+        environment=session.name,
         node=node.node_id,
         start_ms=milliseconds(span[0]),
         end_ms=milliseconds(span[1]),
@@ -110,20 +112,20 @@ def head_pool(pools: Iterable[NodePool]) -> NodePool | None:
     return next((pool for pool in pools if not pool.ray_workers), None)
 
 
-def tasks_done(site: Site, run_id: str, count: int, ended: float) -> Mark:
+def tasks_done(session: EnvironmentSession, run_id: str, count: int, ended: float) -> Mark:
     """How many tasks a run finished."""
-    return Mark(site.name, milliseconds(ended), "tasks", run_id, "", "", False, count)
+    return Mark(session.name, milliseconds(ended), "tasks", run_id, "", "", False, count)
 
 
-def look(site: Site) -> None:
+def look(session: EnvironmentSession) -> None:
     """Keep what the running cluster says of its nodes now; without one there is nothing to keep."""
-    if site.services()["ray"] is not None:
-        _Watch(site, site.ray()).look()
+    if running_services(session)["ray"] is not None:
+        _Watch(session, ray_endpoint(session)).look()
 
 
 @contextmanager
 def watching(
-    site: Site,
+    session: EnvironmentSession,
     endpoint: RayEndpoint,
     run_id: str,
     tell: Callable[[str], None],
@@ -135,7 +137,7 @@ def watching(
     A cluster that does not answer for a while is asked again: Ray remembers when its nodes began and
     ended. ``tell`` hears of it once. ``every`` is in seconds.
     """
-    watch = _Watch(site, endpoint, run_id)
+    watch = _Watch(session, endpoint, run_id)
     ended = threading.Event()
 
     def work() -> None:
@@ -165,8 +167,10 @@ def watching(
 class _Watch:
     """Looks at a cluster, and writes what is new; the workers are held by a run from its start on."""
 
-    def __init__(self, site: Site, endpoint: RayEndpoint, run_id: str = "") -> None:
-        self.site = site
+    def __init__(
+        self, session: EnvironmentSession, endpoint: RayEndpoint, run_id: str = ""
+    ) -> None:
+        self.session = session
         self.endpoint = endpoint
         self.run_id = run_id
         self.started = time.time()
@@ -181,12 +185,12 @@ class _Watch:
         if found == self.known and seen - self.kept < KEEP_SECONDS:
             return
         window = (self.started, seen) if self.run_id else None
-        pools = {pool.name: pool for pool in self.site.environment.node_pools}
-        self.site.usage.append(
-            usages(self.site, nodes, seen=seen, run_id=self.run_id, window=window),
+        pools = {pool.name: pool for pool in self.session.environment.node_pools}
+        usage_of(self.session).append(
+            usages(self.session, nodes, seen=seen, run_id=self.run_id, window=window),
             [
                 Mark(
-                    self.site.name,
+                    self.session.name,
                     milliseconds(node.end),
                     "lost",
                     "",
@@ -202,24 +206,26 @@ class _Watch:
         self.known, self.kept = found, seen
 
 
-def compact(site: Site, time_: float, tell: Callable[[str], None]) -> None:
+def compact(session: EnvironmentSession, time_: float, tell: Callable[[str], None]) -> None:
     """Join the month's files where they have become many.
 
     That saves time and changes no number, so that a store that refuses it fails nothing: ``tell`` hears.
     """
     try:
-        site.usage.compact(site.name, month_of(milliseconds(time_)))
+        usage_of(session).compact(session.name, month_of(milliseconds(time_)))
     except ArtifactError as error:
         tell(f"The files of the usage ledger were not joined: {error}")
 
 
-def price_run(site: Site, run_id: str, start: float, end: float) -> tuple[float, Decimal]:
+def price_run(
+    session: EnvironmentSession, run_id: str, start: float, end: float
+) -> tuple[float, Decimal]:
     """(node-seconds, US dollars) that the ledger attributes to a run, instances alone."""
     first, last = day_of(milliseconds(start)), day_of(milliseconds(end))
     node_seconds, usd = Decimal(0), Decimal(0)
-    for total in site.usage.read(site.name, first, last).totals:
+    for total in usage_of(session).read(session.name, first, last).totals:
         if run_id in total.runs:
             share = Decimal(total.node_ms) / len(total.runs)
             node_seconds += share / 1000
-            usd += site.prices.hourly(total.instance_type, total.spot) * share / HOUR_MS
+            usd += prices_of(session).hourly(total.instance_type, total.spot) * share / HOUR_MS
     return round(float(node_seconds), 3), usd.quantize(Decimal("0.000001"))

@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 from ray_platform.drift.incidents.incident import Incident, follow, to_apply_away
 from ray_platform.drift.items import DriftItem
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.store.artifact_store import Artifacts
 from ray_platform.text.errors import ArtifactError
 
@@ -108,25 +108,25 @@ class Revert:
     key: str
 
 
-def reverts_of(site: Site) -> tuple[Revert | str, ...]:
+def reverts_of(session: EnvironmentSession) -> tuple[Revert | str, ...]:
     """What would mend the environment's major drift, or why nothing would; nothing where none is open.
 
     The commit that stands is gone back to, not the newest: a change of Git that nobody has approved yet must
     not ride along.
     """
-    known = incidents(site.artifacts, site.name)
+    known = incidents(session.artifacts, session.name)
     answers: list[Revert | str] = []
     if (incident := to_apply_away(known, of_releases=False)) is not None:
-        applied = site.records.applied()
+        applied = session.records.applied()
         if applied is None:
-            answers.append(f"{site.name}: nothing is applied, so there is nothing to go back to")
+            answers.append(f"{session.name}: nothing is applied, so there is nothing to go back to")
         else:
             revision = (applied.commit, applied.changes_digest)
-            answers.append(_revert(site.name, "infrastructure", revision, incident, "apply"))
+            answers.append(_revert(session.name, "infrastructure", revision, incident, "apply"))
     if (incident := to_apply_away(known, of_releases=True)) is not None:
-        deployed = site.artifacts.read(f"environments/{site.name}/release.json") or {}
+        deployed = session.artifacts.read(f"environments/{session.name}/release.json") or {}
         revision = (str(deployed.get("commit", "")), str(deployed.get("changes_digest", "")))
-        answers.append(_revert(site.name, "ray", revision, incident, "up"))
+        answers.append(_revert(session.name, "ray", revision, incident, "up"))
     return tuple(answers)
 
 

@@ -36,7 +36,7 @@ from ray_platform.pull_requests.removals.issue import (
 from ray_platform.pull_requests.reviews import Approvers
 from ray_platform.pull_requests.run_request import Request
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.store.artifact_store import Artifacts
 from ray_platform.terraform.losses import losses
 from ray_platform.text.canonical import digest, short
@@ -112,7 +112,7 @@ def look_at_removals(
 
 def _follow(asked: _Asked, here: EnvironmentNow, base: str) -> Request | None:
     """One issue that asks for a removal in good form."""
-    removal = read_removal(here.site.artifacts, here.name, asked.ref)
+    removal = read_removal(here.session.artifacts, here.name, asked.ref)
     current = removal is not None and removal.is_of(
         here.state.lineage, here.state.serial, here.policy_digest
     )
@@ -123,11 +123,11 @@ def _follow(asked: _Asked, here: EnvironmentNow, base: str) -> Request | None:
         _tell(asked, _rendered(asked, None, (), 0))
         key = f"{here.state.lineage}:{here.state.serial}:{here.policy_digest[:12]}:{base}"
         return _request("plan_removal", asked, here, base, f"plan removal {asked.ref} {key}", {})
-    approvers = removal_approvers(here.site)
+    approvers = removal_approvers(here.session)
     approvals = _approvals(asked.forge, asked.issue, removal, approvers)
     written = _tell(asked, _rendered(asked, removal, approvals, approvers.required))
     if not removal.shown_at and written:
-        keep_removal(here.site.artifacts, asked.ref, removal.shown(written))
+        keep_removal(here.session.artifacts, asked.ref, removal.shown(written))
         return None
     if len(approvals) < approvers.required:
         return None
@@ -185,21 +185,21 @@ def keep_removal(artifacts: Artifacts, ref: PullRef, removal: Removal) -> None:
     artifacts.write(_key(removal.environment, ref), removal.to_json())
 
 
-def plan_kept(site: Site, ref: PullRef, made: MadePlan) -> Removal:
+def plan_kept(session: EnvironmentSession, ref: PullRef, made: MadePlan) -> Removal:
     """Write down the plan of a removal; if an approval of the one before is one of this, it is as shown."""
     record = made.record
     removal = Removal(
-        environment=site.name,
+        environment=session.name,
         issue=str(ref),
         plan_digest=record.plan_digest,
         state_lineage=record.state_lineage,
         state_serial=record.state_serial,
-        policy_digest=site.policies.bundle_digest,
-        run_id=site.run_id,
+        policy_digest=session.policies.bundle_digest,
+        run_id=session.run_id,
         resources=made.plan.counts.delete,
         losses=tuple((loss.address, loss.holds) for loss in losses(made.plan) if loss.holds),
     )
-    before = read_removal(site.artifacts, site.name, ref)
+    before = read_removal(session.artifacts, session.name, ref)
     same = (
         before is not None
         and before.plan_digest == removal.plan_digest
@@ -207,17 +207,17 @@ def plan_kept(site: Site, ref: PullRef, made: MadePlan) -> Removal:
     )
     if before is not None and same:
         removal = removal.shown(before.shown_at)
-    keep_removal(site.artifacts, ref, removal)
+    keep_removal(session.artifacts, ref, removal)
     return removal
 
 
-def removal_approvers(site: Site) -> Approvers:
+def removal_approvers(session: EnvironmentSession) -> Approvers:
     """Who must approve a removal by issue: as many as in prod, and those whom the environment names.
 
     Where it names nobody, prod's people; where there is no prod, two people.
     """
-    own = site.environment.approval
-    settings = site.settings
+    own = session.environment.approval
+    settings = session.settings
     prod: Environment | None = (
         settings.environment("prod") if "prod" in settings.environment_names else None
     )
@@ -225,36 +225,38 @@ def removal_approvers(site: Site) -> Approvers:
     named = own if own.people or own.teams or prod is None else prod.approval
     if not named.people and not named.teams:
         return Approvers.of(required, None)
-    forge = connect(site.today, site.issue.repository).forge if site.issue else None
+    forge = (
+        connect(session.current_settings, session.issue.repository).forge if session.issue else None
+    )
     teams = [login for team in named.teams for login in (forge.members(team) if forge else ())]
     return Approvers.of(required, {*named.people, *teams})
 
 
-def require_removal_approved(site: Site, record: PlanRecord) -> tuple[str, ...]:
-    """Who approves the removal that a site's issue asks for, read at this moment.
+def require_removal_approved(session: EnvironmentSession, record: PlanRecord) -> tuple[str, ...]:
+    """Who approves the removal that a session's issue asks for, read at this moment.
 
     Raises:
         StalePlan: the plan is not the one that was shown.
         NotApproved: fewer people than needed, or the issue was closed or says something else now.
     """
-    ref = site.issue
-    removal = read_removal(site.artifacts, site.name, ref) if ref else None
-    where = f"environment {site.name}, issue {ref}, plan {short(record.plan_digest)}"
+    ref = session.issue
+    removal = read_removal(session.artifacts, session.name, ref) if ref else None
+    where = f"environment {session.name}, issue {ref}, plan {short(record.plan_digest)}"
     if ref is None or removal is None or removal.plan_digest != record.plan_digest:
         raise StalePlan(
             "the removal's plan is not the one that was shown in the issue",
             where=where,
             fix="wait for the next plan in the issue's comment, and approve that",
         )
-    forge = connect(site.today, ref.repository).forge
+    forge = connect(session.current_settings, ref.repository).forge
     issue = next((item for item in forge.issues(LABEL) if item.number == ref.number), None)
-    if issue is None or asked_for(issue, [site.name])[0] != site.name:
+    if issue is None or asked_for(issue, [session.name])[0] != session.name:
         raise NotApproved(
             "the issue is closed, has lost its label or asks for something else now",
             where=where,
             fix="open it again with both lines, or leave the environment as it is",
         )
-    approvers = removal_approvers(site)
+    approvers = removal_approvers(session)
     people = _approvals(forge, issue, removal, approvers)
     if len(people) < approvers.required:
         raise NotApproved(
@@ -266,13 +268,17 @@ def require_removal_approved(site: Site, record: PlanRecord) -> tuple[str, ...]:
 
 
 @contextmanager
-def outcome_noted(site: Site) -> Iterator[Callable[[str], None]]:
+def outcome_noted(session: EnvironmentSession) -> Iterator[Callable[[str], None]]:
     """Write down what came of a removal that an issue asked for: what is said, or why it failed."""
 
     def note(done: str, failed: str) -> None:
-        removal = read_removal(site.artifacts, site.name, site.issue) if site.issue else None
-        if site.issue is not None and removal is not None:
-            keep_removal(site.artifacts, site.issue, replace(removal, done=done, failed=failed))
+        removal = (
+            read_removal(session.artifacts, session.name, session.issue) if session.issue else None
+        )
+        if session.issue is not None and removal is not None:
+            keep_removal(
+                session.artifacts, session.issue, replace(removal, done=done, failed=failed)
+            )
 
     try:
         yield lambda said: note(said, "")

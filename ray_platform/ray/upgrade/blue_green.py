@@ -15,6 +15,7 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.kubernetes.helm_release_client import Release
 from ray_platform.ray import ray_release, readiness
 from ray_platform.ray.chart import require_allowed
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.ray.ray_release import Installed, Standing
 from ray_platform.ray.running_jobs import jobs_on
@@ -28,7 +29,7 @@ from ray_platform.ray.upgrade.switch import (
 )
 from ray_platform.ray.writes import Tell, through_trouble
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import BusyError, KubernetesError, NotFoundError, RayError
 
 PROBE_SECONDS = 180.0
@@ -54,21 +55,23 @@ class Outlook:
         }
 
 
-def outlook(site: Site, values: Mapping[str, Any], rendered: RenderedChart) -> Outlook:
+def outlook(
+    session: EnvironmentSession, values: Mapping[str, Any], rendered: RenderedChart
+) -> Outlook:
     """What an upgrade to chart and values would do; changes nothing.
 
     Raises:
         RayError: the jobs cannot be asked for.
         KubernetesError: the API refuses or does not answer.
     """
-    switch = site.kubernetes.switch()
+    switch = ray_clusters(session).switch()
     name = switch.active
-    lacks = ray_release.standing(site, name, values, rendered if name == BLUE else None)
-    return Outlook(name, lacks, jobs_on(site.kubernetes, name), switch)
+    lacks = ray_release.standing(session, name, values, rendered if name == BLUE else None)
+    return Outlook(name, lacks, jobs_on(ray_clusters(session), name), switch)
 
 
 def bring(
-    site: Site,
+    session: EnvironmentSession,
     values: Mapping[str, Any],
     rendered: RenderedChart,
     tell: Tell,
@@ -83,42 +86,42 @@ def bring(
         BusyError: an earlier upgrade is being backed out, or its old cluster still has jobs.
         KubernetesError: as `ray_release.install`.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     cluster.wake()
     switch = through_trouble(cluster, cluster.switch, tell)
-    patience = None if site.ray_upgrade.waits else now()
+    patience = None if session.ray_upgrade.waits else now()
     if switch.upgrade and switch.upgrade.step == BACKING_OUT:
-        switch = drain(site, values, tell, until=patience)
+        switch = drain(session, values, tell, until=patience)
     name = switch.active
-    lacks = ray_release.standing(site, name, values, rendered if name == BLUE else None)
+    lacks = ray_release.standing(session, name, values, rendered if name == BLUE else None)
     if lacks is not Standing.PODS:
         if switch.upgrade and switch.upgrade.step == PREPARING:
             tell(f"What was asked for stands already: {switch.upgrade.after} is not needed")
-            take_away(site, switch, values, tell)
-        return ray_release.install(site, values, rendered, tell)
+            take_away(session, switch, values, tell)
+        return ray_release.install(session, values, rendered, tell)
     if switch.upgrade and switch.upgrade.step == DRAINING:
         tell(f"An earlier upgrade still drains {switch.other}: that is finished first")
-        switch = drain(site, values, tell, until=patience)
+        switch = drain(session, values, tell, until=patience)
     if switch.upgrade is None:
         switch = cluster.write_switch(switch.preparing(now()))
-    return _switched(site, switch, values, rendered, tell)
+    return _switched(session, switch, values, rendered, tell)
 
 
 def _switched(
-    site: Site,
+    session: EnvironmentSession,
     switch: Switch,
     values: Mapping[str, Any],
     rendered: RenderedChart,
     tell: Tell,
 ) -> Installed:
     """The new cluster, ready and taking the work."""
-    cluster, old, new = site.kubernetes, switch.active, switch.other
+    cluster, old, new = ray_clusters(session), switch.active, switch.other
     if new != BLUE:
-        rendered = ray_release.rendered_for(site, new, values)
-        require_allowed(site, rendered)
+        rendered = ray_release.rendered_for(session, new, values)
+        require_allowed(session, rendered)
     tell(f"Blue/green: {new} is brought up beside {old}, which goes on working")
     try:
-        installed = ray_release.put(site, new, values, tell, rendered=rendered)
+        installed = ray_release.put(session, new, values, tell, rendered=rendered)
         address, token_path, _ = readiness.endpoint(cluster, tell, new)
         release = installed.release
         jobs = RayJobs(address, token_path)
@@ -129,25 +132,25 @@ def _switched(
         if isinstance(error, KubernetesError) and not error.code:
             raise  # the API is away: nothing is known, and the next run goes on
         tell(f"{new} is taken away again: {error.what}")
-        take_away(site, switch, values, tell)
-        audit_notes.note(site, "ray-upgrade", "failed", reason=f"{new}: {error.what}")
+        take_away(session, switch, values, tell)
+        audit_notes.note(session, "ray-upgrade", "failed", reason=f"{new}: {error.what}")
         raise RayError(
             f"the new Ray cluster {new} does not work and was taken away; {old} goes on as before: "
             f"{error.what}",
             where=error.where,
             fix=error.fix,
         ) from error
-    site.require_held()
-    until = now() + timedelta(seconds=site.ray_upgrade.drain_seconds)
+    session.require_held()
+    until = now() + timedelta(seconds=session.ray_upgrade.drain_seconds)
     cluster.write_switch(switch.switched(now(), until))
     audit_notes.note(
-        site, "ray-upgrade", "switched", reason=f"new work goes to {new}, {old} is drained"
+        session, "ray-upgrade", "switched", reason=f"new work goes to {new}, {old} is drained"
     )
     tell(f"New work goes to {new} at {address}; {old} is drained")
     return Installed(installed.release, "switched")
 
 
-def back_out(site: Site, tell: Tell) -> Release | None:
+def back_out(session: EnvironmentSession, tell: Tell) -> Release | None:
     """Send new work back to the cluster that was there before; `drain` ends the new one.
 
     Returns:
@@ -157,7 +160,7 @@ def back_out(site: Site, tell: Tell) -> Release | None:
         NotFoundError: no upgrade is under way: the old cluster is gone, or there never was one.
         RayError: the cluster to go back to is not ready.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     cluster.wake()
     switch = through_trouble(cluster, cluster.switch, tell)
     upgrade = switch.upgrade
@@ -165,38 +168,38 @@ def back_out(site: Site, tell: Tell) -> Release | None:
         raise NotFoundError(
             "no blue/green upgrade is under way: there is nothing to back out of",
             where=f"namespace {cluster.namespace}",
-            fix=f"`ray-platform rollback --env {site.name}` deploys an older commit",
+            fix=f"`ray-platform rollback --env {session.name}` deploys an older commit",
         )
     if upgrade.step == DRAINING:
         readiness.endpoint(cluster, tell, upgrade.before)
     if upgrade.step != BACKING_OUT:
         switch = cluster.write_switch(switch.backing_out(now()))
         reason = f"new work goes to {upgrade.before} again"
-        audit_notes.note(site, "ray-upgrade", "backing out", reason=reason)
+        audit_notes.note(session, "ray-upgrade", "backing out", reason=reason)
         tell(f"New work goes to {upgrade.before} again; {upgrade.after} is drained")
     moved = upgrade.step == DRAINING or upgrade.moved
     return cluster.releases.history(upgrade.before)[-1] if moved else None
 
 
-def going_on(site: Site, values: Mapping[str, Any], tell: Tell) -> None:
+def going_on(session: EnvironmentSession, values: Mapping[str, Any], tell: Tell) -> None:
     """What a deployment in place does about an upgrade under way: end what is idle, refuse the rest.
 
     Raises:
         BusyError: the upgrade has not switched yet, or is being backed out.
     """
-    cluster = site.kubernetes
+    cluster = ray_clusters(session)
     switch = through_trouble(cluster, cluster.switch, tell)
     upgrade = switch.upgrade
     if upgrade is None:
         return
     if upgrade.step != PREPARING and not jobs_on(cluster, switch.other):
-        drain(site, values, tell, until=now())
+        drain(session, values, tell, until=now())
         return
     if upgrade.step != DRAINING:
         raise BusyError(
             f"a blue/green upgrade from {upgrade.before} to {upgrade.after} is {upgrade.step}",
             where=f"namespace {cluster.namespace}, since {upgrade.started}",
-            fix=f"go on with `ray-platform ray upgrade --blue-green --env {site.name}`, or back out of "
-            f"it with `ray-platform ray upgrade --back-out --env {site.name}`",
+            fix=f"go on with `ray-platform ray upgrade --blue-green --env {session.name}`, or back out of "
+            f"it with `ray-platform ray upgrade --back-out --env {session.name}`",
         )
     tell(f"{switch.other} is still drained; `ray-platform ray upgrade --blue-green` finishes that")

@@ -8,12 +8,12 @@ from typing import Any
 
 from ray_platform.kubernetes.api_client import PODS
 from ray_platform.ray import ray_release
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.running_jobs import Followers, followers, jobs_on, stop_job
 from ray_platform.ray.upgrade.switch import BLUE, DRAINING, PREPARING, Switch
 from ray_platform.ray.writes import Tell, through_trouble
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import BusyError, RayError
 
 POLL_SECONDS = 1.0
@@ -26,22 +26,26 @@ REMOVAL_SECONDS = 300.0
 
 
 def drain(
-    site: Site, values: Mapping[str, Any], tell: Tell, *, until: datetime | None = None
+    session: EnvironmentSession,
+    values: Mapping[str, Any],
+    tell: Tell,
+    *,
+    until: datetime | None = None,
 ) -> Switch:
     """Wait until the cluster that goes has no jobs, and take it away; nothing where none goes.
 
     Args:
-        site: The environment; its wish says whether jobs are ended at the deadline.
+        session: The environment; its wish says whether jobs are ended at the deadline.
         values: The chart's values for what the namespace has once.
         tell: Hears what is waited for.
-        until: How long jobs are waited for; None: as long as the site wishes, which becomes the deadline.
+        until: How long jobs are waited for; None: as long as the session wishes, which becomes the deadline.
 
     Raises:
         BusyError: jobs still run at the deadline and may not be ended; the cluster is left to them.
         RayError: it cannot be asked for its jobs, or does not go.
         KubernetesError: the API refuses, or stays away.
     """
-    cluster, wish = site.kubernetes, site.ray_upgrade
+    cluster, wish = ray_clusters(session), session.ray_upgrade
     switch = through_trouble(cluster, cluster.switch, tell)
     upgrade = switch.upgrade
     if upgrade is None or upgrade.step == PREPARING:
@@ -57,7 +61,7 @@ def drain(
         last = now() if jobs else last
         live = Followers()
         if not jobs:
-            live = through_trouble(cluster, lambda: followers(site, going, switch.active), tell)
+            live = through_trouble(cluster, lambda: followers(session, going, switch.active), tell)
             if _is_quiet(last, live):
                 break
         waits = f"waiting for {', '.join(jobs)}" if jobs else "no jobs"
@@ -67,17 +71,17 @@ def drain(
             told = waits
         if jobs and now() >= deadline:
             if not wish.end_jobs:
-                raise _left_to(site, switch, jobs)
+                raise _left_to(session, switch, jobs)
             for job in set(jobs) - ended:
                 ended.add(job)
                 tell(f"The deadline is over: job {job} is ended")
                 why = f"{job} on {going}, at the deadline"
-                audit_notes.note(site, "ray-upgrade", "job ended", reason=why)
+                audit_notes.note(session, "ray-upgrade", "job ended", reason=why)
                 stop_job(cluster, going, job)
         time.sleep(POLL_SECONDS)
-    switch = take_away(site, switch, values, tell)
+    switch = take_away(session, switch, values, tell)
     what = "finished" if upgrade.step == DRAINING else "backed out"
-    audit_notes.note(site, "ray-upgrade", what, reason=f"{going} is gone, {switch.active} works")
+    audit_notes.note(session, "ray-upgrade", what, reason=f"{going} is gone, {switch.active} works")
     tell(f"Blue/green: {going} is gone; {switch.active} works")
     return switch
 
@@ -93,13 +97,13 @@ def _is_quiet(last: datetime | None, live: Followers) -> bool:
     return last is None or now() - last >= timedelta(seconds=seconds)
 
 
-def _left_to(site: Site, switch: Switch, jobs: tuple[str, ...]) -> BusyError:
+def _left_to(session: EnvironmentSession, switch: Switch, jobs: tuple[str, ...]) -> BusyError:
     going = switch.other
     return BusyError(
         f"the time is over, and jobs still run on {going}: {', '.join(jobs)}; new work goes to "
         f"{switch.active}, and {going} is left to them",
-        where=f"RayCluster {site.kubernetes.namespace}/{going}",
-        fix=f"`ray-platform ray upgrade --blue-green --env {site.name}` goes on waiting; with "
+        where=f"RayCluster {ray_clusters(session).namespace}/{going}",
+        fix=f"`ray-platform ray upgrade --blue-green --env {session.name}` goes on waiting; with "
         "--end-jobs it ends them; with --back-out the work goes back",
     )
 
@@ -112,29 +116,31 @@ class Due(StrEnum):
     LATE = "the time is over, and it has"
 
 
-def due(site: Site) -> tuple[Due, Switch]:
+def due(session: EnvironmentSession) -> tuple[Due, Switch]:
     """What an environment's upgrade waits for, and where it stands; changes nothing.
 
     Raises:
         RayError: it cannot be asked for its jobs.
         KubernetesError: the API refuses or does not answer.
     """
-    switch = site.kubernetes.switch()
+    switch = ray_clusters(session).switch()
     upgrade = switch.upgrade
     if upgrade is None or upgrade.step == PREPARING:
         return Due.NOTHING, switch
-    if not jobs_on(site.kubernetes, switch.other):
+    if not jobs_on(ray_clusters(session), switch.other):
         return Due.END, switch
     is_late = bool(upgrade.deadline) and datetime.fromisoformat(upgrade.deadline) < now()
     return (Due.LATE if is_late else Due.NOTHING), switch
 
 
-def take_away(site: Site, switch: Switch, values: Mapping[str, Any], tell: Tell) -> Switch:
+def take_away(
+    session: EnvironmentSession, switch: Switch, values: Mapping[str, Any], tell: Tell
+) -> Switch:
     """End the cluster that takes no new work; what the namespace has once stays."""
-    cluster, going = site.kubernetes, switch.other
-    site.require_held()
+    cluster, going = ray_clusters(session), switch.other
+    session.require_held()
     if going == BLUE:
-        ray_release.put(site, BLUE, values, tell, stands=False)
+        ray_release.put(session, BLUE, values, tell, stands=False)
     else:
         through_trouble(cluster, lambda: cluster.releases.uninstall(going), tell)
     deadline = time.monotonic() + REMOVAL_SECONDS

@@ -5,7 +5,7 @@ import pytest
 from ray_platform.change.destroy import prove_nothing_left
 from ray_platform.change.remains import weigh
 from ray_platform.change.remains_client import tagged
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.text.errors import StillThere
 from tests.integration.conftest import AppliedLocal
 
@@ -29,10 +29,10 @@ def test_the_cloud_lists_every_resource_that_terraform_tagged(applied_local: App
 
 
 def test_what_is_left_is_named_and_fails_the_removal(applied_local: AppliedLocal) -> None:
-    site = Site(applied_local.settings, "local")
+    session = open_session(applied_local.settings, "local")
     state = applied_local.terraform.state()
     with pytest.raises(StillThere) as left:
-        prove_nothing_left(site, state)
+        prove_nothing_left(session, state)
     assert left.value.exit_code == 2
     assert f"vpc/{state.outputs['vpc_id']}" in left.value.what
     assert "destroy again" in left.value.fix

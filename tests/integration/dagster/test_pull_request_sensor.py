@@ -14,7 +14,7 @@ from ray_platform.github.github_client import GitHubRepository
 from ray_platform.github.model import Repository
 from ray_platform.pull_requests.comment import MARKER
 from ray_platform.pull_requests.decide import Next
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import ForgeError, GitError, RateLimited, StateError
 from tests.support.github_site import Sites, running_github
 from tests.support.pull_request_flow import Flow, git
@@ -155,7 +155,7 @@ def test_an_environment_that_cannot_be_read_holds_up_its_own_pull_requests_alone
     there = opened(flow, {TFVARS.format("dev"): 'region = "us-east-1"\nsize = 2\n'})
     make = flow.make
 
-    def away(settings: Settings, name: str, commit: str, repository: Git) -> Site:
+    def away(settings: Settings, name: str, commit: str, repository: Git) -> EnvironmentSession:
         if name == "dev":
             raise StateError("the state cannot be read", where="dev")
         return make(settings, name, commit, repository)

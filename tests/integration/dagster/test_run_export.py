@@ -28,7 +28,7 @@ from ray_platform.lineage.export_run import exported
 from ray_platform.lineage.run_report import identity, output_of
 from ray_platform.records.infra_version import Applied, Ray
 from ray_platform.run_history.burst_metrics import read_metrics
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.training.autoscaling_trace import Trace
 from ray_platform.training.burst import BurstResult, Ground
 from tests.integration.conftest import free_port
@@ -134,42 +134,44 @@ def receiver() -> Iterator[Receiver]:
     made.server.server_close()
 
 
-def make_site(home: Path, target: str) -> Site:
-    site = Site(Settings(ROOT, home, {"RAY_PLATFORM_LINEAGE_TOKEN": TOKEN}), "local")
-    site.environment.lineage = Lineage(openlineage=target)
-    return site
+def make_session(home: Path, target: str) -> EnvironmentSession:
+    session = open_session(Settings(ROOT, home, {"RAY_PLATFORM_LINEAGE_TOKEN": TOKEN}), "local")
+    session.environment.lineage = Lineage(openlineage=target)
+    return session
 
 
-def settled(site: Site) -> Ground:
+def settled(session: EnvironmentSession) -> Ground:
     modules = dict.fromkeys(("vpc", "eks_cluster", "node_pools", "storage", "platform"), D)
-    site.records.save_applied(Applied(D[:40], "", D, D, D, D, "lineage-1", 7, modules, D, "book"))
-    site.records.save_ray(Ray(D, D, D, "rayproject/ray:2.60.0-py311", "2.60.0"))
-    version = site.records.record_infra_version()
+    session.records.save_applied(
+        Applied(D[:40], "", D, D, D, D, "lineage-1", 7, modules, D, "book")
+    )
+    session.records.save_ray(Ray(D, D, D, "rayproject/ray:2.60.0-py311", "2.60.0"))
+    version = session.records.record_infra_version()
     assert version is not None
-    return Ground(version, site.records.manifest(version))
+    return Ground(version, session.records.manifest(version))
 
 
-def finished(site: Site, run_id: str, *, reached: bool = True) -> BurstResult:
+def finished(session: EnvironmentSession, run_id: str, *, reached: bool = True) -> BurstResult:
     content = json.loads((ROOT / "tests/data/burst_local_a.json").read_text(encoding="utf-8"))
     if not reached:
         content["phases"][2].update(workers_reached=7, error="7 of 10 workers came")
         content["succeeded"] = False
     key = f"runs/{run_id}/metrics.json"
-    site.artifacts.write(key, content)
+    session.artifacts.write(key, content)
     return BurstResult(
         read_metrics(content),
         Trace(run_id, (), ()),
         354.0,
         Decimal("0.0188"),
-        {"metrics.json": site.artifacts.store.url(key)},
+        {"metrics.json": session.artifacts.store.url(key)},
     )
 
 
-def burst(site: Site, warn: Any = pytest.fail, *, reached: bool = True) -> str:
+def burst(session: EnvironmentSession, warn: Any = pytest.fail, *, reached: bool = True) -> str:
     """A whole run, without the training."""
     run_id = str(uuid.uuid4())
-    with exported(site, run_id, settled(site), warn) as export:
-        export.finish(finished(site, run_id, reached=reached))
+    with exported(session, run_id, settled(session), warn) as export:
+        export.finish(finished(session, run_id, reached=reached))
     return run_id
 
 
@@ -180,14 +182,14 @@ def states(events: list[Any]) -> list[str]:
 def test_a_server_is_told_of_a_runs_start_and_end_with_the_infrastructure_under_it(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    site = make_site(tmp_path, receiver.url)
-    run_id = burst(site)
+    session = make_session(tmp_path, receiver.url)
+    run_id = burst(session)
     assert states(receiver.events) == ["START", "COMPLETE"]
     for event in receiver.events:
         check_run_event(event)
         assert event["run"]["runId"] == run_id
         facet = event["run"]["facets"][OURS]
-        assert facet["infraVersion"] == settled(site).infra_version
+        assert facet["infraVersion"] == settled(session).infra_version
         assert (facet["commit"], facet["planDigest"], facet["stateSerial"]) == (D[:40], D, 7)
         names = [item["name"] for item in event["inputs"]]
         assert names == [
@@ -209,11 +211,11 @@ def test_a_server_is_told_of_a_runs_start_and_end_with_the_infrastructure_under_
 def test_a_run_that_raises_is_told_as_failed_and_still_raises(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    site = make_site(tmp_path, receiver.url)
+    session = make_session(tmp_path, receiver.url)
     password = "hunter2hunter2"
     with (
         pytest.raises(RuntimeError, match="no answer"),
-        exported(site, str(uuid.uuid4()), settled(site), pytest.fail),
+        exported(session, str(uuid.uuid4()), settled(session), pytest.fail),
     ):
         raise RuntimeError(f"no answer from https://me:{password}@example.invalid")
     assert states(receiver.events) == ["START", "FAIL"]
@@ -226,7 +228,7 @@ def test_a_run_that_raises_is_told_as_failed_and_still_raises(
 def test_a_run_whose_workers_did_not_come_is_told_as_failed_with_the_reason(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    burst(make_site(tmp_path, receiver.url), reached=False)
+    burst(make_session(tmp_path, receiver.url), reached=False)
     assert states(receiver.events) == ["START", "FAIL"]
     check_run_event(receiver.events[1])
     assert "7 of 10" in receiver.events[1]["run"]["facets"]["errorMessage"]["message"]
@@ -235,10 +237,10 @@ def test_a_run_whose_workers_did_not_come_is_told_as_failed_with_the_reason(
 def test_a_run_that_is_ended_from_outside_is_told_as_aborted(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    site = make_site(tmp_path, receiver.url)
+    session = make_session(tmp_path, receiver.url)
     with (
         pytest.raises(KeyboardInterrupt),
-        exported(site, str(uuid.uuid4()), settled(site), pytest.fail),
+        exported(session, str(uuid.uuid4()), settled(session), pytest.fail),
     ):
         raise KeyboardInterrupt
     assert states(receiver.events) == ["START", "ABORT"]
@@ -248,16 +250,16 @@ def test_a_run_that_is_ended_from_outside_is_told_as_aborted(
 def test_events_that_a_server_refuses_wait_are_told_and_go_out_in_order_with_the_next_run(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    site, told = make_site(tmp_path, receiver.url), []
+    session, told = make_session(tmp_path, receiver.url), []
     receiver.status = 500
-    first = burst(site, told.append)
+    first = burst(session, told.append)
     assert receiver.events == []
     assert len(told) == 2  # the start, and the end: the run itself went well
     assert all(receiver.url in text and "what to do" in text for text in told)
     assert "2 wait in" in told[1]
     assert TOKEN not in "".join(told)
     receiver.status = 201
-    second = burst(site)
+    second = burst(session)
     assert [(e["run"]["runId"], e["eventType"]) for e in receiver.events] == [
         (first, "START"),
         (first, "COMPLETE"),
@@ -275,15 +277,15 @@ def test_a_server_that_is_not_there_does_not_fail_the_run(
     receiver.server.shutdown()
     receiver.server.server_close()
     told: list[str] = []
-    burst(make_site(tmp_path, receiver.url), told.append)
+    burst(make_session(tmp_path, receiver.url), told.append)
     assert len(told) == 2
     assert "not delivered" in told[0]
 
 
 def test_a_file_holds_one_event_a_line(tmp_path: Path) -> None:
-    site = make_site(tmp_path, "file")
-    burst(site)
-    burst(site)
+    session = make_session(tmp_path, "file")
+    burst(session)
+    burst(session)
     lines = (tmp_path / "openlineage" / "local.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     assert states(events) == ["START", "COMPLETE"] * 2
@@ -292,23 +294,23 @@ def test_a_file_holds_one_event_a_line(tmp_path: Path) -> None:
 
 
 def test_nothing_is_told_unless_it_is_asked_for(tmp_path: Path) -> None:
-    burst(make_site(tmp_path, ""))
+    burst(make_session(tmp_path, ""))
     assert not (tmp_path / "openlineage").exists()
 
 
 def test_a_damaged_event_in_the_outbox_is_named(tmp_path: Path, receiver: Receiver) -> None:
-    site, told = make_site(tmp_path, receiver.url), []
+    session, told = make_session(tmp_path, receiver.url), []
     outbox = tmp_path / "openlineage" / "outbox" / "local"
     outbox.mkdir(parents=True)
     (outbox / "2026-01-01.json").write_text("{", encoding="utf-8")
-    burst(site, told.append)
+    burst(session, told.append)
     assert str(outbox / "2026-01-01.json") in told[0]
     assert "remove it" in told[0]
 
 
 def test_the_check_itself_refuses_what_is_no_event(tmp_path: Path) -> None:
-    site = make_site(tmp_path, "file")
-    burst(site)
+    session = make_session(tmp_path, "file")
+    burst(session)
     line = (tmp_path / "openlineage" / "local.jsonl").read_text(encoding="utf-8").splitlines()[0]
     for path, value in (
         (("eventTime",), "yesterday"),
@@ -349,10 +351,10 @@ def test_a_stored_file_is_named_as_openlineage_names_files() -> None:
 # MLflow ----------------------------------------------------------------------------------------
 
 
-def tracked_site(home: Path, uri: str) -> Site:
-    site = make_site(home, "")
-    site.environment.lineage = Lineage(mlflow=uri)
-    return site
+def tracked_session(home: Path, uri: str) -> EnvironmentSession:
+    session = make_session(home, "")
+    session.environment.lineage = Lineage(mlflow=uri)
+    return session
 
 
 def test_mlflow_finds_a_run_by_its_infrastructure_and_shows_its_model_card(
@@ -360,8 +362,8 @@ def test_mlflow_finds_a_run_by_its_infrastructure_and_shows_its_model_card(
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    site = tracked_site(tmp_path, mlflow_uri)
-    run_id, ground = burst(site), settled(site)
+    session = tracked_session(tmp_path, mlflow_uri)
+    run_id, ground = burst(session), settled(session)
     client = MlflowClient(tracking_uri=mlflow_uri)
     experiment = client.get_experiment_by_name("ray-platform/local")
     (run,) = client.search_runs(
@@ -378,8 +380,8 @@ def test_mlflow_finds_a_run_by_its_infrastructure_and_shows_its_model_card(
     assert "## Infrastructure" in card.read_text(encoding="utf-8")
     assert ground.infra_version in run.data.tags["mlflow.note.content"]
 
-    with exported(site, run_id, ground, pytest.fail) as again:  # a retry of the same run
-        again.finish(finished(site, run_id, reached=False))
+    with exported(session, run_id, ground, pytest.fail) as again:  # a retry of the same run
+        again.finish(finished(session, run_id, reached=False))
     (same,) = client.search_runs(
         [experiment.experiment_id], f"tags.`ray_platform.run_id` = '{run_id}'"
     )
@@ -397,7 +399,7 @@ def test_an_mlflow_server_that_is_not_there_does_not_fail_the_run_and_no_token_i
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
     uri, told = f"http://127.0.0.1:{free_port()}", []
-    burst(tracked_site(tmp_path, uri), told.append)
+    burst(tracked_session(tmp_path, uri), told.append)
     assert len(told) == 1
     assert "MLflow does not take the run" in told[0]
     assert uri in told[0]
@@ -410,7 +412,7 @@ def test_without_mlflow_installed_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     told: list[str] = []
-    burst(tracked_site(tmp_path, "http://127.0.0.1:9"), told.append)
+    burst(tracked_session(tmp_path, "http://127.0.0.1:9"), told.append)
     assert len(told) == 1
     assert "pip install 'ray-platform[mlflow]'" in told[0]
 

@@ -31,13 +31,13 @@ def sites() -> Iterator[Sites]:
 
 
 @pytest.fixture
-def site(sites: Sites) -> GitHubSite:
+def session(sites: Sites) -> GitHubSite:
     return sites.new()
 
 
 @pytest.fixture
-def mirror(site: GitHubSite, tmp_path: Path) -> GitMirror:
-    return site.mirror(tmp_path)
+def mirror(session: GitHubSite, tmp_path: Path) -> GitMirror:
+    return session.mirror(tmp_path)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -52,46 +52,46 @@ def is_whole(mirror: GitMirror) -> bool:
 
 
 def test_branches_and_the_wanted_heads_come_and_gone_branches_go(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
-    wanted, other = site.pull_request(branch="one"), site.pull_request(branch="two")
-    head = site.forge.pull_request(wanted).head
+    wanted, other = session.pull_request(branch="one"), session.pull_request(branch="two")
+    head = session.forge.pull_request(wanted).head
     found = mirror.fetch([wanted])
     assert (found.head("one"), mirror.pull_request_head(wanted)) == (head, head)
     assert found.head("two") and mirror.pull_request_head(other) is None
-    alice = site.server.person("alice")
-    alice.call("DELETE", f"/repos/{site.name}/git/refs/heads/two")
-    main = site.server.push(site.name, "main", {"b.tf": "2"})
+    alice = session.server.person("alice")
+    alice.call("DELETE", f"/repos/{session.name}/git/refs/heads/two")
+    main = session.server.push(session.name, "main", {"b.tf": "2"})
     mirror.fetch()
     assert (found.head("two"), found.head("main")) == (None, main)
-    assert found.remote() == site.forge.git_url()
+    assert found.remote() == session.forge.git_url()
 
 
 def test_the_head_of_a_fork_comes_from_the_repository_itself(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
-    mallory = site.server.person("mallory")
-    site.server.do(lambda hub: setattr(hub.repository(site.name), "private", False))
-    fork = mallory.fork(site.name)
+    mallory = session.server.person("mallory")
+    session.server.do(lambda hub: setattr(hub.repository(session.name), "private", False))
+    fork = mallory.fork(session.name)
     head = mallory.commit(fork, "evil", {"a.tf": "2"}, "Mine")
-    number = mallory.open_pull_request(site.name, "mallory:evil", "Mine")
+    number = mallory.open_pull_request(session.name, "mallory:evil", "Mine")
     found = mirror.fetch([number])
     assert mirror.pull_request_head(number) == head and found.has(head)
     assert found.head("evil") is None
 
 
-def test_a_branch_that_was_pushed_over_is_followed(site: GitHubSite, mirror: GitMirror) -> None:
-    site.pull_request(branch="one")
+def test_a_branch_that_was_pushed_over_is_followed(session: GitHubSite, mirror: GitMirror) -> None:
+    session.pull_request(branch="one")
     first = mirror.fetch().head("one")
-    alice = site.server.person("alice")
-    at = f"/repos/{site.name}/git/refs/heads/one"
+    alice = session.server.person("alice")
+    at = f"/repos/{session.name}/git/refs/heads/one"
     main = mirror.git.head("main")
     alice.call("PATCH", at, {"sha": main, "force": True})
     assert mirror.fetch().head("one") == main != first
 
 
 def test_the_token_is_in_no_argument_no_file_and_no_address(
-    site: GitHubSite, mirror: GitMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: GitHubSite, mirror: GitMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = tmp_path / "arguments"
     wrapper = tmp_path / "bin" / "git"
@@ -104,7 +104,7 @@ def test_the_token_is_in_no_argument_no_file_and_no_address(
     monkeypatch.setenv("GIT_TRACE_REDACT", "0")
     base = mirror.fetch().head("main") or ""
     push_branch(mirror, {"a": b"1"}, branch="adopt/x", message="A", base=base, author=BOT)
-    tokens = [str(site.forge.git_token(write=write)) for write in (False, True)]
+    tokens = [str(session.forge.git_token(write=write)) for write in (False, True)]
     assert len(set(tokens)) == 2 and "fetch" in seen.read_text() and "push" in seen.read_text()
     for file in [*mirror.folder.rglob("*"), seen, tmp_path / "trace"]:
         if file.is_file():
@@ -112,10 +112,12 @@ def test_the_token_is_in_no_argument_no_file_and_no_address(
 
 
 def test_a_refused_token_is_one_error_that_does_not_show_it(
-    site: GitHubSite, tmp_path: Path
+    session: GitHubSite, tmp_path: Path
 ) -> None:
     token = "ghs_" + "a1B2" * 9
-    wrong = GitMirror(tmp_path, site.repository, url=site.forge.git_url(), token=lambda _: token)
+    wrong = GitMirror(
+        tmp_path, session.repository, url=session.forge.git_url(), token=lambda _: token
+    )
     with pytest.raises(GitError, match="git fetch failed") as refused:
         wrong.fetch()
     assert token not in str(refused.value) and "doctor --github" in refused.value.fix
@@ -137,8 +139,8 @@ def test_a_token_is_sent_over_https_alone(url: str, tmp_path: Path) -> None:
     assert "abc" not in str(refused.value)
 
 
-def test_two_that_fetch_at_once_both_end_well(site: GitHubSite, mirror: GitMirror) -> None:
-    numbers = [site.pull_request(branch=f"b{number}") for number in range(3)]
+def test_two_that_fetch_at_once_both_end_well(session: GitHubSite, mirror: GitMirror) -> None:
+    numbers = [session.pull_request(branch=f"b{number}") for number in range(3)]
     failures: list[BaseException] = []
 
     def fetch() -> None:
@@ -178,15 +180,15 @@ def git_below(parent: int) -> int:
 
 
 def test_a_fetch_that_was_killed_with_its_git_or_alone_leaves_a_good_mirror(
-    site: GitHubSite, mirror: GitMirror, tmp_path: Path
+    session: GitHubSite, mirror: GitMirror, tmp_path: Path
 ) -> None:
     big = {f"file-{number}": os.urandom(40_000).hex() for number in range(3)}
-    given = [site.repository.name, site.forge.git_url(), site.forge.git_token()]
+    given = [session.repository.name, session.forge.git_url(), session.forge.git_token()]
     # No event tells how far a fetch is: three moments of it.
     for pause, git_too in ((0.0, True), (0.02, True), (0.01, False)):
-        head = site.server.push(site.name, "main", {**big, "round": str(pause)})
+        head = session.server.push(session.name, "main", {**big, "round": str(pause)})
         child = subprocess.Popen(
-            [sys.executable, "-c", _FETCH, str(tmp_path), site.repository.owner, *given]
+            [sys.executable, "-c", _FETCH, str(tmp_path), session.repository.owner, *given]
         )
         fetching = git_below(child.pid)
         time.sleep(pause)
@@ -200,7 +202,7 @@ def test_a_fetch_that_was_killed_with_its_git_or_alone_leaves_a_good_mirror(
 
 
 def test_what_a_killed_git_left_half_written_is_removed(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
     mirror.fetch()
     left = [
@@ -212,7 +214,7 @@ def test_what_a_killed_git_left_half_written_is_removed(
     for path in left[:3]:
         path.write_bytes(b"half")
     left[3].mkdir()
-    head = site.server.push(site.name, "main", {"b.tf": "2"})
+    head = session.server.push(session.name, "main", {"b.tf": "2"})
     assert mirror.fetch().head("main") == head
     assert not [path for path in left if path.exists()]
 
@@ -227,12 +229,12 @@ def push(mirror: GitMirror, files: dict[str, bytes | None], base: str) -> str:
 
 
 def test_a_branch_holds_the_files_on_its_base_and_nothing_else_changed(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
-    base = site.server.push(site.name, "main", {"a.tf": "1", "b.tf": "2", "gone.tf": "3"})
+    base = session.server.push(session.name, "main", {"a.tf": "1", "b.tf": "2", "gone.tf": "3"})
     commit = push(mirror, {"a.tf": b"one", "new/c.tf": b"three", "gone.tf": None}, base)
-    alice = site.server.person("alice")
-    there = alice.call("GET", f"/repos/{site.name}/git/ref/heads/adopt/dev")["object"]["sha"]
+    alice = session.server.person("alice")
+    there = alice.call("GET", f"/repos/{session.name}/git/ref/heads/adopt/dev")["object"]["sha"]
     assert there == commit == mirror.git.head("adopt/dev")
     files = {
         name: git(mirror.folder, "show", f"{commit}:{name}")
@@ -245,7 +247,7 @@ def test_a_branch_holds_the_files_on_its_base_and_nothing_else_changed(
 
 
 def test_pushing_the_same_again_changes_nothing_and_other_content_replaces_it(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
     base = mirror.fetch().head("main") or ""
     first = push(mirror, {"a.tf": b"1"}, base)
@@ -256,11 +258,11 @@ def test_pushing_the_same_again_changes_nothing_and_other_content_replaces_it(
 
 
 def test_what_a_person_added_to_the_branch_is_never_pushed_over(
-    site: GitHubSite, mirror: GitMirror
+    session: GitHubSite, mirror: GitMirror
 ) -> None:
     base = mirror.fetch().head("main") or ""
     push(mirror, {"a.tf": b"1"}, base)
-    theirs = site.server.push(site.name, "adopt/dev", {"b.tf": "2"}, "Mine", by="alice")
+    theirs = session.server.push(session.name, "adopt/dev", {"b.tf": "2"}, "Mine", by="alice")
     with pytest.raises(GitError, match="a commit by somebody else"):
         push(mirror, {"a.tf": b"2"}, base)
     assert mirror.fetch().head("adopt/dev") == theirs

@@ -30,7 +30,7 @@ def sites() -> Iterator[Sites]:
 
 
 @pytest.fixture
-def site(sites: Sites) -> GitHubSite:
+def session(sites: Sites) -> GitHubSite:
     """A repository through a client of its own, which has signed in nowhere yet."""
     return sites.connected(sites.new())
 
@@ -130,64 +130,66 @@ def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
 # What is wrong with the App -----------------------------------------------------------------------
 
 
-def test_another_apps_key_is_told(sites: Sites, site: GitHubSite) -> None:
-    other = sites.connected(site, private_key=new_key_pair().private)
+def test_another_apps_key_is_told(sites: Sites, session: GitHubSite) -> None:
+    other = sites.connected(session, private_key=new_key_pair().private)
     with pytest.raises(ForgeError, match="does not know the App by this id and key") as refused:
         other.forge.changed(Watermark())
     assert "RAY_PLATFORM_GITHUB_APP_ID" in refused.value.fix
 
 
-def test_an_app_id_that_does_not_exist_is_told(sites: Sites, site: GitHubSite) -> None:
+def test_an_app_id_that_does_not_exist_is_told(sites: Sites, session: GitHubSite) -> None:
     with pytest.raises(ForgeError, match="does not know the App by this id and key"):
-        sites.connected(site, app_id="424242").forge.changed(Watermark())
+        sites.connected(session, app_id="424242").forge.changed(Watermark())
 
 
 @pytest.mark.parametrize(
     ("server_ahead", "said"), [(600, "10 minutes behind"), (-600, "10 minutes ahead of")]
 )
 def test_a_clock_that_is_ten_minutes_off_is_told_by_how_much_and_which_way(
-    site: GitHubSite, server_ahead: float, said: str
+    session: GitHubSite, server_ahead: float, said: str
 ) -> None:
-    site.server.clock.advance(server_ahead)
+    session.server.clock.advance(server_ahead)
     try:
         with pytest.raises(ForgeError, match=f"clock is {said}") as refused:
-            site.forge.changed(Watermark())
+            session.forge.changed(Watermark())
     finally:
-        site.server.clock.advance(-server_ahead)
+        session.server.clock.advance(-server_ahead)
     assert "timedatectl" in refused.value.fix
 
 
 def test_a_repository_where_the_app_is_not_installed_is_told(sites: Sites) -> None:
     sites.server.create_organization("elsewhere", {"alice": "admin"})
-    site = sites.connected(sites.new("elsewhere"))
+    session = sites.connected(sites.new("elsewhere"))
     with pytest.raises(ForgeError, match="the GitHub App is not installed there") as refused:
-        site.forge.changed(Watermark())
-    assert refused.value.where == site.name
+        session.forge.changed(Watermark())
+    assert refused.value.where == session.name
 
 
 def test_a_suspended_installation_is_told_before_and_in_the_middle_of_work(
-    sites: Sites, site: GitHubSite
+    sites: Sites, session: GitHubSite
 ) -> None:
-    site.forge.changed(Watermark())
-    site.server.suspend()
+    session.forge.changed(Watermark())
+    session.server.suspend()
     try:
         with pytest.raises(ForgeError, match="installation is suspended"):
-            site.forge.changed(Watermark())
+            session.forge.changed(Watermark())
         with pytest.raises(ForgeError, match="installation is suspended"):
-            sites.connected(site).forge.changed(Watermark())
+            sites.connected(session).forge.changed(Watermark())
     finally:
-        site.server.suspend(suspended=False)
+        session.server.suspend(suspended=False)
 
 
-def test_a_permission_that_is_missing_is_named_with_where_it_is_granted(site: GitHubSite) -> None:
-    number = site.pull_request()
-    granted = dict(site.server.installation.permissions)
-    site.server.grant({**granted, "issues": "read", "pull_requests": "read"})
+def test_a_permission_that_is_missing_is_named_with_where_it_is_granted(
+    session: GitHubSite,
+) -> None:
+    number = session.pull_request()
+    granted = dict(session.server.installation.permissions)
+    session.server.grant({**granted, "issues": "read", "pull_requests": "read"})
     try:
         with pytest.raises(ForgeError, match="may not write the comment") as refused:
-            site.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None)
+            session.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None)
     finally:
-        site.server.grant(granted)
+        session.server.grant(granted)
     assert "issues=write" in refused.value.what
     assert "docs/github-app/permissions.md" in refused.value.fix
 
@@ -199,63 +201,65 @@ LOOK_UP = "GET /repos/{owner}/{repo}/installation"
 
 
 def test_an_installation_is_looked_up_once_and_its_token_serves_all_its_repositories(
-    sites: Sites, site: GitHubSite
+    sites: Sites, session: GitHubSite
 ) -> None:
     other = sites.new()
-    site.server.calls.reset()
-    second = GitHubSite(site.server, other.repository, site.client, site.slept)
+    session.server.calls.reset()
+    second = GitHubSite(session.server, other.repository, session.client, session.slept)
     for _ in range(3):
-        site.forge.changed(Watermark())
+        session.forge.changed(Watermark())
         second.forge.changed(Watermark())
-    calls = site.server.calls.by_call()
+    calls = session.server.calls.by_call()
     assert (calls[LOOK_UP], calls[TOKENS]) == (2, 1)
 
 
-def test_two_organisations_have_two_installations(sites: Sites, site: GitHubSite) -> None:
+def test_two_organisations_have_two_installations(sites: Sites, session: GitHubSite) -> None:
     sites.server.create_organization("umbrella", {"alice": "admin"})
     sites.server.install_app("umbrella")
     other = sites.new("umbrella")
-    second = GitHubSite(site.server, other.repository, site.client, site.slept)
-    for one in (site, second):
+    second = GitHubSite(session.server, other.repository, session.client, session.slept)
+    for one in (session, second):
         number = one.pull_request()
         assert one.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None).by_us
-    assert site.forge.members("acme/platform") and second.forge.members("acme/platform")
+    assert session.forge.members("acme/platform") and second.forge.members("acme/platform")
 
 
 def test_a_token_that_ends_in_the_middle_of_work_is_renewed_once_and_the_work_goes_on(
-    site: GitHubSite,
+    session: GitHubSite,
 ) -> None:
-    number = site.pull_request()
-    made = site.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None)
-    site.server.expire_tokens()
-    site.server.calls.reset()
-    again = site.forge.write_comment(number, "<!-- m -->", "<!-- m --> more", made.id)
+    number = session.pull_request()
+    made = session.forge.write_comment(number, "<!-- m -->", "<!-- m -->", None)
+    session.server.expire_tokens()
+    session.server.calls.reset()
+    again = session.forge.write_comment(number, "<!-- m -->", "<!-- m --> more", made.id)
     assert again.id == made.id and again.body.endswith("more")
-    assert site.server.calls.by_call()[TOKENS] == 1
+    assert session.server.calls.by_call()[TOKENS] == 1
 
 
-def test_a_token_is_renewed_before_it_ends_so_that_no_call_is_refused(site: GitHubSite) -> None:
+def test_a_token_is_renewed_before_it_ends_so_that_no_call_is_refused(session: GitHubSite) -> None:
     # GitHub's live an hour; these end within the minute before which the next one is asked for.
-    site.server.hub.token_seconds = 55
-    site.server.calls.reset()
+    session.server.hub.token_seconds = 55
+    session.server.calls.reset()
     try:
         for _ in range(3):
-            site.forge.changed(Watermark())
-            assert site.forge.git_token()
+            session.forge.changed(Watermark())
+            assert session.forge.git_token()
     finally:
-        site.server.hub.token_seconds = 3600
-    assert not [status for (_, status) in site.server.calls.counts if status == 401]
-    assert site.server.calls.by_call()[TOKENS] == 6
+        session.server.hub.token_seconds = 3600
+    assert not [status for (_, status) in session.server.calls.counts if status == 401]
+    assert session.server.calls.by_call()[TOKENS] == 6
 
 
-def test_a_git_token_reaches_one_repository_and_reads_only(sites: Sites, site: GitHubSite) -> None:
+def test_a_git_token_reaches_one_repository_and_reads_only(
+    sites: Sites, session: GitHubSite
+) -> None:
     other = sites.new()
-    token = str(site.forge.git_token())
-    assert site.forge.git_token() == token
-    held = site.server.hub.state.tokens[server_tokens.digest(token)]
-    mine = site.server.hub.repository(site.name).id
+    token = str(session.forge.git_token())
+    assert session.forge.git_token() == token
+    held = session.server.hub.state.tokens[server_tokens.digest(token)]
+    mine = session.server.hub.repository(session.name).id
     assert held.permissions == {"contents": "read", "metadata": "read"}
-    assert held.repository_ids == [mine] != [site.server.hub.repository(other.name).id]
+    assert held.repository_ids == [mine] != [session.server.hub.repository(other.name).id]
 
 
 def test_an_installation_that_was_removed_and_made_again_is_found_by_its_new_number(
@@ -263,13 +267,13 @@ def test_an_installation_that_was_removed_and_made_again_is_found_by_its_new_num
 ) -> None:
     sites.server.create_organization("phoenix", {"alice": "admin"})
     first = sites.server.install_app("phoenix")
-    site = sites.connected(sites.new("phoenix"))
-    site.forge.changed(Watermark())
+    session = sites.connected(sites.new("phoenix"))
+    session.forge.changed(Watermark())
     sites.server.uninstall(first)
     with pytest.raises(ForgeError, match="not installed there"):
-        site.forge.changed(Watermark())
+        session.forge.changed(Watermark())
     sites.server.install_app("phoenix")
-    assert site.forge.changed(Watermark()).pull_requests == ()
+    assert session.forge.changed(Watermark()).pull_requests == ()
 
 
 def test_a_process_has_one_client_for_an_app(sites: Sites) -> None:
@@ -283,7 +287,7 @@ def test_no_key_jwt_or_token_is_in_any_message_log_or_repr(
     sites: Sites, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    site = sites.connected(sites.new())
+    session = sites.connected(sites.new())
     shown: list[str] = []
 
     def fails(work: Callable[[], object]) -> None:
@@ -292,23 +296,23 @@ def test_no_key_jwt_or_token_is_in_any_message_log_or_repr(
         shown.append("".join(traceback.format_exception(refused.value)))
         shown.append(repr(refused.value))
 
-    number = site.pull_request()
-    site.forge.reviews(number)
-    git_token = str(site.forge.git_token())
-    held = site.client._tokens.get_cache_storage()._cache
+    number = session.pull_request()
+    session.forge.reviews(number)
+    git_token = str(session.forge.git_token())
+    held = session.client._tokens.get_cache_storage()._cache
     secrets = [git_token, sites.app.private_key, *(item.value for item in held.values())]
-    fails(lambda: site.forge.pull_request(99))
-    site.server.limits.refuse_next = 1
-    fails(lambda: site.forge.reviews(number))
-    site.server.suspend()
-    fails(lambda: site.forge.reviews(number))
-    site.server.suspend(suspended=False)
-    site.server.clock.advance(4000)  # the token has ended, and the clock is off for the next
-    fails(lambda: site.forge.reviews(number))
-    site.server.clock.advance(-4000)
-    client, installed = site.client, site.client.repository(site.repository)
+    fails(lambda: session.forge.pull_request(99))
+    session.server.limits.refuse_next = 1
+    fails(lambda: session.forge.reviews(number))
+    session.server.suspend()
+    fails(lambda: session.forge.reviews(number))
+    session.server.suspend(suspended=False)
+    session.server.clock.advance(4000)  # the token has ended, and the clock is off for the next
+    fails(lambda: session.forge.reviews(number))
+    session.server.clock.advance(-4000)
+    client, installed = session.client, session.client.repository(session.repository)
     calls = client.calls_in(installed.installation.id)
-    shown += [repr(one) for one in (client, client.app, installed, site.forge, client.key)]
+    shown += [repr(one) for one in (client, client.app, installed, session.forge, client.key)]
     shown += [repr(calls._github.auth), repr(vars(calls)), repr(client.calls._github.auth)]
     shown += [record.getMessage() for record in caplog.records]
     everything = "\n".join(shown)
@@ -319,7 +323,9 @@ def test_no_key_jwt_or_token_is_in_any_message_log_or_repr(
 
 
 def test_a_repository_name_cannot_lead_to_another_path(sites: Sites) -> None:
-    site = sites.connected(sites.new())
-    strange = GitHubSite(site.server, Repository("acme", "../../app?x"), site.client, site.slept)
+    session = sites.connected(sites.new())
+    strange = GitHubSite(
+        session.server, Repository("acme", "../../app?x"), session.client, session.slept
+    )
     with pytest.raises(ForgeError):
         strange.forge.changed(Watermark())

@@ -37,7 +37,7 @@ def sites() -> Iterator[Sites]:
 class Hooked:
     """A repository whose webhooks go to a receiver of its own."""
 
-    site: GitHubSite
+    session: GitHubSite
     home: Path
     app: GitHubApp
     secret: str
@@ -50,8 +50,8 @@ class Hooked:
 
     def dirty(self) -> bool:
         """Whether the repository is marked once all webhooks were sent; the mark is taken away."""
-        self.site.server.wait_until_delivered()
-        return self.marks.take(self.site.repository)
+        self.session.server.wait_until_delivered()
+        return self.marks.take(self.session.repository)
 
     def post(self, body: bytes, **headers: str) -> int:
         """Post a body signed with the secret, and say the status."""
@@ -69,24 +69,24 @@ class Hooked:
 
     def body(self) -> bytes:
         return json.dumps(
-            {"repository": {"full_name": self.site.name}, "after": secrets.token_hex(20)}
+            {"repository": {"full_name": self.session.name}, "after": secrets.token_hex(20)}
         ).encode()
 
 
 @pytest.fixture
 def hooked(sites: Sites, tmp_path: Path) -> Iterator[Hooked]:
-    site = sites.new()
+    session = sites.new()
     secret = secrets.token_hex(32)
     (tmp_path / "secret").write_text(secret + "\n")
     app = replace(
-        sites.app, repositories=(site.repository,), webhook_secret_file=tmp_path / "secret"
+        sites.app, repositories=(session.repository,), webhook_secret_file=tmp_path / "secret"
     )
     said: list[str] = []
     receiver = Receiver(Inbox(tmp_path, app), "127.0.0.1", 0, said.append)
     thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     sites.server.send_webhooks_to(f"http://127.0.0.1:{receiver.server_port}/", secret)
-    yield Hooked(site, tmp_path, app, secret, receiver, said)
+    yield Hooked(session, tmp_path, app, secret, receiver, said)
     sites.server.wait_until_delivered()
     receiver.shutdown()
     thread.join()
@@ -94,20 +94,20 @@ def hooked(sites: Sites, tmp_path: Path) -> Iterator[Hooked]:
 
 
 def test_a_push_a_pull_request_and_a_review_each_mark_the_repository(hooked: Hooked) -> None:
-    number = hooked.site.pull_request()
+    number = hooked.session.pull_request()
     assert hooked.dirty() and not hooked.dirty()
-    hooked.site.server.review(hooked.site.name, number)
+    hooked.session.server.review(hooked.session.name, number)
     assert hooked.dirty()
-    hooked.site.server.push(hooked.site.name, "main", {"b.tf": "2"})
+    hooked.session.server.push(hooked.session.name, "main", {"b.tf": "2"})
     assert hooked.dirty()
     assert any(line.startswith("202 pull_request.opened of acme/infra-") for line in hooked.said)
 
 
 def test_a_webhook_that_came_twice_counts_once_also_after_a_restart(hooked: Hooked) -> None:
-    hooked.site.server.webhooks.double_next = 100
-    hooked.site.server.push(hooked.site.name, "main", {"b.tf": "2"})
+    hooked.session.server.webhooks.double_next = 100
+    hooked.session.server.push(hooked.session.name, "main", {"b.tf": "2"})
     assert hooked.dirty()
-    hooked.site.server.webhooks.double_next = 0
+    hooked.session.server.webhooks.double_next = 0
     assert [line[:3] for line in hooked.said if " push of " in line] == ["202", "200"]
     body, one = hooked.body(), "0a1b2c3d"
     assert hooked.post(body, X_GitHub_Delivery=one) == 202
@@ -119,15 +119,15 @@ def test_a_webhook_that_came_twice_counts_once_also_after_a_restart(hooked: Hook
 def test_a_recorded_body_under_another_delivery_id_is_refused(hooked: Hooked) -> None:
     body = hooked.body()
     assert hooked.post(body) == 202
-    hooked.marks.take(hooked.site.repository)
+    hooked.marks.take(hooked.session.repository)
     assert hooked.post(body) == 409
-    assert not hooked.marks.take(hooked.site.repository)
+    assert not hooked.marks.take(hooked.session.repository)
 
 
 def test_a_wrong_signature_marks_nothing_and_shows_nothing_of_the_sender(hooked: Hooked) -> None:
     for signature in ("sha256=" + "0" * 64, "sha1=00", ""):
         assert hooked.post(hooked.body(), X_Hub_Signature_256=signature) == 401
-    assert not hooked.marks.take(hooked.site.repository)
+    assert not hooked.marks.take(hooked.session.repository)
     assert hooked.said == ["401 the signature is wrong or missing"] * 3
 
 
@@ -198,14 +198,14 @@ def test_one_connection_too_many_is_closed_and_the_others_go_on(hooked: Hooked) 
 def test_a_delivery_that_failed_is_found_in_githubs_log_and_sent_again_once(
     hooked: Hooked,
 ) -> None:
-    server = hooked.site.server
+    server = hooked.session.server
     inbox = Inbox(hooked.home, hooked.app)
     client = AppClient(hooked.app)
-    hooked.site.pull_request()
+    hooked.session.pull_request()
     hooked.dirty()
     reconcile_deliveries(client, inbox)
     server.webhooks.drop_next = 1
-    server.push(hooked.site.name, "main", {"b.tf": "2"})
+    server.push(hooked.session.name, "main", {"b.tf": "2"})
     assert not hooked.dirty()
     found = reconcile_deliveries(client, inbox)
     assert len(found.failed) == 1 and found.redelivered == found.failed
@@ -219,13 +219,13 @@ def test_a_delivery_that_failed_is_found_in_githubs_log_and_sent_again_once(
 
 def test_a_receiver_that_stays_down_is_not_sent_the_same_again_and_again(hooked: Hooked) -> None:
     server, inbox, client = (
-        hooked.site.server,
+        hooked.session.server,
         Inbox(hooked.home, hooked.app),
         AppClient(hooked.app),
     )
     reconcile_deliveries(client, inbox)
     server.webhooks.drop_next = 100
-    server.push(hooked.site.name, "main", {"b.tf": "2"})
+    server.push(hooked.session.name, "main", {"b.tf": "2"})
     server.wait_until_delivered()
     first = reconcile_deliveries(client, inbox)
     server.wait_until_delivered()
@@ -233,7 +233,7 @@ def test_a_receiver_that_stays_down_is_not_sent_the_same_again_and_again(hooked:
     server.webhooks.drop_next = 0
     assert first.failed and first.redelivered == first.failed
     assert (set(second.failed), second.redelivered) == (set(first.failed), ())
-    assert hooked.marks.take(hooked.site.repository)
+    assert hooked.marks.take(hooked.session.repository)
 
 
 def test_webhooks_without_a_good_secret_are_not_received(sites: Sites, tmp_path: Path) -> None:

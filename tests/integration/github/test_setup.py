@@ -39,7 +39,7 @@ def sites() -> Iterator[Sites]:
 
 
 @pytest.fixture
-def site(sites: Sites) -> GitHubSite:
+def session(sites: Sites) -> GitHubSite:
     return sites.new()
 
 
@@ -190,21 +190,21 @@ class Looked:
         return "\n".join(one.fix for one in self.findings if not one.good)
 
 
-def look(sites: Sites, site: GitHubSite, home: Path, **more: str) -> Looked:
-    return Looked(examine_github(settings_of(sites, home, repositories=site.name, **more)))
+def look(sites: Sites, session: GitHubSite, home: Path, **more: str) -> Looked:
+    return Looked(examine_github(settings_of(sites, home, repositories=session.name, **more)))
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_good_app(
-    sites: Sites, site: GitHubSite, tmp_path: Path
+    sites: Sites, session: GitHubSite, tmp_path: Path
 ) -> None:
-    found = look(sites, site, tmp_path)
+    found = look(sites, session, tmp_path)
     assert found.bad() == {}
     subjects = ["Key", "Clock", "App", "Repository", "Permissions", "Rate limit", "Webhooks"]
     assert [one.subject for one in found.findings] == subjects
 
 
 def test_the_doctor_names_each_missing_permission_and_where_it_is_given(
-    sites: Sites, site: GitHubSite, tmp_path: Path
+    sites: Sites, session: GitHubSite, tmp_path: Path
 ) -> None:
     installation, app = sites.server.installation, sites.server.app
     granted = dict(installation.permissions)
@@ -213,7 +213,7 @@ def test_the_doctor_names_each_missing_permission_and_where_it_is_given(
     sites.server.grant(lacking)
     app.permissions.pop("deployments")
     try:
-        found = look(sites, site, tmp_path)
+        found = look(sites, session, tmp_path)
     finally:
         sites.server.grant(granted)
         app.permissions["deployments"] = "write"
@@ -228,11 +228,11 @@ def test_the_doctor_names_each_missing_permission_and_where_it_is_given(
 
 
 def test_the_doctor_tells_a_suspended_a_missing_and_an_unwatched_installation(
-    sites: Sites, site: GitHubSite, tmp_path: Path
+    sites: Sites, session: GitHubSite, tmp_path: Path
 ) -> None:
     sites.server.suspend()
     try:
-        assert "suspended" in look(sites, site, tmp_path).bad()["Repository"]
+        assert "suspended" in look(sites, session, tmp_path).bad()["Repository"]
     finally:
         sites.server.suspend(suspended=False)
     elsewhere = examine_github(settings_of(sites, tmp_path, repositories="nobody/infra"))
@@ -240,29 +240,29 @@ def test_the_doctor_tells_a_suspended_a_missing_and_an_unwatched_installation(
 
 
 def test_the_doctor_tells_a_clock_that_is_off_and_a_key_that_is_none(
-    sites: Sites, site: GitHubSite, tmp_path: Path
+    sites: Sites, session: GitHubSite, tmp_path: Path
 ) -> None:
     sites.server.clock.advance(240)  # JWTs still pass: they live nine minutes
     try:
-        assert "4 minutes behind" in look(sites, site, tmp_path).bad()["Clock"]
+        assert "4 minutes behind" in look(sites, session, tmp_path).bad()["Clock"]
     finally:
         sites.server.clock.advance(-240)
     (tmp_path / "bad.pem").write_text("no key")
-    broken = settings_of(sites, tmp_path, key_file=tmp_path / "bad.pem", repositories=site.name)
+    broken = settings_of(sites, tmp_path, key_file=tmp_path / "bad.pem", repositories=session.name)
     assert "malformed" in Looked(examine_github(broken)).bad()["Key"]
 
 
 def test_the_doctor_tells_webhooks_that_cannot_work(
-    sites: Sites, site: GitHubSite, tmp_path: Path
+    sites: Sites, session: GitHubSite, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
     given = {"RAY_PLATFORM_GITHUB_WEBHOOK_FILE": str(secret)}
-    assert "cannot be read" in look(sites, site, tmp_path, **given).bad()["Webhooks"]
+    assert "cannot be read" in look(sites, session, tmp_path, **given).bad()["Webhooks"]
     secret.write_text("a1b2" * 16)
-    assert "no webhook address" in look(sites, site, tmp_path, **given).bad()["Webhooks"]
+    assert "no webhook address" in look(sites, session, tmp_path, **given).bad()["Webhooks"]
     sites.server.send_webhooks_to("http://127.0.0.1:9/", "a1b2" * 16)
     try:
-        assert look(sites, site, tmp_path, **given).bad() == {}
+        assert look(sites, session, tmp_path, **given).bad() == {}
     finally:
         sites.server.send_webhooks_to("", "")
 
@@ -273,9 +273,9 @@ def test_the_doctor_tells_that_no_app_is_set_up(tmp_path: Path) -> None:
 
 
 def test_the_command_exits_with_one_where_something_is_wrong(
-    sites: Sites, site: GitHubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sites: Sites, session: GitHubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in settings_of(sites, tmp_path, repositories=site.name)._variables.items():
+    for name, value in settings_of(sites, tmp_path, repositories=session.name)._variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("RAY_PLATFORM_HOME", str(tmp_path))
     load_settings.cache_clear()

@@ -35,6 +35,7 @@ from ray_platform.kubernetes.api_client import NAMESPACES, RAY_CLUSTERS, Kuberne
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_chart
 from ray_platform.ray import running_jobs
 from ray_platform.ray.cluster_access import RELEASE
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.upgrade.switch import UpgradeWish
 from ray_platform.text.errors import (
     GitError,
@@ -57,7 +58,7 @@ from tests.support.gitops_world import (
     git,
     make_checkout,
     make_remote,
-    make_site,
+    make_session,
     rendered_with,
 )
 from tests.support.ray_head import Head
@@ -94,16 +95,16 @@ def operator(settings: Settings) -> Iterator[Operator]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkout(tmp_path_factory.mktemp("site") / "checkout")
+    return make_checkout(tmp_path_factory.mktemp("session") / "checkout")
 
 
 @pytest.fixture(scope="module")
 def charts(checkout: Path, settings: Settings) -> Charts:
-    site = make_site(checkout, settings.home, settings.port_base, "https://example.com/x.git")
-    bounds = {most: rendered_with(site, most) for most in (0, 9)}
+    session = make_session(checkout, settings.home, settings.port_base, "https://example.com/x.git")
+    bounds = {most: rendered_with(session, most) for most in (0, 9)}
     values, _ = bounds[9]
     other = {**values, "image": {**values["image"], "tag": "2.60.0-py312"}}
-    chart = site.settings.ray_chart
+    chart = session.settings.ray_chart
     rendered = render_chart(chart, other, release=RELEASE, namespace="ray")
     return {**bounds, OTHER_IMAGE: (other, rendered)}
 
@@ -119,10 +120,10 @@ def world(
 ) -> Iterator[World]:
     monkeypatch.setattr(argocd_sync, "POLL_SECONDS", 0.05)
     remote = make_remote(tmp_path / "git")
-    site = make_site(checkout, settings.home, settings.port_base, f"file://{remote}")
+    session = make_session(checkout, settings.home, settings.port_base, f"file://{remote}")
     argocd = ArgoCd(settings, remote, APPLICATION)
     argocd.start()
-    world = World(remote, site, argocd, charts)
+    world = World(remote, session, argocd, charts)
     yield world
     argocd.over.set()
     argocd.join()
@@ -148,7 +149,7 @@ def delivered(world: World) -> World:
 
 
 def pool_bound(world: World) -> int:
-    content = world.site.kubernetes.ray_cluster()
+    content = ray_clusters(world.session).ray_cluster()
     assert content is not None
     return int(content["spec"]["workerGroupSpecs"][0]["maxReplicas"])
 
@@ -162,7 +163,7 @@ def test_the_first_commit_says_how_argo_cd_learns_of_it_and_the_same_input_makes
     first = world.head()
     said = git(world.remote, "log", "-1", "--format=%B", "main")
     _, rendered = world.charts[0]
-    source = git(world.site.settings.root, "rev-parse", "HEAD")
+    source = git(world.session.settings.root, "rev-parse", "HEAD")
     for part in ("Environment: local", f"Source commit: {source}", rendered.digest):
         assert part in said
     world.apply_application()
@@ -193,7 +194,7 @@ def test_a_branch_that_moved_meanwhile_is_built_upon(delivered: World) -> None:
         if not moved:
             moved.append(delivered.push("notes.md", "mine"))
 
-    delivered.site.lock = Held(somebody_pushes)  # type: ignore[assignment]
+    delivered.session.lock = Held(somebody_pushes)  # type: ignore[assignment]
     done = delivered.deliver(9)
     assert git(delivered.remote, "rev-parse", f"{done.commit}^") == moved[0]
     assert delivered.show("notes.md") == "mine"
@@ -207,10 +208,10 @@ _CHILD = """
 import sys
 from pathlib import Path
 from ray_platform.gitops import deliver
-from tests.support.gitops_world import make_site, rendered_with
+from tests.support.gitops_world import make_session, rendered_with
 checkout, home, port, remote = sys.argv[1:]
-site = make_site(Path(checkout), Path(home), int(port), remote)
-deliver.deliver(site, *rendered_with(site, 9), print)
+session = make_session(Path(checkout), Path(home), int(port), remote)
+deliver.deliver(session, *rendered_with(session, 9), print)
 """
 
 
@@ -227,13 +228,13 @@ def test_killed_right_after_the_push_a_repeat_goes_on_from_that_commit(
         f'exec {real} "$@"\n'
     )
     wrapper.chmod(0o755)
-    site = delivered.site
+    session = delivered.session
     killed = subprocess.run(
         [
             sys.executable,
             "-c",
             _CHILD,
-            *map(str, (site.settings.root, site.home, site.settings.port_base)),
+            *map(str, (session.settings.root, session.home, session.settings.port_base)),
             f"file://{delivered.remote}",
         ],
         cwd=ROOT,
@@ -376,7 +377,7 @@ def test_what_argo_cd_cannot_build_and_what_it_reads_elsewhere_is_told(
 
 def test_the_autoscalers_replicas_are_no_difference(delivered: World) -> None:
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 7}]
-    delivered.site.kubernetes.api.patch(
+    ray_clusters(delivered.session).api.patch(
         RAY_CLUSTERS, "ray", "ray", operations, how="json", manager="ray-autoscaler"
     )
     delivered.deliver(9)
@@ -391,7 +392,7 @@ def test_a_raycluster_that_somebody_changed_is_not_taken_for_the_exported_one(
     delivered.argocd.over.set()
     delivered.argocd.join()
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/maxReplicas", "value": 3}]
-    delivered.site.kubernetes.api.patch(RAY_CLUSTERS, "ray", "ray", operations, how="json")
+    ray_clusters(delivered.session).api.patch(RAY_CLUSTERS, "ray", "ray", operations, how="json")
     with pytest.raises(SyncError, match=r"not what was exported: .*\[cpu\]\.maxReplicas"):
         delivered.deliver()
 
@@ -399,12 +400,12 @@ def test_a_raycluster_that_somebody_changed_is_not_taken_for_the_exported_one(
 def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
     head: Head, delivered: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = delivered.site
-    deploy(site, progress=delivered.tell)
-    monkeypatch.setattr(site, "terraform", lambda: SimpleNamespace(init=lambda: None))
-    monkeypatch.setattr(burst, "require_applied", lambda site, terraform: None)
+    session = delivered.session
+    deploy(session, progress=delivered.tell)
+    monkeypatch.setattr(session, "terraform", lambda: SimpleNamespace(init=lambda: None))
+    monkeypatch.setattr(burst, "require_applied", lambda session, terraform: None)
     with pytest.raises(NotFoundError, match="nothing is applied"):  # what comes after all else
-        burst.settle(site)
+        burst.settle(session)
     path = f"{FOLDER}/ray/ray/raycluster-ray.yaml"
     reverted = delivered.push(path, delivered.show(path).replace("s: 10", "s: 4"))
     deadline = time.monotonic() + 30
@@ -412,7 +413,7 @@ def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with pytest.raises(SyncError, match=r"not what was exported: .*\[cpu\]\.maxReplicas") as error:
-        burst.settle(site)
+        burst.settle(session)
     assert "ray-platform up" in error.value.fix
 
 
@@ -421,7 +422,7 @@ def test_argo_cd_in_another_cluster_is_asked_by_a_kubeconfigs_context(
 ) -> None:
     running = find_kubernetes(settings)
     assert running is not None
-    delivered.site.settings.kubeconfig_files = (running.kubeconfig,)
+    delivered.session.settings.kubeconfig_files = (running.kubeconfig,)
     delivered.set(context=CONTEXT)
     assert delivered.deliver().revision == delivered.head()
     delivered.set(context="elsewhere")
@@ -432,17 +433,19 @@ def test_argo_cd_in_another_cluster_is_asked_by_a_kubeconfigs_context(
 def test_the_stage_records_the_commit_where_a_release_is_recorded_otherwise(
     head: Head, delivered: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = delivered.site
-    ready = deploy(site, progress=delivered.tell)
+    session = delivered.session
+    ready = deploy(session, progress=delivered.tell)
     assert ready.release is None and ready.by_git is not None
     assert ready.by_git.commit == delivered.head()
-    noted = site.artifacts.read(f"environments/{site.name}/release.json")
+    noted = session.artifacts.read(f"environments/{session.name}/release.json")
     assert noted is not None
     assert (noted["mode"], noted["commit"]) == ("gitops", delivered.head())
-    recorded = site.records.ray()
+    recorded = session.records.ray()
     assert recorded is not None
     assert noted["manifest_digest"] == recorded.manifest_digest == ready.ray.manifest_digest
-    monkeypatch.setattr(import_module("ray_platform.cli.ray_commands"), "_site", lambda env: site)
+    monkeypatch.setattr(
+        import_module("ray_platform.cli.ray_commands"), "_session", lambda env: session
+    )
     run = CliRunner().invoke
     told = json.loads(run(cli, ["ray", "status", "--json"]).stdout)
     assert (told["mode"], told["release"], told["ready"]) == ("gitops", None, True)
@@ -479,14 +482,14 @@ def test_jobs_are_not_ended_by_a_commit_that_is_applied_at_once(
 
 def test_an_environment_is_not_removed_while_argo_cd_would_make_it_again(delivered: World) -> None:
     with pytest.raises(Refused, match="Argo CD would make again what is removed") as error:
-        deployed.require_nobody_makes_it_again(delivered.site)
+        deployed.require_nobody_makes_it_again(delivered.session)
     assert f"argocd app delete {APPLICATION} --cascade" in error.value.fix
-    delivered.site.kubernetes.api.delete(APPLICATIONS, APPLICATION, NAMESPACE)
-    deployed.require_nobody_makes_it_again(delivered.site)
+    ray_clusters(delivered.session).api.delete(APPLICATIONS, APPLICATION, NAMESPACE)
+    deployed.require_nobody_makes_it_again(delivered.session)
 
 
 def test_a_second_cluster_that_carries_the_work_is_refused(delivered: World) -> None:
-    delivered.site.ray_upgrade = UpgradeWish("blue-green")
+    delivered.session.ray_upgrade = UpgradeWish("blue-green")
     with pytest.raises(Refused, match="no blue/green upgrade by Git"):
         delivered.deliver(9)
 
@@ -503,7 +506,7 @@ def test_the_github_app_commits_where_it_watches_the_repository_and_its_token_sh
     with running_github() as server:
         github = Sites(server).new()
         app = replace(github.client.app, repositories=(github.repository,))
-        world.site.today.__dict__["github"] = app
+        world.session.current_settings.__dict__["github"] = app
         world.set(repository=github.forge.git_url())
         with pytest.raises(SyncError, match="no Application") as missing:
             world.deliver()
@@ -515,7 +518,7 @@ def test_the_github_app_commits_where_it_watches_the_repository_and_its_token_sh
         assert mirror.git.text(commit, f"{FOLDER}/kustomization.yaml")
         forge = GitHubRepository(connect(app), github.repository)
         tokens = [forge.git_token(write=write) for write in (False, True)]
-    written = [file for file in world.site.home.rglob("*") if file.is_file()]
+    written = [file for file in world.session.home.rglob("*") if file.is_file()]
     texts = [str(missing.value), *world.said, seen.read_text()]
     assert "push" in seen.read_text() and all(tokens)
     for token in tokens:

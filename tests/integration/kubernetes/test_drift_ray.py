@@ -22,8 +22,9 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.ray import ray_release, running_jobs
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_access import RELEASE
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.upgrade.switch import BLUE, GREEN
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import KubernetesError, RayError
 from tests.integration.conftest import make_settings
 from tests.integration.kubernetes.test_api import KUBECTLS
@@ -59,76 +60,82 @@ def settings(tmp_path_factory: pytest.TempPathFactory, head: Head) -> Iterator[S
 
 @pytest.fixture(scope="module")
 def chart(settings: Settings) -> tuple[Any, RenderedChart]:
-    return render(Site(settings, "local"))
+    return render(open_session(settings, "local"))
 
 
 @pytest.fixture
-def site(settings: Settings, chart: tuple[Any, RenderedChart]) -> Iterator[Site]:
-    site = Site(settings, "local")
+def session(settings: Settings, chart: tuple[Any, RenderedChart]) -> Iterator[EnvironmentSession]:
+    session = open_session(settings, "local")
     cluster = Cluster(
-        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
     cluster.rendered = chart
-    site.__dict__["kubernetes"] = cluster
-    deploy(site)
-    yield site
+    session.__dict__["kubernetes"] = cluster
+    deploy(session)
+    yield session
     cluster.wake()
     cluster.api.delete(NAMESPACES, "ray")
 
 
-def deploy(site: Site, said: list[str] | None = None) -> str:
-    cluster = site.kubernetes
+def deploy(session: EnvironmentSession, said: list[str] | None = None) -> str:
+    cluster = ray_clusters(session)
     assert isinstance(cluster, Cluster)
     values, rendered = cluster.rendered
-    done = ray_release.install(site, values, rendered, (said if said is not None else []).append)
+    done = ray_release.install(session, values, rendered, (said if said is not None else []).append)
     recorded = done.release.to_json()
-    site.artifacts.write(f"environments/{site.name}/release.json", recorded)
+    session.artifacts.write(f"environments/{session.name}/release.json", recorded)
     return done.done
 
 
-def look(site: Site, said: list[str] | None = None) -> dict[tuple[str, str], DriftItem]:
+def look(
+    session: EnvironmentSession, said: list[str] | None = None
+) -> dict[tuple[str, str], DriftItem]:
     told = (said if said is not None else []).append
-    items = ray_drift(site, drift_rules(site), progress=told)
+    items = ray_drift(session, drift_rules(session), progress=told)
     found = {(item.address.removeprefix("helm/ray"), item.attribute): item for item in items}
     assert len(found) == len(items)
     return found
 
 
-def edit(site: Site, of: tuple[str, str], name: str, *operations: tuple[str, str, Any]) -> None:
+def edit(
+    session: EnvironmentSession, of: tuple[str, str], name: str, *operations: tuple[str, str, Any]
+) -> None:
     """As `kubectl edit` does."""
     patch = [{"op": op, "path": path, "value": value} for op, path, value in operations]
-    site.kubernetes.api.patch(of, name, "ray", patch, how="json", manager="kubectl-edit")
+    ray_clusters(session).api.patch(of, name, "ray", patch, how="json", manager="kubectl-edit")
 
 
-def scale(site: Site, replicas: int) -> None:
+def scale(session: EnvironmentSession, replicas: int) -> None:
     patch = [{"op": "add", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
-    site.kubernetes.api.patch(
+    ray_clusters(session).api.patch(
         RAY_CLUSTERS, RELEASE, "ray", patch, how="json", manager="ray-autoscaler"
     )
 
 
-def test_what_was_deployed_and_scaled_since_has_not_drifted(site: Site) -> None:
-    assert look(site) == {}
-    scale(site, 7)
-    assert look(site) == {}
-    assert deploy(site) == "unchanged"
+def test_what_was_deployed_and_scaled_since_has_not_drifted(session: EnvironmentSession) -> None:
+    assert look(session) == {}
+    scale(session, 7)
+    assert look(session) == {}
+    assert deploy(session) == "unchanged"
 
 
-def test_edits_are_found_with_their_author_and_a_deployment_puts_them_back(site: Site) -> None:
-    scale(site, 7)
+def test_edits_are_found_with_their_author_and_a_deployment_puts_them_back(
+    session: EnvironmentSession,
+) -> None:
+    scale(session, 7)
     edit(
-        site,
+        session,
         RAY_CLUSTERS,
         RELEASE,
         ("replace", f"{HEAD}/containers/0/image", "rayproject/ray:2.60.0-mine"),
         ("add", f"{HEAD}/hostNetwork", True),
         ("replace", "/spec/workerGroupSpecs/0/maxReplicas", 99),
     )
-    edit(site, POLICIES, "ray-default-deny", ("add", "/spec/ingress", [{}]))
-    edit(site, QUOTAS, "ray", ("add", "/metadata/labels/ray-platform~1environment", "mine"))
-    site.kubernetes.api.delete(POLICIES, "ray-internal", "ray")
+    edit(session, POLICIES, "ray-default-deny", ("add", "/spec/ingress", [{}]))
+    edit(session, QUOTAS, "ray", ("add", "/metadata/labels/ray-platform~1environment", "mine"))
+    ray_clusters(session).api.delete(POLICIES, "ray-internal", "ray")
 
-    found = look(site)
+    found = look(session)
     image = "spec.headGroupSpec.template.spec.containers[ray-head].image"
     assert {place: item.severity for place, item in found.items()} == {
         ("/RayCluster/ray", image): "major",
@@ -143,73 +150,82 @@ def test_edits_are_found_with_their_author_and_a_deployment_puts_them_back(site:
     assert edited.when in edited.evidence
 
     said: list[str] = []
-    assert deploy(site, said) == "upgraded"
+    assert deploy(session, said) == "upgraded"
     assert any("RayCluster ray was changed by somebody else and is put back" in s for s in said)
-    assert look(site) == {}
-    content = site.kubernetes.ray_cluster()
+    assert look(session) == {}
+    content = ray_clusters(session).ray_cluster()
     assert content is not None
     assert content["spec"]["workerGroupSpecs"][0]["replicas"] == 7
     assert "hostNetwork" not in content["spec"]["headGroupSpec"]["template"]["spec"]
     managers = {entry["manager"] for entry in content["metadata"]["managedFields"]}
     assert "kubectl-edit" not in managers
-    assert deploy(site) == "unchanged"
+    assert deploy(session) == "unchanged"
 
 
 def test_pods_are_not_put_back_under_a_running_job(
-    site: Site, head: Head, monkeypatch: pytest.MonkeyPatch
+    session: EnvironmentSession, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_jobs, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setitem(head.jobs, "busy", "RUNNING")
-    edit(site, RAY_CLUSTERS, RELEASE, ("replace", f"{HEAD}/containers/0/image", "rayproject/ray:x"))
+    edit(
+        session,
+        RAY_CLUSTERS,
+        RELEASE,
+        ("replace", f"{HEAD}/containers/0/image", "rayproject/ray:x"),
+    )
     with pytest.raises(RayError, match="jobs still run on them: busy"):
-        deploy(site)
+        deploy(session)
     head.jobs["busy"] = "SUCCEEDED"
-    assert deploy(site) == "upgraded"
+    assert deploy(session) == "upgraded"
 
 
 def test_a_ray_cluster_deleted_by_kubectl_is_major_drift_and_made_again_when_asked(
-    site: Site, tmp_path: Path
+    session: EnvironmentSession, tmp_path: Path
 ) -> None:
     if KUBECTLS:
         kubeconfig = tmp_path / "config"
-        kubeconfig.write_text(site.kubernetes.api.access.kubeconfig(), encoding="utf-8")
+        kubeconfig.write_text(ray_clusters(session).api.access.kubeconfig(), encoding="utf-8")
         command = [KUBECTLS[-1], "--kubeconfig", str(kubeconfig), "--namespace", "ray", "delete"]
         subprocess.run([*command, "raycluster", RELEASE], check=True, capture_output=True)
     else:
-        site.kubernetes.api.delete(RAY_CLUSTERS, RELEASE, "ray")
-    ((place, item),) = look(site).items()
+        ray_clusters(session).api.delete(RAY_CLUSTERS, RELEASE, "ray")
+    ((place, item),) = look(session).items()
     assert place == ("/RayCluster/ray", "")
     assert (item.severity, item.cause) == ("major", "by_hand")
-    assert deploy(site) == "upgraded"
-    assert look(site) == {}
+    assert deploy(session) == "upgraded"
+    assert look(session) == {}
 
 
-def test_a_revision_that_somebody_made_with_helm_is_drift_and_put_back(site: Site) -> None:
-    cluster = site.kubernetes
+def test_a_revision_that_somebody_made_with_helm_is_drift_and_put_back(
+    session: EnvironmentSession,
+) -> None:
+    cluster = ray_clusters(session)
     assert isinstance(cluster, Cluster)
     ours = cluster.releases.history(RELEASE)[-1]
     values = copy.deepcopy(cluster.rendered[0])
     values["workerGroups"]["cpu"]["maxReplicas"] = 99
     # Helm keeps the labels of a release, so this one says of itself that it is made of our values.
-    cluster.releases.install(site.settings.ray_chart, RELEASE, values, made_from=ours.input)
-    found = look(site)
+    cluster.releases.install(session.settings.ray_chart, RELEASE, values, made_from=ours.input)
+    found = look(session)
     bounds = ("/RayCluster/ray", "spec.workerGroupSpecs[cpu].maxReplicas")
     assert (found[bounds].before, found[bounds].after) == (10, 99)
-    assert deploy(site) == "upgraded"
-    assert look(site) == {}
+    assert deploy(session) == "upgraded"
+    assert look(session) == {}
 
 
-def test_while_the_second_cluster_takes_the_work_it_is_looked_at_as_well(site: Site) -> None:
-    cluster = site.kubernetes
+def test_while_the_second_cluster_takes_the_work_it_is_looked_at_as_well(
+    session: EnvironmentSession,
+) -> None:
+    cluster = ray_clusters(session)
     assert isinstance(cluster, Cluster)
     values, _ = cluster.rendered
-    green = ray_release.put(site, GREEN, values, lambda line: None).release
-    ray_release.put(site, BLUE, values, lambda line: None, stands=False)
-    site.artifacts.write(f"environments/{site.name}/release.json", green.to_json())
-    assert look(site) == {}
+    green = ray_release.put(session, GREEN, values, lambda line: None).release
+    ray_release.put(session, BLUE, values, lambda line: None, stands=False)
+    session.artifacts.write(f"environments/{session.name}/release.json", green.to_json())
+    assert look(session) == {}
     cluster.api.delete(RAY_CLUSTERS, GREEN, "ray")
     cluster.api.delete(QUOTAS, "ray", "ray")
-    items = ray_drift(site, drift_rules(site), progress=lambda line: None)
+    items = ray_drift(session, drift_rules(session), progress=lambda line: None)
     assert {item.address for item in items} == {
         "helm/ray-green/RayCluster/ray-green",
         "helm/ray/ResourceQuota/ray",
@@ -217,17 +233,17 @@ def test_while_the_second_cluster_takes_the_work_it_is_looked_at_as_well(site: S
 
 
 def test_a_release_that_is_gone_is_major_and_one_that_was_never_deployed_is_nothing(
-    site: Site,
+    session: EnvironmentSession,
 ) -> None:
-    site.kubernetes.releases.uninstall(RELEASE)
-    ((place, item),) = look(site).items()
+    ray_clusters(session).releases.uninstall(RELEASE)
+    ((place, item),) = look(session).items()
     assert (place, item.severity) == (("", ""), "major")
-    (site.home / "artifacts" / "environments" / site.name / "release.json").unlink()
-    assert look(site) == {}
+    (session.home / "artifacts" / "environments" / session.name / "release.json").unlink()
+    assert look(session) == {}
     # Nor is what Argo CD deployed before a release that is missed.
     by_git = {"mode": "gitops", "commit": "0a1b", "revision": "0a1b"}
-    site.artifacts.write(f"environments/{site.name}/release.json", by_git)
-    assert look(site) == {}
+    session.artifacts.write(f"environments/{session.name}/release.json", by_git)
+    assert look(session) == {}
 
 
 @pytest.mark.parametrize(
@@ -236,25 +252,25 @@ def test_a_release_that_is_gone_is_major_and_one_that_was_never_deployed_is_noth
 def test_where_somebody_else_deploys_ray_nothing_is_asked(
     settings: Settings, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site(settings, "local")
+    session = open_session(settings, "local")
     # Whoever asks finds this release gone.
-    site.artifacts.write("environments/local/release.json", {"name": RELEASE, "revision": 1})
-    assert list(look(site)) == [("", "")]
+    session.artifacts.write("environments/local/release.json", {"name": RELEASE, "revision": 1})
+    assert list(look(session)) == [("", "")]
     for name, update in chosen.items():
-        part = getattr(site.environment, name).model_copy(update=update)
-        monkeypatch.setattr(site.environment, name, part)
-    assert look(site) == {}
+        part = getattr(session.environment, name).model_copy(update=update)
+        monkeypatch.setattr(session.environment, name, part)
+    assert look(session) == {}
 
 
-def test_an_api_that_does_not_answer_is_told_and_is_not_clean(site: Site) -> None:
-    stop_kubernetes(site.settings)
+def test_an_api_that_does_not_answer_is_told_and_is_not_clean(session: EnvironmentSession) -> None:
+    stop_kubernetes(session.settings)
     said: list[str] = []
-    ((place, item),) = look(site, said).items()
+    ((place, item),) = look(session, said).items()
     assert (place, item.severity, item.cause) == (("helm", "(not asked)"), "minor", "unknown")
     assert "does not run" in item.evidence
     assert any("not known" in line for line in said)
     with pytest.raises(KubernetesError):
-        KubernetesApi(kubernetes_access(site.settings), "x").version()
+        KubernetesApi(kubernetes_access(session.settings), "x").version()
     # Where nothing was deployed there is nothing to know.
-    (site.home / "artifacts" / "environments" / site.name / "release.json").unlink()
-    assert look(site) == {}
+    (session.home / "artifacts" / "environments" / session.name / "release.json").unlink()
+    assert look(session) == {}

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from ray_platform.ray.endpoint import ray_endpoint, running_services, stop_ray_cluster
 from ray_platform_sandbox.kuberay.service import ensure_kuberay, stop_all
 from ray_platform_sandbox.kubernetes.service import (
     ensure_kubernetes,
@@ -32,9 +33,10 @@ from ray_platform.kubernetes.api_client import NAMESPACES, PODS, KubernetesApi
 from ray_platform.ray import ray_release
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_client import describe_cluster, wait_ready
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.jobs_client import RayJobs, entrypoint
 from ray_platform.ray.pipes_client import pipes_client, pipes_module
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import RayError
 from tests.integration.conftest import ROOT, free_port, free_port_base
 
@@ -151,26 +153,26 @@ def until(found: Any, seconds: float = 90) -> Any:
 
 
 @pytest.fixture
-def site(settings: Settings) -> Site:
+def session(settings: Settings) -> EnvironmentSession:
     """`kind`, with its Ray cluster up. Nothing is applied there, so that EKS could not tell of a cluster."""
-    site = Site(settings, "kind")
+    session = open_session(settings, "kind")
     # As KubeRay's operator does in kind; the platform itself starts none of this.
     ensure_kuberay(settings)
-    ray_release.install(site, *render(site, outputs={}), lambda _said: None)
-    return site
+    ray_release.install(session, *render(session, outputs={}), lambda _said: None)
+    return session
 
 
 def test_ray_comes_up_through_the_context_and_its_jobs_run_through_a_forwarded_port(
-    settings: Settings, site: Site
+    settings: Settings, session: EnvironmentSession
 ) -> None:
-    cluster = site.kubernetes
-    endpoint = site.ray()
-    assert site.ray().address == endpoint.address
+    cluster = ray_clusters(session)
+    endpoint = ray_endpoint(session)
+    assert ray_endpoint(session).address == endpoint.address
     own = {f"http://127.0.0.1:{place(settings).dashboard_port}"}
     assert endpoint.address.startswith("http://127.0.0.1:") and endpoint.address not in own
     assert endpoint.info.up() == {"head": 1, "cpu": 1}
     lasting = "http://ray-head-svc.ray.svc.cluster.local:8265"
-    assert site.services() == {
+    assert running_services(session) == {
         "emulator": None,
         "kubernetes": cluster.api.access.endpoint,
         "ray": lasting,
@@ -191,10 +193,10 @@ with open_dagster_pipes() as pipes:
 
 
 def test_a_job_s_session_goes_on_when_the_api_that_carries_it_was_killed(
-    settings: Settings, site: Site
+    settings: Settings, session: EnvironmentSession
 ) -> None:
     """As a burst run from a laptop: no message is lost and none comes twice."""
-    endpoint = site.ray()
+    endpoint = ray_endpoint(session)
     heard: list[Any] = []
 
     @dg.asset
@@ -223,8 +225,10 @@ def test_a_job_s_session_goes_on_when_the_api_that_carries_it_was_killed(
     assert heard == list(range(12))
 
 
-def test_a_new_head_takes_over_behind_the_same_port(site: Site, operator: KubernetesApi) -> None:
-    endpoint = site.ray()
+def test_a_new_head_takes_over_behind_the_same_port(
+    session: EnvironmentSession, operator: KubernetesApi
+) -> None:
+    endpoint = ray_endpoint(session)
     (head,) = operator.list(PODS, "ray", labelSelector=HEAD)["items"]
     operator.delete(PODS, head["metadata"]["name"], "ray")
 
@@ -236,24 +240,24 @@ def test_a_new_head_takes_over_behind_the_same_port(site: Site, operator: Kubern
     until(is_new)
     again = wait_ready(endpoint.address, endpoint.token_path, timeout_seconds=60)
     assert again.session != endpoint.info.session
-    assert site.ray().address == endpoint.address
+    assert ray_endpoint(session).address == endpoint.address
 
 
 def test_the_end_takes_the_release_away_and_leaves_the_cluster(
-    settings: Settings, site: Site
+    settings: Settings, session: EnvironmentSession
 ) -> None:
-    site.stop_ray()
-    assert site.kubernetes.releases.history("ray") == ()
+    stop_ray_cluster(session)
+    assert ray_clusters(session).releases.history("ray") == ()
     assert find_kubernetes(settings) is not None
-    assert site.kubernetes.now() is None
-    assert site.services()["ray"] is None
+    assert ray_clusters(session).now() is None
+    assert running_services(session)["ray"] is None
 
 
 def test_an_older_commit_s_context_does_not_hold(settings: Settings) -> None:
     """As with the cloud: which cluster it is, is today's to say."""
     kind, local = settings.environment("kind"), settings.environment("local")
-    assert kind.governed_by(local).kubernetes.context == ""
-    assert local.governed_by(kind).kubernetes.context == CONTEXT
+    assert kind.with_rules_of(local).kubernetes.context == ""
+    assert local.with_rules_of(kind).kubernetes.context == CONTEXT
 
 
 def test_the_token_of_the_context_reaches_no_file_of_the_platform(settings: Settings) -> None:

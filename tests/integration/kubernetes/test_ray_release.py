@@ -31,7 +31,8 @@ from ray_platform.kubernetes.helm_release_client import HelmReleases
 from ray_platform.ray import ray_release, readiness, running_jobs
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_access import RELEASE
-from ray_platform.session.environment_session import Site
+from ray_platform.ray.clusters import ray_clusters
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import BusyError, NotFoundError, RayError
 from tests.integration.conftest import make_settings
 from tests.support.ray_head import Head
@@ -63,30 +64,32 @@ def operator(settings: Settings) -> Iterator[Operator]:
 
 @pytest.fixture(scope="module")
 def rendered(settings: Settings) -> tuple[Mapping[str, Any], RenderedChart]:
-    return render(Site(settings, "local"))
+    return render(open_session(settings, "local"))
 
 
 @pytest.fixture
-def site(
+def session(
     settings: Settings,
     operator: Operator,
     rendered: tuple[Mapping[str, Any], RenderedChart],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Site]:
-    site = Site(settings, "local")
+) -> Iterator[EnvironmentSession]:
+    session = open_session(settings, "local")
     cluster = Cluster(
-        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
     cluster.rendered = rendered
-    site.__dict__["kubernetes"] = cluster
+    session.__dict__["kubernetes"] = cluster
     # No registry is slow here.
     monkeypatch.setattr(readiness, "HOPELESS_SECONDS", 0.2)
-    yield site
+    yield session
     cluster.api.delete(NAMESPACES, "ray")
 
 
-def install(site: Site, said: list[str] | None = None, **changes: Any) -> ray_release.Installed:
-    cluster = site.kubernetes
+def install(
+    session: EnvironmentSession, said: list[str] | None = None, **changes: Any
+) -> ray_release.Installed:
+    cluster = ray_clusters(session)
     assert isinstance(cluster, Cluster)
     default, rendered = cluster.rendered
     values = json.loads(json.dumps(default))
@@ -97,96 +100,102 @@ def install(site: Site, said: list[str] | None = None, **changes: Any) -> ray_re
             at = at.setdefault(folder, {})
         at[leaf] = value
     if changes:
-        rendered = render_chart(site.settings.ray_chart, values, release=RELEASE, namespace="ray")
+        rendered = render_chart(
+            session.settings.ray_chart, values, release=RELEASE, namespace="ray"
+        )
     tell = (said if said is not None else []).append
-    return ray_release.install(site, values, rendered, tell)
+    return ray_release.install(session, values, rendered, tell)
 
 
-def group(site: Site) -> dict[str, Any]:
-    content = site.kubernetes.ray_cluster()
+def group(session: EnvironmentSession) -> dict[str, Any]:
+    content = ray_clusters(session).ray_cluster()
     assert content is not None
     found: dict[str, Any] = content["spec"]["workerGroupSpecs"][0]
     return found
 
 
-def scale(site: Site, replicas: int) -> None:
+def scale(session: EnvironmentSession, replicas: int) -> None:
     """As Ray's autoscaler does."""
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
-    site.kubernetes.api.patch(
+    ray_clusters(session).api.patch(
         RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="ray-autoscaler"
     )
 
 
-def revisions(site: Site) -> list[tuple[int, str]]:
-    return [(r.revision, r.status) for r in site.kubernetes.releases.history(RELEASE)]
+def revisions(session: EnvironmentSession) -> list[tuple[int, str]]:
+    return [(r.revision, r.status) for r in ray_clusters(session).releases.history(RELEASE)]
 
 
 def test_the_same_input_makes_no_revision_and_another_keeps_the_autoscalers_replicas(
-    site: Site,
+    session: EnvironmentSession,
 ) -> None:
-    assert install(site).done == "installed"
-    assert install(site).done == "unchanged"
-    scale(site, 7)
-    assert install(site).done == "unchanged"
-    done = install(site, workerGroups__cpu__maxReplicas=9)
+    assert install(session).done == "installed"
+    assert install(session).done == "unchanged"
+    scale(session, 7)
+    assert install(session).done == "unchanged"
+    done = install(session, workerGroups__cpu__maxReplicas=9)
     assert (done.done, done.release.revision) == ("upgraded", 2)
-    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (9, 7)
+    assert (group(session)["maxReplicas"], group(session)["replicas"]) == (9, 7)
     # And the autoscaler goes on from there.
-    scale(site, 8)
-    assert install(site, workerGroups__cpu__maxReplicas=8).done == "upgraded"
-    assert (group(site)["maxReplicas"], group(site)["replicas"]) == (8, 8)
-    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    scale(session, 8)
+    assert install(session, workerGroups__cpu__maxReplicas=8).done == "upgraded"
+    assert (group(session)["maxReplicas"], group(session)["replicas"]) == (8, 8)
+    assert revisions(session) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
 
 
-def test_an_upgrade_that_does_not_get_ready_is_rolled_back_and_says_why(site: Site) -> None:
-    first = install(site)
+def test_an_upgrade_that_does_not_get_ready_is_rolled_back_and_says_why(
+    session: EnvironmentSession,
+) -> None:
+    first = install(session)
     said: list[str] = []
     with pytest.raises(RayError, match="rolled back to revision 1, which is ready again") as error:
-        install(site, said, image__repository="rayproject/ray", image__tag="9.9.9")
+        install(session, said, image__repository="rayproject/ray", image__tag="9.9.9")
     assert f"ImagePullBackOff: no {MISSING}" in error.value.what
     assert "image.tag" in error.value.fix
     assert any("going back to revision 1" in line for line in said)
-    assert revisions(site) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
-    assert site.kubernetes.releases.history(RELEASE)[-1].input == first.release.input
-    assert install(site).done == "unchanged"
+    assert revisions(session) == [(1, "superseded"), (2, "superseded"), (3, "deployed")]
+    assert ray_clusters(session).releases.history(RELEASE)[-1].input == first.release.input
+    assert install(session).done == "unchanged"
 
 
 def test_a_first_install_that_cannot_get_ready_says_why_and_is_mended_by_the_next(
-    site: Site,
+    session: EnvironmentSession,
 ) -> None:
     with pytest.raises(RayError, match=r"cannot get ready: .*ImagePullBackOff"):
-        install(site, image__tag="9.9.9")
-    assert install(site).done == "upgraded"
+        install(session, image__tag="9.9.9")
+    assert install(session).done == "upgraded"
 
 
-def test_a_ray_cluster_deleted_behind_our_back_is_made_again_when_asked(site: Site) -> None:
-    install(site)
-    site.kubernetes.api.delete(RAY_CLUSTERS, RELEASE, "ray")
+def test_a_ray_cluster_deleted_behind_our_back_is_made_again_when_asked(
+    session: EnvironmentSession,
+) -> None:
+    install(session)
+    ray_clusters(session).api.delete(RAY_CLUSTERS, RELEASE, "ray")
     with pytest.raises(RayError, match="somebody deleted it"):
-        readiness.wait(site.kubernetes, lambda line: None)
+        readiness.wait(ray_clusters(session), lambda line: None)
     said: list[str] = []
-    assert install(site, said).done == "upgraded"
+    assert install(session, said).done == "upgraded"
     assert any("is made again" in line for line in said)
-    assert site.kubernetes.ray_cluster() is not None
+    assert ray_clusters(session).ray_cluster() is not None
 
 
-def test_an_earlier_revision_is_gone_back_to_by_name(site: Site) -> None:
-    install(site)
-    install(site, workerGroups__cpu__maxReplicas=9)
-    release = ray_release.roll_back(site, None, lambda line: None)
+def test_an_earlier_revision_is_gone_back_to_by_name(session: EnvironmentSession) -> None:
+    install(session)
+    install(session, workerGroups__cpu__maxReplicas=9)
+    release = ray_release.roll_back(session, None, lambda line: None)
     assert release.revision == 3
-    assert group(site)["maxReplicas"] == 10
+    assert group(session)["maxReplicas"] == 10
     with pytest.raises(NotFoundError, match="no earlier revision 77"):
-        ray_release.roll_back(site, 77, lambda line: None)
+        ray_release.roll_back(session, 77, lambda line: None)
 
 
-def make_pending(site: Site, seconds_ago: int) -> None:
+def make_pending(session: EnvironmentSession, seconds_ago: int) -> None:
     """As a process leaves the latest revision that was killed in the middle of an upgrade."""
     import datetime
 
-    latest = site.kubernetes.releases.history(RELEASE)[-1]
+    latest = ray_clusters(session).releases.history(RELEASE)[-1]
     name = f"sh.helm.release.v1.{RELEASE}.v{latest.revision}"
-    secret = site.kubernetes.api.get(SECRETS, name, "ray") or {}
+    secret = ray_clusters(session).api.get(SECRETS, name, "ray") or {}
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     release = json.loads(gzip.decompress(packed))
     then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds_ago)
@@ -196,27 +205,27 @@ def make_pending(site: Site, seconds_ago: int) -> None:
         "data": {"release": packed.decode()},
         "metadata": {"labels": {"status": "pending-upgrade"}},
     }
-    site.kubernetes.api.patch(SECRETS, name, "ray", patch)
+    ray_clusters(session).api.patch(SECRETS, name, "ray", patch)
 
 
 def test_a_release_stuck_in_pending_is_gone_on_with_and_one_in_work_is_waited_for(
-    site: Site,
+    session: EnvironmentSession,
 ) -> None:
-    install(site)
-    install(site, workerGroups__cpu__maxReplicas=9)
-    make_pending(site, seconds_ago=60)
-    assert install(site, workerGroups__cpu__maxReplicas=9).done == "upgraded"
-    assert revisions(site) == [(1, "superseded"), (2, "deployed")]
-    make_pending(site, seconds_ago=-60)  # its clock is ahead: it stays young
+    install(session)
+    install(session, workerGroups__cpu__maxReplicas=9)
+    make_pending(session, seconds_ago=60)
+    assert install(session, workerGroups__cpu__maxReplicas=9).done == "upgraded"
+    assert revisions(session) == [(1, "superseded"), (2, "deployed")]
+    make_pending(session, seconds_ago=-60)  # its clock is ahead: it stays young
     with pytest.raises(BusyError, match="pending-upgrade"):
-        install(site)
+        install(session)
 
 
 def test_an_api_killed_in_the_middle_of_an_upgrade_ends_in_one_release(
-    site: Site,
+    session: EnvironmentSession,
 ) -> None:
-    install(site)
-    api, settings = site.kubernetes.api, site.settings
+    install(session)
+    api, settings = ray_clusters(session).api, session.settings
     version = api.list(SECRETS)["metadata"]["resourceVersion"]
 
     def kill_at_the_pending_record() -> None:
@@ -230,15 +239,15 @@ def test_an_api_killed_in_the_middle_of_an_upgrade_ends_in_one_release(
     killer = threading.Thread(target=kill_at_the_pending_record)
     killer.start()
     said: list[str] = []
-    done = install(site, said, workerGroups__cpu__maxReplicas=9)
+    done = install(session, said, workerGroups__cpu__maxReplicas=9)
     killer.join()
     assert done.release.status == "deployed"
-    assert group(site)["maxReplicas"] == 9
-    found = revisions(site)
+    assert group(session)["maxReplicas"] == 9
+    found = revisions(session)
     assert [status for _, status in found].count("deployed") == 1
     assert not [status for _, status in found if status.startswith("pending")]
     assert any("going on as soon as it answers" in line for line in said)
-    assert install(site, workerGroups__cpu__maxReplicas=9).done == "unchanged"
+    assert install(session, workerGroups__cpu__maxReplicas=9).done == "unchanged"
 
 
 class Expired:
@@ -255,11 +264,13 @@ class Expired:
 
 
 def test_a_token_that_has_ended_is_renewed_for_the_api_and_for_helm_s_own_process(
-    site: Site, settings: Settings, rendered: tuple[Mapping[str, Any], RenderedChart]
+    session: EnvironmentSession,
+    settings: Settings,
+    rendered: tuple[Mapping[str, Any], RenderedChart],
 ) -> None:
-    install(site)
+    install(session)
     access, values = kubernetes_access(settings), rendered[0]
-    chart = site.settings.ray_chart
+    chart = session.settings.ray_chart
     acts: tuple[Callable[[HelmReleases], object], ...] = (
         lambda releases: releases.install(chart, RELEASE, values, made_from="again"),
         lambda releases: releases.rollback(RELEASE, 1),
@@ -269,26 +280,26 @@ def test_a_token_that_has_ended_is_renewed_for_the_api_and_for_helm_s_own_proces
         token = Expired(access.token(False))
         act(HelmReleases(KubernetesApi(replace(access, token=token), "test"), "ray"))
         assert token.given != "of-yesterday"
-    assert revisions(site) == []
+    assert revisions(session) == []
 
 
-def test_two_deployments_at_once_make_one_release(site: Site) -> None:
-    site.kubernetes.prepare()
+def test_two_deployments_at_once_make_one_release(session: EnvironmentSession) -> None:
+    ray_clusters(session).prepare()
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda _: install(site).done, range(2)))
+        done = list(pool.map(lambda _: install(session).done, range(2)))
     assert sorted(done) == ["installed", "unchanged"]
-    assert revisions(site) == [(1, "deployed")]
+    assert revisions(session) == [(1, "deployed")]
 
 
 def test_pods_are_not_replaced_under_a_running_job_but_bounds_may_change(
-    site: Site, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    session: EnvironmentSession, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_jobs, "PATIENCE_SECONDS", 0.2)
     head = Head()
     head.jobs["busy"] = "RUNNING"
     monkeypatch.setattr(operator, "dashboard", lambda name: head.port)
-    install(site)
+    install(session)
     with pytest.raises(RayError, match="jobs still run on them: busy"):
-        install(site, image__tag="2.60.0-py312")
-    assert install(site, workerGroups__cpu__maxReplicas=9).release.revision == 2
+        install(session, image__tag="2.60.0-py312")
+    assert install(session, workerGroups__cpu__maxReplicas=9).release.revision == 2
     head.end()

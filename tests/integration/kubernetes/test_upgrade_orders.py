@@ -17,13 +17,13 @@ from ray_platform.config.settings import Settings
 from ray_platform.kubernetes.api_client import NAMESPACES, RAY_CLUSTERS, SERVICES
 from ray_platform.kubernetes.helm_release_client import HelmReleases
 from ray_platform.ray import ray_release, readiness, running_jobs
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.running_jobs import job_of
 from ray_platform.ray.upgrade import drain
 from ray_platform.ray.upgrade.drain import Due, due
 from ray_platform.ray.upgrade.switch import BLUE, GREEN, SERVICE, UpgradeWish
 from ray_platform.run_history.live_runs import LiveRun
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock
 from ray_platform.text.errors import BusyError, NotFoundError, RayError
 from tests.integration.conftest import make_settings
@@ -75,7 +75,7 @@ def world(
         head.broken = head.mute = False
     world.upgrade(SMALL)
     yield world
-    world.site().kubernetes.api.delete(NAMESPACES, "ray")
+    world.session().kubernetes.api.delete(NAMESPACES, "ray")
 
 
 class World:
@@ -89,19 +89,22 @@ class World:
         self.said: list[str] = []
         self._patch = monkeypatch
 
-    def site(self, types: tuple[str, ...] = LARGE, **wish: Any) -> Site:
+    def session(self, types: tuple[str, ...] = LARGE, **wish: Any) -> EnvironmentSession:
         how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, "waits": True, **wish})
-        site = Site(self.settings, "local", ray_upgrade=how)
-        pools = site.environment.node_pools
+        session = open_session(self.settings, "local", ray_upgrade=how)
+        pools = session.environment.node_pools
         changed = [
             dataclasses.replace(p, instance_types=types) if p.name == "cpu" else p for p in pools
         ]
-        site.environment.__dict__["node_pools"] = tuple(changed)
+        session.environment.__dict__["node_pools"] = tuple(changed)
         cluster = Cluster(
-            self.settings, site.environment, eks=lambda: Eks(self.settings), cluster=lambda: "local"
+            self.settings,
+            session.environment,
+            eks=lambda: Eks(self.settings),
+            cluster=lambda: "local",
         )
-        site.__dict__["kubernetes"] = cluster
-        return site
+        session.__dict__["kubernetes"] = cluster
+        return session
 
     def upgrade(
         self,
@@ -110,15 +113,15 @@ class World:
         instance: dg.DagsterInstance | None = None,
         **wish: Any,
     ) -> None:
-        site = self.site(types, **wish)
-        site.instance = instance
-        with change_lock(site, "test", tell=self.said.append):
-            deploy_ray.deploy(site, progress=self.said.append)
+        session = self.session(types, **wish)
+        session.instance = instance
+        with change_lock(session, "test", tell=self.said.append):
+            deploy_ray.deploy(session, progress=self.said.append)
 
     def back_out(self, **wish: Any) -> str:
-        site = self.site(**wish)
-        with change_lock(site, "test", tell=self.said.append):
-            return deploy_ray.back_out(site, progress=self.said.append)
+        session = self.session(**wish)
+        with change_lock(session, "test", tell=self.said.append):
+            return deploy_ray.back_out(session, progress=self.said.append)
 
     def killed_at(self, step: int, act: Callable[[], Any]) -> bool:
         """Whether an act was killed at its step of that number; steps are what it changes."""
@@ -153,22 +156,22 @@ class World:
 
     def active(self) -> str:
         """The cluster that takes the work: it stands, and is what is recorded."""
-        site = self.site()
-        switch = site.kubernetes.switch()
-        content = site.kubernetes.ray_cluster(switch.active)
+        session = self.session()
+        switch = ray_clusters(session).switch()
+        content = ray_clusters(session).ray_cluster(switch.active)
         assert content is not None, "what takes the work does not stand"
         return switch.active
 
     def standing(self) -> list[str]:
-        found = self.site().kubernetes.api.list(RAY_CLUSTERS, "ray")["items"]
+        found = self.session().kubernetes.api.list(RAY_CLUSTERS, "ray")["items"]
         return [content["metadata"]["name"] for content in found]
 
     def recorded(self) -> str:
         """The instance type of the recorded manifest's workers."""
-        site = self.site()
-        ray = site.records.ray()
+        session = self.session()
+        ray = session.records.ray()
         assert ray is not None
-        values = site.artifacts.get_content("values", ray.values_digest)
+        values = session.artifacts.get_content("values", ray.values_digest)
         return str(values["workerGroups"]["cpu"]["instanceType"])
 
 
@@ -186,7 +189,7 @@ def test_an_upgrade_killed_at_each_of_its_steps_goes_on_and_ends_with_one_cluste
     assert seen == sorted(seen), "the work went back and forth"
     assert (world.active(), world.standing()) == (GREEN, [GREEN])
     assert world.recorded() == "m5.2xlarge"
-    assert world.site().kubernetes.switch().upgrade is None
+    assert world.session().kubernetes.switch().upgrade is None
 
 
 def test_each_step_before_the_old_cluster_is_gone_has_a_way_back(world: World) -> None:
@@ -198,11 +201,11 @@ def test_each_step_before_the_old_cluster_is_gone_has_a_way_back(world: World) -
         if BLUE not in world.standing():
             world.upgrade(SMALL)  # too late: a way back is an upgrade of its own
             break
-        if world.site().kubernetes.switch().upgrade is None:
+        if world.session().kubernetes.switch().upgrade is None:
             continue
         # The way back is killed as well, and gone on with.
         world.killed_at(1 + step % 3, world.back_out)
-        if world.site().kubernetes.switch().upgrade is not None:
+        if world.session().kubernetes.switch().upgrade is not None:
             assert world.back_out() == BLUE
         ways += 1
         assert (world.active(), world.standing()) == (BLUE, [BLUE])
@@ -217,7 +220,7 @@ def test_a_new_cluster_that_takes_no_jobs_is_taken_away_and_the_old_one_goes_on(
     with pytest.raises(RayError, match="ray-green does not work and was taken away; ray goes on"):
         world.upgrade()
     assert (world.active(), world.standing()) == (BLUE, [BLUE])
-    assert world.site().kubernetes.switch().upgrade is None
+    assert world.session().kubernetes.switch().upgrade is None
     assert world.recorded() == "m5.xlarge"
     with pytest.raises(NotFoundError, match="nothing to back out of"):
         world.back_out()
@@ -236,11 +239,11 @@ def test_jobs_that_outlive_the_deadline_keep_the_old_cluster_until_somebody_ends
     assert world.standing() == [BLUE, GREEN]
     assert any("ray is still drained" in line for line in world.said)
     with pytest.raises(BusyError, match="has its own way back"):
-        ray_release.roll_back(world.site(), None, world.said.append)
+        ray_release.roll_back(world.session(), None, world.said.append)
     world.upgrade(end_jobs=True)
     assert world.heads[BLUE].jobs["long"] == "STOPPED"
     assert (world.active(), world.standing()) == (GREEN, [GREEN])
-    actions = [record.event.decision for record in world.site().audit.records()][-3:]
+    actions = [record.event.decision for record in world.session().audit.records()][-3:]
     assert actions == ["switched", "job ended", "finished"]
     # And the other way round: what the namespace has once is still there.
     world.heads[GREEN].jobs["short"] = "RUNNING"
@@ -307,12 +310,12 @@ def test_an_upgrade_that_nobody_waits_for_is_finished_once_the_old_cluster_is_id
     world: World,
 ) -> None:
     def seen() -> Due:
-        return due(world.site())[0]
+        return due(world.session())[0]
 
     def finish() -> None:
-        site = world.site()
-        with change_lock(site, "test", tell=world.said.append):
-            deploy_ray.finish_upgrade(site, progress=world.said.append)
+        session = world.session()
+        with change_lock(session, "test", tell=world.said.append):
+            deploy_ray.finish_upgrade(session, progress=world.said.append)
 
     assert seen() is Due.NOTHING
     world.heads[BLUE].jobs["long"] = "RUNNING"
@@ -322,7 +325,7 @@ def test_an_upgrade_that_nobody_waits_for_is_finished_once_the_old_cluster_is_id
     # Another one has no third cluster to go to.
     with pytest.raises(BusyError, match="jobs still run on ray: long"):
         world.upgrade(("c6i.xlarge",), waits=False)
-    cluster = world.site().kubernetes
+    cluster = world.session().kubernetes
     cluster.write_switch(cluster.switch().until(datetime(2026, 1, 1, tzinfo=UTC)))
     assert seen() is Due.LATE
     with pytest.raises(BusyError, match="the time is over"):
@@ -354,7 +357,7 @@ def test_a_head_that_lives_and_does_not_answer_is_not_taken_for_idle(
 
 
 def test_somebody_elses_write_into_the_switch_is_told_and_not_guessed_at(world: World) -> None:
-    cluster = world.site().kubernetes
+    cluster = world.session().kubernetes
     patch = {"spec": {"selector": {"ray.io/cluster": "mine"}}}
     cluster.api.patch(SERVICES, SERVICE, "ray", patch)
     with pytest.raises(RayError, match="which Ray cluster takes new work: mine"):

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform_sandbox.kuberay.service import find_kuberay, stop_all
 from ray_platform_sandbox.ray.nodes import kill_node, place
 
 from ray_platform.change import deploy_ray
 from ray_platform.config.settings import Settings
 from ray_platform.ray.cluster_client import describe_cluster
-from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.ray.upgrade.switch import BLUE, DRAINING, GREEN, UpgradeWish
 from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock
 from tests.integration.conftest import make_settings
 from tests.support.ray_operator import Eks
@@ -41,23 +42,23 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     stop_all(settings)
 
 
-def site_with(settings: Settings, **pool: Any) -> Site:
-    """The site of `local` with one pool of workers, as a new process would make it."""
+def session_with(settings: Settings, **pool: Any) -> EnvironmentSession:
+    """The session of `local` with one pool of workers, as a new process would make it."""
     wish = UpgradeWish("blue-green", drain_seconds=200, waits=True)
-    site = Site(settings, "local", ray_upgrade=wish)
-    cpu = next(p for p in site.environment.node_pools if p.name == "cpu")
-    others = [p for p in site.environment.node_pools if not p.ray_workers]
+    session = open_session(settings, "local", ray_upgrade=wish)
+    cpu = next(p for p in session.environment.node_pools if p.name == "cpu")
+    others = [p for p in session.environment.node_pools if not p.ray_workers]
     changed = dataclasses.replace(cpu, **{"min_size": 1, "max_size": 3, **pool})
-    site.environment.__dict__["node_pools"] = (changed, *others)
-    site.__dict__["kubernetes"] = RayOnKubernetes(
-        settings, site.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+    session.environment.__dict__["node_pools"] = (changed, *others)
+    session.__dict__["kubernetes"] = RayOnKubernetes(
+        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
     )
-    return site
+    return session
 
 
-def deploy(site: Site, said: list[str]) -> deploy_ray.RayClusterReady:
-    with change_lock(site, "test", tell=said.append):
-        return deploy_ray.deploy(site, progress=said.append)
+def deploy(session: EnvironmentSession, said: list[str]) -> deploy_ray.RayClusterReady:
+    with change_lock(session, "test", tell=said.append):
+        return deploy_ray.deploy(session, progress=said.append)
 
 
 def until(found: Callable[[], Any], seconds: float = 90) -> Any:
@@ -71,8 +72,8 @@ def until(found: Callable[[], Any], seconds: float = 90) -> Any:
 class Burst:
     """The bursty workload as a job of its own."""
 
-    def __init__(self, site: Site, name: str, folder: Path) -> None:
-        endpoint = site.ray()
+    def __init__(self, session: EnvironmentSession, name: str, folder: Path) -> None:
+        endpoint = ray_endpoint(session)
         self.address, self.token = endpoint.address, endpoint.token_path
         self.jobs = RayJobs(self.address, self.token)
         self.name, self.output = name, folder / name
@@ -89,14 +90,14 @@ class Burst:
         return read_metrics(json.loads((self.output / "metrics.json").read_text()))
 
 
-def replicas(site: Site) -> int:
-    content = site.kubernetes.ray_cluster()
+def replicas(session: EnvironmentSession) -> int:
+    content = ray_clusters(session).ray_cluster()
     assert content is not None
     return int(content["spec"]["workerGroupSpecs"][0].get("replicas", 0))
 
 
-def step(site: Site) -> str:
-    upgrade = site.kubernetes.switch().upgrade
+def step(session: EnvironmentSession) -> str:
+    upgrade = ray_clusters(session).switch().upgrade
     return upgrade.step if upgrade else ""
 
 
@@ -104,11 +105,11 @@ def test_a_live_burst_survives_new_bounds_a_lost_worker_a_killed_operator_and_a_
     settings: Settings, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    site = site_with(settings)
-    first = deploy(site, said)
-    assert site.kubernetes.switch().active == BLUE
-    live = Burst(site, "live", tmp_path)
-    until(lambda: len(live.workers()) == 3 and replicas(site) == 3)
+    session = session_with(settings)
+    first = deploy(session, said)
+    assert ray_clusters(session).switch().active == BLUE
+    live = Burst(session, "live", tmp_path)
+    until(lambda: len(live.workers()) == 3 and replicas(session) == 3)
 
     # New bounds under a burst that has scaled up: no conflict, and nothing is reset.
     with ThreadPoolExecutor(1) as pool:
@@ -117,43 +118,46 @@ def test_a_live_burst_survives_new_bounds_a_lost_worker_a_killed_operator_and_a_
 
         def watch() -> None:
             while not over.wait(0.2):
-                seen.append(replicas(site))
+                seen.append(replicas(session))
 
         watching = pool.submit(watch)
-        site = site_with(settings, max_size=4)
-        deploy(site, said)
+        session = session_with(settings, max_size=4)
+        deploy(session, said)
         over.set()
         watching.result()
     assert min(seen) == 3, seen
-    assert site.kubernetes.switch().active == BLUE
-    assert [r.status for r in site.kubernetes.releases.history(BLUE)] == ["superseded", "deployed"]
+    assert ray_clusters(session).switch().active == BLUE
+    assert [r.status for r in ray_clusters(session).releases.history(BLUE)] == [
+        "superseded",
+        "deployed",
+    ]
 
     # A worker and the operator's stand-in are gone at once; the upgrade starts in the middle of that.
     stand_in = find_kuberay(settings)
     assert stand_in is not None
     os.kill(stand_in.pid, signal.SIGKILL)
     assert kill_node(place(settings), live.workers()[0])
-    site = site_with(settings, max_size=4, instance_types=("m5.2xlarge",))
+    session = session_with(settings, max_size=4, instance_types=("m5.2xlarge",))
     with ThreadPoolExecutor(1) as pool:
-        upgrading = pool.submit(deploy, site, said)
-        until(lambda: upgrading.done() or step(site) == DRAINING, 150)
+        upgrading = pool.submit(deploy, session, said)
+        until(lambda: upgrading.done() or step(session) == DRAINING, 150)
         assert not upgrading.done(), upgrading.result()
-        fresh = Burst(site_with(settings), "fresh", tmp_path)
+        fresh = Burst(session_with(settings), "fresh", tmp_path)
         assert fresh.address != live.address
-        assert site.kubernetes.ray_cluster(BLUE) is not None
+        assert ray_clusters(session).ray_cluster(BLUE) is not None
         assert live.jobs.status("live") == "RUNNING"
         result = live.result()
         second = upgrading.result()
     assert result.succeeded
     assert result.peak_workers == 3
     assert result.failures == result.retries >= 1  # the worker that was killed, and nothing else
-    assert site.kubernetes.switch().active == GREEN
-    assert site.kubernetes.switch().upgrade is None
-    assert site.kubernetes.ray_cluster(BLUE) is None
+    assert ray_clusters(session).switch().active == GREEN
+    assert ray_clusters(session).switch().upgrade is None
+    assert ray_clusters(session).ray_cluster(BLUE) is None
     assert second.address == fresh.address != first.address
     again = fresh.result()
     assert again.failures == 0
     assert again.loss == result.loss
     # The same input again changes nothing, also where the second cluster is the one.
-    assert deploy(site, said).release == second.release
+    assert deploy(session, said).release == second.release
     print("\n".join(said))

@@ -85,15 +85,15 @@ def find_ray(settings: Settings) -> RayCluster | None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Environment]]:
-    settings, environment = checkout(tmp_path_factory.mktemp("site"), 3)
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Environment]]:
+    settings, environment = checkout(tmp_path_factory.mktemp("session"), 3)
     yield settings, environment
     stop_ray(settings)
 
 
 @pytest.fixture
-def cluster(site: tuple[Settings, Environment]) -> RayCluster:
-    return ensure_ray(*site)
+def cluster(session: tuple[Settings, Environment]) -> RayCluster:
+    return ensure_ray(*session)
 
 
 def burst(
@@ -148,7 +148,7 @@ def test_node_intervals_are_those_of_the_cluster_itself(cluster: RayCluster) -> 
 
 
 def test_a_worker_node_killed_in_the_middle_is_survived_and_counted(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
     undisturbed, _ = burst(cluster, "--phases", "2", "--task-seconds", "0.1", "--seed", "5")
     run_id = f"burst-{uuid.uuid4().hex[:8]}"
@@ -163,7 +163,7 @@ def test_a_worker_node_killed_in_the_middle_is_survived_and_counted(
             except RayError:
                 pass
             time.sleep(0.2)
-        raylets = [pid for pid in pids_of(site[0]) if is_worker_raylet(pid)]
+        raylets = [pid for pid in pids_of(session[0]) if is_worker_raylet(pid)]
         os.kill(raylets[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_a_worker)
@@ -198,38 +198,40 @@ def test_a_phase_that_does_not_reach_its_workers_fails_the_run_with_the_reason(
 
 
 def test_a_running_cluster_is_found_again(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
     before = describe_cluster(cluster.address, cluster.token_path)
-    assert ensure_ray(*site) == cluster == find_ray(site[0])
+    assert ensure_ray(*session) == cluster == find_ray(session[0])
     assert describe_cluster(cluster.address, cluster.token_path).session == before.session
 
 
 def test_two_processes_that_want_a_dead_cluster_at_once_get_the_same_one(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
-    service = processes.find(site[0].home, "ray")
+    service = processes.find(session[0].home, "ray")
     assert service
-    old = set(pids_of(site[0]))
+    old = set(pids_of(session[0]))
     os.kill(service.pid, signal.SIGKILL)
     found: list[RayCluster] = []
-    threads = [threading.Thread(target=lambda: found.append(ensure_ray(*site))) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: found.append(ensure_ray(*session))) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert found == [cluster, cluster]
-    assert old.isdisjoint(pids_of(site[0]))
+    assert old.isdisjoint(pids_of(session[0]))
     assert not [pid for pid in old if processes.process_started(pid)]
 
 
 def test_only_loopback_listens_and_the_token_stands_in_no_log_and_no_command(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
     burst(cluster, "--phases", "2", "--task-seconds", "0.1")
     token = cluster.token_path.read_text().strip()
     assert cluster.token_path.stat().st_mode & 0o077 == 0
-    pids = pids_of(site[0])
+    pids = pids_of(session[0])
     heard = [address for pid in pids for address in listening(pid)]
     assert heard
     assert [a for a in heard if a not in ("0100007F", "0000000000000000FFFF00000100007F")] == []
@@ -239,10 +241,10 @@ def test_only_loopback_listens_and_the_token_stands_in_no_log_and_no_command(
                 assert token.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
             except OSError:
                 continue  # it has just ended
-    spec = json.loads((site[0].home / "ray" / "head.json").read_text())
+    spec = json.loads((session[0].home / "ray" / "head.json").read_text())
     session = Path(spec["temp_dir"])
     assert session.parent.stat().st_mode & 0o077 == 0
-    places = [session, site[0].home]
+    places = [session, session[0].home]
     logs = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert len(logs) > 10
     assert [p for p in logs if p != cluster.token_path and token.encode() in p.read_bytes()] == []
@@ -367,9 +369,9 @@ def test_a_job_that_fails_is_told_with_its_last_lines(cluster: RayCluster) -> No
 
 
 def test_new_bounds_reach_a_running_cluster_and_another_frame_replaces_it(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
-    settings, environment = checkout(site[0].root, 2)
+    settings, environment = checkout(session[0].root, 2)
     session = describe_cluster(cluster.address, cluster.token_path).session
     assert ensure_ray(settings, environment) == cluster
     config = json.loads((settings.home / "ray" / "autoscaling.json").read_text())
@@ -382,19 +384,21 @@ def test_new_bounds_reach_a_running_cluster_and_another_frame_replaces_it(
 
 
 def test_stopping_ends_everything_of_ours_and_nothing_else(
-    site: tuple[Settings, Environment], cluster: RayCluster
+    session: tuple[Settings, Environment], cluster: RayCluster
 ) -> None:
-    ours = pids_of(site[0])
+    ours = pids_of(session[0])
     assert len(ours) > 5
-    session = Path(json.loads((site[0].home / "ray" / "head.json").read_text())["temp_dir"]).parent
+    session = Path(
+        json.loads((session[0].home / "ray" / "head.json").read_text())["temp_dir"]
+    ).parent
     bystander = subprocess.Popen(["sleep", "60"])
     try:
-        assert stop_ray(site[0]) is True
+        assert stop_ray(session[0]) is True
         assert [pid for pid in ours if processes.process_started(pid)] == []
         assert bystander.poll() is None
-        assert find_ray(site[0]) is None
+        assert find_ray(session[0]) is None
         assert not session.exists()
-        assert stop_ray(site[0]) is False
+        assert stop_ray(session[0]) is False
     finally:
         bystander.kill()
         bystander.wait()

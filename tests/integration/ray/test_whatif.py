@@ -15,7 +15,7 @@ from ray_platform.cli import cli
 from ray_platform.config.settings import Settings
 from ray_platform.records.infra_version import Applied
 from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import SettingsError
 from ray_platform.whatif import simulate
 from ray_platform.whatif.answer import Answer, change_pools
@@ -95,9 +95,9 @@ def test_workers_that_always_stand_end_the_waiting_and_cost_more() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def session(tmp_path: Path) -> EnvironmentSession:
     """`local`, applied as its variables file says, with nothing recorded yet."""
-    made = Site(Settings(ROOT, tmp_path, {}), "local")
+    made = open_session(Settings(ROOT, tmp_path, {}), "local")
     digest = made.artifacts.put_content("variables", dict(made.environment.variables))
     made.records.save_applied(
         Applied("c", "", "c", digest, "l", "p", "lineage", 1, {}, "policies", "prices")
@@ -105,26 +105,26 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def resized(site: Site, size: int) -> None:
+def resized(session: EnvironmentSession, size: int) -> None:
     """The variables file asks for another maximum of the pool cpu than what is applied."""
-    pools = change_pools(site.environment.node_pools, f"cpu=2:{size}")
-    site.environment.__dict__["node_pools"] = pools
+    pools = change_pools(session.environment.node_pools, f"cpu=2:{size}")
+    session.environment.__dict__["node_pools"] = pools
 
 
-def record(site: Site, name: str) -> str:
-    version = site.records.record_infra_version()
+def record(session: EnvironmentSession, name: str) -> str:
+    version = session.records.record_infra_version()
     assert version is not None
     metrics = recorded(name)
-    site.artifacts.write(f"runs/{metrics['run_id']}/metrics.json", metrics)
-    simulate.remember(site, metrics["run_id"], version)
+    session.artifacts.write(f"runs/{metrics['run_id']}/metrics.json", metrics)
+    simulate.remember(session, metrics["run_id"], version)
     return str(metrics["run_id"])
 
 
-def test_a_plan_that_changes_worker_groups_carries_the_numbers(site: Site) -> None:
-    run_id = record(site, "a")
-    assert simulate.for_plan(site) is None  # nothing changes yet
-    resized(site, 6)
-    made = simulate.for_plan(site)
+def test_a_plan_that_changes_worker_groups_carries_the_numbers(session: EnvironmentSession) -> None:
+    run_id = record(session, "a")
+    assert simulate.for_plan(session) is None  # nothing changes yet
+    resized(session, 6)
+    made = simulate.for_plan(session)
     assert made is not None
     text, facts = made
     assert facts["run_id"] == run_id
@@ -134,19 +134,19 @@ def test_a_plan_that_changes_worker_groups_carries_the_numbers(site: Site) -> No
     assert "| node-hours |" in text
 
 
-def test_a_plan_without_a_recorded_burst_says_so_and_goes_on(site: Site) -> None:
-    resized(site, 6)
-    made = simulate.for_plan(site)
+def test_a_plan_without_a_recorded_burst_says_so_and_goes_on(session: EnvironmentSession) -> None:
+    resized(session, 6)
+    made = simulate.for_plan(session)
     assert made is not None
     assert "no burst run is recorded in local" in made[0]
     assert "no burst run is recorded in local" in made[1]["error"]
 
 
-def test_a_plan_whose_recording_is_damaged_says_so_and_goes_on(site: Site) -> None:
-    run_id = record(site, "b")
-    site.artifacts.store.put(f"runs/{run_id}/metrics.json", b"{")
-    resized(site, 6)
-    made = simulate.for_plan(site)
+def test_a_plan_whose_recording_is_damaged_says_so_and_goes_on(session: EnvironmentSession) -> None:
+    run_id = record(session, "b")
+    session.artifacts.store.put(f"runs/{run_id}/metrics.json", b"{")
+    resized(session, 6)
+    made = simulate.for_plan(session)
     assert made is not None
     assert "is not JSON" in made[1]["error"]
 

@@ -1,5 +1,6 @@
 """Drift becomes one pull request against the local GitHub, however often it is seen."""
 
+from ray_platform.session.environment_session import open_session
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from ray_platform.github.model import Repository
 from ray_platform_sandbox.github.client.testing import LocalGitHub
 from ray_platform.config.settings import Settings
 from ray_platform.pull_requests.drift_pull_request import propose
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.conftest import ROOT
 from tests.support.github_site import running_github
 
@@ -27,7 +28,7 @@ def github() -> Iterator[LocalGitHub]:
         yield server
 
 
-def make_site(github: LocalGitHub, home: Path) -> tuple[Site, str]:
+def make_session(github: LocalGitHub, home: Path) -> tuple[EnvironmentSession, str]:
     """`local` of this checkout, with its variables in a new repository."""
     repository = Repository("acme", f"adopt-{secrets.token_hex(4)}")
     github.create_repository(repository.owner, repository.name)
@@ -38,7 +39,7 @@ def make_site(github: LocalGitHub, home: Path) -> tuple[Site, str]:
         "RAY_PLATFORM_GITHUB_PRIVATE_KEY": github.private_key,
         "RAY_PLATFORM_GITHUB_REPOSITORIES": str(repository),
     }
-    return Site(Settings(ROOT, home, variables), "local"), str(repository)
+    return open_session(Settings(ROOT, home, variables), "local"), str(repository)
 
 
 def raised_to(size: int) -> DriftItem:
@@ -50,11 +51,11 @@ def raised_to(size: int) -> DriftItem:
 def test_a_change_by_hand_is_one_pull_request_that_follows_it(
     github: LocalGitHub, tmp_path: Path
 ) -> None:
-    site, repository = make_site(github, tmp_path)
+    session, repository = make_session(github, tmp_path)
     said: list[str] = []
-    first = propose(site, [raised_to(12)], said.append)
-    assert propose(site, [raised_to(12)], said.append) == first
-    assert propose(site, [raised_to(14)], said.append) == first
+    first = propose(session, [raised_to(12)], said.append)
+    assert propose(session, [raised_to(12)], said.append) == first
+    assert propose(session, [raised_to(14)], said.append) == first
     alice = github.person("alice")
     (pull,) = alice.call("GET", f"/repos/{repository}/pulls")
     assert pull["html_url"] == first
@@ -68,19 +69,19 @@ def test_a_change_by_hand_is_one_pull_request_that_follows_it(
 
 def test_without_an_app_it_is_said_that_nothing_was_proposed(tmp_path: Path) -> None:
     said: list[str] = []
-    assert propose(Site(Settings(ROOT, tmp_path, {}), "local"), [raised_to(12)], said.append) == ""
+    assert propose(open_session(Settings(ROOT, tmp_path, {}), "local"), [raised_to(12)], said.append) == ""
     assert "no GitHub App is set up" in said[0]
 
 
 def test_a_github_that_does_not_answer_is_said_and_harms_nothing(
     github: LocalGitHub, tmp_path: Path
 ) -> None:
-    site, _ = make_site(github, tmp_path)
+    session, _ = make_session(github, tmp_path)
     github.suspend()
     connect.cache_clear()
     try:
         said: list[str] = []
-        assert propose(site, [raised_to(12)], said.append) == ""
+        assert propose(session, [raised_to(12)], said.append) == ""
         assert "drift is not proposed for adoption" in said[0]
     finally:
         github.suspend(suspended=False)

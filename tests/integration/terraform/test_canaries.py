@@ -4,6 +4,7 @@ A real Terraform root goes through a real pull request: the sensor's look, the p
 a plan and an apply that fail. Then every place is searched where something of it is written.
 """
 
+from ray_platform.session.environment_session import open_session
 import base64
 import json
 import os
@@ -28,7 +29,7 @@ from ray_platform_sandbox.aws.service import stop_emulator
 from ray_platform_sandbox.github.client.testing import LocalGitHub
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.pull_requests.watched import look_at_all
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from tests.support import canaries
 from tests.support.canaries import CANARIES, IN_ENVIRONMENT, ORDINARY
 from tests.integration.conftest import ROOT, free_port_base
@@ -274,12 +275,12 @@ def test_the_walk_went_as_meant(story: Story) -> None:
 
 
 def test_the_canaries_were_there_to_be_found(story: Story) -> None:
-    site = Site(story.settings, "local")
-    keys = [key for key in site.artifacts.store.keys("plans/local") if key.endswith(HOLDS_ALL)]
+    session = open_session(story.settings, "local")
+    keys = [key for key in session.artifacts.store.keys("plans/local") if key.endswith(HOLDS_ALL)]
     shown = ""
     for number, key in enumerate(keys):
         file = story.folder / f"{number}.tfplan"
-        file.write_bytes(site.artifacts.store.get(key) or b"")
+        file.write_bytes(session.artifacts.store.get(key) or b"")
         done = subprocess.run(
             [TERRAFORM, "show", "-json", str(file)],
             cwd=story.folder,

@@ -1,5 +1,6 @@
 """How right the drift report is: precision and recall over hundreds of mutations of what stands."""
 
+from ray_platform.session.environment_session import open_session
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import pytest
 
 from ray_platform.drift.items import DriftItem
 from ray_platform.drift.detect import drift_rules, weigh
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.conftest import AppliedLocal
 from tests.support.drift_mutation import Lab, Mutation, batches, type_of
 from tests.support.drift_mutations import every_mutation
@@ -89,15 +90,15 @@ def _order(severity: str) -> int:
     return (NOTHING, "none", "minor", "major").index(severity)
 
 
-def look(lab: Lab, site: Site, out: Path) -> tuple[DriftItem, ...]:
+def look(lab: Lab, session: EnvironmentSession, out: Path) -> tuple[DriftItem, ...]:
     """One refresh, read as the stage `drift_report` reads it."""
     terraform = lab.applied.terraform
     made = terraform.look_for_drift(out)
     plan = made.json if made else None
-    return weigh(site, plan, terraform.state(), book=drift_rules(site), progress=lambda line: None)
+    return weigh(session, plan, terraform.state(), book=drift_rules(session), progress=lambda line: None)
 
 
-def measure(lab: Lab, site: Site, out: Path) -> Score:
+def measure(lab: Lab, session: EnvironmentSession, out: Path) -> Score:
     score = Score()
     for batch in batches(every_mutation(lab)):
         done: list[Mutation] = []
@@ -108,7 +109,7 @@ def measure(lab: Lab, site: Site, out: Path) -> Score:
                 mutation.do()
                 done.append(mutation)
             restore = back()
-            score.add(batch, look(lab, site, out))
+            score.add(batch, look(lab, session, out))
         finally:
             if restore:
                 restore()
@@ -120,11 +121,11 @@ def measure(lab: Lab, site: Site, out: Path) -> Score:
 @pytest.fixture(scope="module")
 def score(applied_local: AppliedLocal, tmp_path_factory: pytest.TempPathFactory) -> Score:
     lab = Lab(applied_local)
-    site = Site(applied_local.settings, "local")
+    session = open_session(applied_local.settings, "local")
     out = tmp_path_factory.mktemp("drift") / "drift.tfplan"
-    found = measure(lab, site, out)
+    found = measure(lab, session, out)
     print(f"\n{found.report()}")
-    assert look(lab, site, out) == (), "the mutations were not all undone"
+    assert look(lab, session, out) == (), "the mutations were not all undone"
     return found
 
 

@@ -1,5 +1,6 @@
 """An apply that is killed in the middle frees its locks by itself: the real Terraform, a small root."""
 
+from ray_platform.session.environment_session import open_session
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from ray_platform.store.lease import Owner
 from ray_platform_sandbox.aws.service import Emulator
 from ray_platform.config.settings import Settings
 from ray_platform.session.lock import change_lock
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.conftest import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
@@ -42,23 +43,23 @@ resource "terraform_data" "slow" {
 _APPLY = """
 import sys
 from pathlib import Path
-from tests.integration.terraform.test_state_lock import apply, site_in
-apply(site_in(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+from tests.integration.terraform.test_state_lock import apply, session_in
+apply(session_in(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def site_in(root: Path, home: Path, port: int) -> Site:
+def session_in(root: Path, home: Path, port: int) -> EnvironmentSession:
     settings = Settings(root, home, {"RAY_PLATFORM_PORT_BASE": str(port)})
-    return Site(settings, "crash", asked_by="ann by command")
+    return open_session(settings, "crash", asked_by="ann by command")
 
 
-def apply(site: Site) -> list[str]:
+def apply(session: EnvironmentSession) -> list[str]:
     """Plan and apply, as the stages do; what was told."""
     said: list[str] = []
-    with change_lock(site, "apply", tell=said.append, wait_seconds=0):
-        terraform = site.terraform(said.append)
+    with change_lock(session, "apply", tell=said.append, wait_seconds=0):
+        terraform = session.terraform(said.append)
         terraform.init()
-        out = site.home / "crash.tfplan"
+        out = session.home / "crash.tfplan"
         terraform.plan(out)
         terraform.apply(out)
     return said
@@ -97,13 +98,13 @@ def until(happened: Callable[[], Any], *, alive: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def owner_of(site: Site) -> Owner | None:
-    return EnvironmentLease(site.artifacts.store, site.name).read()[0].owner
+def owner_of(session: EnvironmentSession) -> Owner | None:
+    return EnvironmentLease(session.artifacts.store, session.name).read()[0].owner
 
 
-def lock_of(site: Site) -> Any:
-    state = site.environment.state
-    return read_lock(site.aws("s3"), state.bucket, state.key)
+def lock_of(session: EnvironmentSession) -> Any:
+    state = session.environment.state
+    return read_lock(session.aws("s3"), state.bucket, state.key)
 
 
 def test_an_apply_killed_with_its_terraform_is_taken_up_by_the_next_without_a_human(
@@ -122,43 +123,43 @@ def test_an_apply_killed_with_its_terraform_is_taken_up_by_the_next_without_a_hu
         text=True,
     )
     until((root / "begun").exists, alive=platform)
-    site = site_in(root, home, port)
-    owner = owner_of(site)
+    session = session_in(root, home, port)
+    owner = owner_of(session)
     assert owner is not None and owner.child is not None
     assert (owner.pid, owner.child.call) == (platform.pid, "apply")
-    held = lock_of(site).lock
+    held = lock_of(session).lock
     assert held.who == f"{user_name()}@{this_host().name}"
 
     platform.kill()
     platform.communicate()
     with pytest.raises(BusyError, match="it finishes by itself"):
-        apply(site)
+        apply(session)
     os.kill(owner.child.pid, signal.SIGKILL)
     gone = owner.child.pid
     deadline = time.monotonic() + 30
     while process_started(gone) is not None and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert lock_of(site).lock == held  # nobody has freed it
+    assert lock_of(session).lock == held  # nobody has freed it
     (root / "go").touch()
 
-    said = apply(site)
+    said = apply(session)
     assert any(line.startswith("Took the environment over from apply") for line in said)
     assert any(line.startswith(f"Freed the state's lock {held.id}") for line in said)
     assert any("terraform_data.slow: Creation complete" in line for line in said)
-    assert lock_of(site) is None
-    assert owner_of(site) is None
-    unlocks = [r.event for r in site.audit.records() if r.event.action == "unlock"]
+    assert lock_of(session) is None
+    assert owner_of(session) is None
+    unlocks = [r.event for r in session.audit.records() if r.event.action == "unlock"]
     assert [event.decision for event in unlocks] == ["taken over", "state freed"]
     assert held.id in unlocks[1].reason
 
 
 def test_a_terraform_that_is_killed_alone_leaves_no_lock(place: tuple[Path, Path, int]) -> None:
     root, home, port = place
-    site = site_in(root, home, port)
+    session = session_in(root, home, port)
     (root / "step.sh").write_text("kill -9 $PPID\n", encoding="utf-8")
     with pytest.raises(TerraformError):
-        apply(site)
-    assert lock_of(site) is None
-    assert owner_of(site) is None
+        apply(session)
+    assert lock_of(session) is None
+    assert owner_of(session) is None
     (root / "step.sh").write_text("true\n", encoding="utf-8")
-    assert any("terraform_data.slow: Creation complete" in line for line in apply(site))
+    assert any("terraform_data.slow: Creation complete" in line for line in apply(session))

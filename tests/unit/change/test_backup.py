@@ -11,7 +11,7 @@ import pytest
 from ray_platform.change.backup import back_up
 from ray_platform.config.settings import Settings
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.store.artifact_store import Artifacts, FileStore, Store
 from ray_platform.text.canonical import digest_bytes
 from ray_platform.text.errors import ArtifactError
@@ -20,30 +20,32 @@ from tests.unit.records.test_records_store import APPLIED, RECORD
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def site_on(store: Store, home: Path) -> Site:
-    site = Site(Settings(ROOT, home, {}), "local")
-    site.__dict__["artifacts"] = Artifacts(store)
-    return site
+def session_on(store: Store, home: Path) -> EnvironmentSession:
+    session = open_session(Settings(ROOT, home, {}), "local")
+    session.__dict__["artifacts"] = Artifacts(store)
+    return session
 
 
 def test_a_backup_holds_every_record_and_what_infra_versions_stand_for(
     store: Store, tmp_path: Path
 ) -> None:
-    site = site_on(store, tmp_path / "home")
+    session = session_on(store, tmp_path / "home")
     record = replace(RECORD, environment="local")
-    site.records.save_plan(record, file=b"with secrets", plan_json={}, text="a plan")
-    module = site.artifacts.put_content("modules", {"a": 1})
-    variables = site.artifacts.put_content("variables", {"b": 2})
-    site.artifacts.put_content("modules", {"of": "another environment"})
-    site.records.save_applied(replace(APPLIED, modules={"vpc": module}, variables_digest=variables))
-    version = site.records.record_infra_version()
-    audit_notes.note(site, "apply", "applied", record=record)
+    session.records.save_plan(record, file=b"with secrets", plan_json={}, text="a plan")
+    module = session.artifacts.put_content("modules", {"a": 1})
+    variables = session.artifacts.put_content("variables", {"b": 2})
+    session.artifacts.put_content("modules", {"of": "another environment"})
+    session.records.save_applied(
+        replace(APPLIED, modules={"vpc": module}, variables_digest=variables)
+    )
+    version = session.records.record_infra_version()
+    audit_notes.note(session, "apply", "applied", record=record)
     store.put("usage/local/2026-11/usage-1.parquet", b"parquet")
     store.put("audit/prod/0000000001.json", b"{}")
     store.put("locks/local.json", b"{}")
-    site.artifacts.put_content("manifests", {"environment": "prod"})
+    session.artifacts.put_content("manifests", {"environment": "prod"})
 
-    saved = back_up(site, b"the state", 7)
+    saved = back_up(session, b"the state", 7)
     assert store.get(f"{saved.folder}/state.tfstate") == b"the state"
     assert saved.folder.endswith("-serial-7")
     packed = store.get(f"{saved.folder}/records.tar.gz")
@@ -72,7 +74,7 @@ def test_a_backup_holds_every_record_and_what_infra_versions_stand_for(
 
 
 def test_an_environment_without_records_is_backed_up_too(store: Store, tmp_path: Path) -> None:
-    assert back_up(site_on(store, tmp_path / "home"), b"", 0).count == 0
+    assert back_up(session_on(store, tmp_path / "home"), b"", 0).count == 0
 
 
 class Forgetful(FileStore):
@@ -85,4 +87,4 @@ class Forgetful(FileStore):
 
 def test_a_backup_that_cannot_be_read_back_stops_the_removal(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not give back"):
-        back_up(site_on(Forgetful(tmp_path / "store"), tmp_path / "home"), b"state", 1)
+        back_up(session_on(Forgetful(tmp_path / "store"), tmp_path / "home"), b"state", 1)

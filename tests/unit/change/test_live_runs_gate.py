@@ -15,7 +15,7 @@ from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.errors import LiveRunsHarmed
@@ -44,12 +44,12 @@ class Applied(Exception):
     """The gates let it through."""
 
 
-class StandingSite(Site):
+class StandingSite(EnvironmentSession):
     def terraform(self, progress: Any = None) -> Any:
         return Standing()
 
 
-def site(tmp_path: Path, instance: dg.DagsterInstance | None, **more: Any) -> Site:
+def session(tmp_path: Path, instance: dg.DagsterInstance | None, **more: Any) -> EnvironmentSession:
     settings = Settings(ROOT, tmp_path / "home", {})
     return StandingSite(settings, "local", instance=instance, run_id="asking", **more)
 
@@ -63,7 +63,7 @@ def train(instance: dg.DagsterInstance, environment: str = "local", run_id: str 
     return instance.add_run(run).run_id
 
 
-def plan(at: Site, actions: list[str]) -> MadePlan:
+def plan(at: EnvironmentSession, actions: list[str]) -> MadePlan:
     """A stored plan with ``actions`` on the pool `cpu`, and its record."""
     path = ROOT / "tests" / "data" / "plan_unchanged.json"
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -81,7 +81,7 @@ def plan(at: Site, actions: list[str]) -> MadePlan:
 def test_an_apply_that_replaces_a_pool_waits_for_the_run_on_it(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    here = site(tmp_path, instance)
+    here = session(tmp_path, instance)
     plan(here, ["delete", "create"])
     run_id = train(instance)
     with pytest.raises(LiveRunsHarmed) as refused:
@@ -94,7 +94,7 @@ def test_an_apply_that_replaces_a_pool_waits_for_the_run_on_it(
 
 
 def test_a_removal_waits_too(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    here = site(tmp_path, instance)
+    here = session(tmp_path, instance)
     made = plan(here, ["delete"])
     train(instance)
     with pytest.raises(LiveRunsHarmed):
@@ -104,7 +104,7 @@ def test_a_removal_waits_too(tmp_path: Path, instance: dg.DagsterInstance) -> No
 def test_told_otherwise_it_goes_on_and_that_is_recorded(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    here = site(tmp_path, instance, despite_live_runs=True, asked_by="alice by command")
+    here = session(tmp_path, instance, despite_live_runs=True, asked_by="alice by command")
     plan(here, ["delete", "create"])
     run_id = train(instance)
     with pytest.raises(Applied):
@@ -115,7 +115,7 @@ def test_told_otherwise_it_goes_on_and_that_is_recorded(
 
 
 def test_what_harms_nobody_waits_for_nobody(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    here = site(tmp_path, instance)
+    here = session(tmp_path, instance)
     train(instance)
     gates.require_no_harm(here, plan(here, ["update"]).record)
 
@@ -123,7 +123,7 @@ def test_what_harms_nobody_waits_for_nobody(tmp_path: Path, instance: dg.Dagster
 def test_runs_elsewhere_ended_or_asking_do_not_count(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    here = site(tmp_path, instance)
+    here = session(tmp_path, instance)
     record = plan(here, ["delete"]).record
     train(instance, "dev", "elsewhere")
     train(instance, "local", "asking")
@@ -134,6 +134,6 @@ def test_runs_elsewhere_ended_or_asking_do_not_count(
 
 
 def test_where_live_runs_are_not_known_nothing_is_applied(tmp_path: Path) -> None:
-    here = site(tmp_path, None)
+    here = session(tmp_path, None)
     with pytest.raises(LiveRunsHarmed, match="not known"):
         gates.require_no_harm(here, plan(here, ["no-op"]).record)

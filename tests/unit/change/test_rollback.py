@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ray_platform.cli import cli
 from ray_platform.config.settings import load_settings
 from ray_platform.records.records_store import Records
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import open_session
 from ray_platform.store.artifact_store import Artifacts, FileStore
 from ray_platform.text.errors import Refused
 from tests.unit.git.test_watch import ROOT, committed, git
@@ -47,11 +47,11 @@ def test_a_commit_that_was_left_behind_is_judged_by_todays_rules(checkout: Path)
     before = git(checkout, "rev-parse", "HEAD")
     edit(checkout, "required = 0", "required = 2")
     edit(checkout, "monthly_usd = 2500.0", "monthly_usd = 1.0")
-    site = Site(load_settings(), "local", before)
-    assert site.environment.approval.required == 2
-    assert site.environment.budget.monthly_usd == 1.0
-    assert site.policy_root == checkout / "policies"
-    assert site.settings.root != checkout  # its files are its own
+    session = open_session(load_settings(), "local", before)
+    assert session.environment.approval.required == 2
+    assert session.environment.budget.monthly_usd == 1.0
+    assert session.policy_root == checkout / "policies"
+    assert session.settings.root != checkout  # its files are its own
 
 
 def test_the_newest_commit_is_judged_by_its_own_rules(checkout: Path) -> None:
@@ -59,9 +59,9 @@ def test_the_newest_commit_is_judged_by_its_own_rules(checkout: Path) -> None:
     git(checkout, "checkout", "--quiet", "--detach", "HEAD")
     edit(checkout, "required = 2", "required = 0")  # what is checked out asks nobody
     git(checkout, "checkout", "--quiet", "main")
-    site = Site(load_settings(), "local", commit)
-    assert site.environment.approval.required == 2
-    assert site.policy_root == site.settings.policy_root != checkout / "policies"
+    session = open_session(load_settings(), "local", commit)
+    assert session.environment.approval.required == 2
+    assert session.policy_root == session.settings.policy_root != checkout / "policies"
 
 
 def recorded(checkout: Path, *, commit: str, changes: str = "", env: str = "local") -> str:

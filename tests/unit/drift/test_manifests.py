@@ -20,7 +20,7 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.policy.verdict import Verdict
 from ray_platform.ray.chart import judge, render
 from ray_platform.ray.spec import POOL_LABEL
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.terraform.terraform_client import Terraform
 from ray_platform.text.errors import PolicyDenied, SettingsError
 from tests.support.charts import ROOT, in_helm, kuberay_errors, pod_templates
@@ -31,19 +31,21 @@ AGAIN = "if that is meant: python -m tests.unit.drift.test_manifests"
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Site, RenderedChart]]:
+def rendered(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[EnvironmentSession, RenderedChart]]:
     """Each environment as its stage renders it, before anything was applied."""
     settings = Settings(ROOT, tmp_path_factory.mktemp("home"), {})
-    sites = [Site(settings, name) for name in ENVIRONMENTS]
-    return {site.name: (site, render(site, outputs={})[1]) for site in sites}
+    sites = [open_session(settings, name) for name in ENVIRONMENTS]
+    return {session.name: (session, render(session, outputs={})[1]) for session in sites}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_what_is_rendered_for_an_environment_passes_the_gate(
-    rendered: dict[str, tuple[Site, RenderedChart]], name: str
+    rendered: dict[str, tuple[EnvironmentSession, RenderedChart]], name: str
 ) -> None:
-    site, chart = rendered[name]
-    assert judge(site, chart).violations == ()
+    session, chart = rendered[name]
+    assert judge(session, chart).violations == ()
     groups = [
         g
         for d in chart.documents
@@ -55,25 +57,27 @@ def test_what_is_rendered_for_an_environment_passes_the_gate(
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_every_object_of_an_environment_is_valid_for_its_kubernetes(
-    rendered: dict[str, tuple[Site, RenderedChart]], name: str
+    rendered: dict[str, tuple[EnvironmentSession, RenderedChart]], name: str
 ) -> None:
-    site, chart = rendered[name]
+    session, chart = rendered[name]
     for document in chart.documents:
         if document["apiVersion"].startswith("ray.io/"):
             assert kuberay_errors(document) == []
         else:
-            version = str(site.environment.variables["kubernetes_version"])
+            version = str(session.environment.variables["kubernetes_version"])
             kubernetes_validate.validate(document, version, strict=True)
 
 
-def verdict_on(site: Site, chart: RenderedChart, documents: list[dict[str, Any]]) -> Verdict:
-    return judge(site, RenderedChart(tuple(documents), chart.text, chart.digest))
+def verdict_on(
+    session: EnvironmentSession, chart: RenderedChart, documents: list[dict[str, Any]]
+) -> Verdict:
+    return judge(session, RenderedChart(tuple(documents), chart.text, chart.digest))
 
 
 def test_the_gate_asks_the_rules_of_ray_and_those_of_any_pod(
-    rendered: dict[str, tuple[Site, RenderedChart]],
+    rendered: dict[str, tuple[EnvironmentSession, RenderedChart]],
 ) -> None:
-    site, chart = rendered["local"]
+    session, chart = rendered["local"]
     documents = copy.deepcopy([d for d in chart.documents if d["kind"] != "NetworkPolicy"])
     (cluster,) = (d for d in documents if d["kind"] == "RayCluster")
     cluster["spec"]["workerGroupSpecs"][0]["maxReplicas"] = 11
@@ -81,7 +85,7 @@ def test_the_gate_asks_the_rules_of_ray_and_those_of_any_pod(
     pod["hostNetwork"] = True
     del pod["securityContext"]["seccompProfile"]
     del pod["containers"][0]["securityContext"]["seccompProfile"]
-    found = {v.id for v in verdict_on(site, chart, documents).violations}
+    found = {v.id for v in verdict_on(session, chart, documents).violations}
     assert found == {
         "ray-pool-size",
         "ray-privileged",
@@ -110,7 +114,9 @@ def test_more_workers_than_the_pool_has_nodes_are_refused_before_anything_is_dep
         encoding="utf-8",
     )
     with pytest.raises(PolicyDenied) as refused:
-        deploy(Site(Settings(root, tmp_path / "home", {}), "local"), progress=lambda _: None)
+        deploy(
+            open_session(Settings(root, tmp_path / "home", {}), "local"), progress=lambda _: None
+        )
     assert (
         "maxReplicas ask for 11 nodes of node pool cpu, whose max_size is 10" in refused.value.what
     )
@@ -136,14 +142,14 @@ def test_a_changed_pool_is_found_in_terraform_helm_and_policy_alike(tmp_path: Pa
 """
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("node_pools = {\n", f"node_pools = {{\n{pool}"), encoding="utf-8")
-    site = Site(Settings(root, tmp_path / "home", {}), "dev")
+    session = open_session(Settings(root, tmp_path / "home", {}), "dev")
 
     # Terraform is handed this very file.
-    terraform = Terraform(site.settings, site.environment, env={}, commit="c", repository="r")
+    terraform = Terraform(session.settings, session.environment, env={}, commit="c", repository="r")
     assert terraform.variables_file == file
-    assert site.environment.variables["node_pools"]["burst"]["max_size"] == 7
+    assert session.environment.variables["node_pools"]["burst"]["max_size"] == 7
 
-    _, chart = render(site, outputs={})
+    _, chart = render(session, outputs={})
     (cluster,) = (d for d in chart.documents if d["kind"] == "RayCluster")
     groups = {group["groupName"]: group for group in cluster["spec"]["workerGroupSpecs"]}
     burst, pod = groups["burst"], groups["burst"]["template"]["spec"]
@@ -158,12 +164,12 @@ def test_a_changed_pool_is_found_in_terraform_helm_and_policy_alike(tmp_path: Pa
     (budget,) = (d for d in chart.documents if d["metadata"]["name"] == "ray-workers-burst")
     assert budget["spec"]["minAvailable"] == 1
 
-    assert judge(site, chart).violations == ()
+    assert judge(session, chart).violations == ()
     documents = copy.deepcopy(list(chart.documents))
     (cluster,) = (d for d in documents if d["kind"] == "RayCluster")
     (burst,) = (g for g in cluster["spec"]["workerGroupSpecs"] if g["groupName"] == "burst")
     burst["maxReplicas"] = 8
-    (violation,) = verdict_on(site, chart, documents).violations
+    (violation,) = verdict_on(session, chart, documents).violations
     assert (violation.id, "whose max_size is 7" in violation.message) == ("ray-pool-size", True)
 
 
@@ -181,7 +187,7 @@ def test_an_invalid_namespace_in_the_variables_is_told_with_its_file(tmp_path: P
     with file.open("a") as variables:
         variables.write('ray_namespace = "Team_A"\n')
     with pytest.raises(SettingsError, match="'Team_A'") as refused:
-        render(Site(Settings(root, tmp_path / "home", {}), "local"), outputs={})
+        render(open_session(Settings(root, tmp_path / "home", {}), "local"), outputs={})
     assert refused.value.where == str(file)
 
 
@@ -193,7 +199,7 @@ def test_redis_is_used_once_its_user_stands_in_a_secret(tmp_path: Path) -> None:
     outputs = {"redis": {"host": "redis.example.com", "port": 6379, "user_group_id": "g"}}
 
     def values(outputs: dict[str, Any]) -> Mapping[str, Any]:
-        return render(Site(Settings(root, tmp_path / "home", {}), "local"), outputs)[0]
+        return render(open_session(Settings(root, tmp_path / "home", {}), "local"), outputs)[0]
 
     assert "gcsFaultTolerance" not in values(outputs)
     file = root / "environments" / "local.toml"
@@ -208,11 +214,13 @@ def test_redis_is_used_once_its_user_stands_in_a_secret(tmp_path: Path) -> None:
 # Golden files ------------------------------------------------------------------------------------
 
 
-def reviewed(site: Site, chart: RenderedChart, platform: list[dict[str, Any]]) -> dict[str, str]:
+def reviewed(
+    session: EnvironmentSession, chart: RenderedChart, platform: list[dict[str, Any]]
+) -> dict[str, str]:
     """What the golden files of an environment hold: both charts' objects, and third-party charts' values."""
     charts = {
         f"charts/{pinned.name}-{pinned.version}.values.yaml": to_yaml(values)
-        for pinned, values in platform_charts(site, outputs={})
+        for pinned, values in platform_charts(session, outputs={})
     }
     return {**manifest_files({"ray": chart.documents, "platform": platform}), **charts}
 
@@ -230,7 +238,9 @@ def platform() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_golden_files_are_what_is_rendered(
-    rendered: dict[str, tuple[Site, RenderedChart]], platform: dict[str, Any], name: str
+    rendered: dict[str, tuple[EnvironmentSession, RenderedChart]],
+    platform: dict[str, Any],
+    name: str,
 ) -> None:
     """For review: what a change does to the manifests of each environment is seen in its diff."""
     made = reviewed(*rendered[name], platform[name])
@@ -247,8 +257,8 @@ def write_golden_files() -> None:
     settings = Settings(ROOT, ROOT / "none", {})
     shutil.rmtree(GOLDEN, ignore_errors=True)
     for name, platform in platforms().items():
-        site = Site(settings, name)
-        for path, text in reviewed(site, render(site, outputs={})[1], platform).items():
+        session = open_session(settings, name)
+        for path, text in reviewed(session, render(session, outputs={})[1], platform).items():
             file = GOLDEN / name / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from ray_platform.cli import cli
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.gitops.export import export
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import PolicyDenied, Refused, SettingsError
 from tests.support.charts import ROOT
 
@@ -24,7 +24,7 @@ REPOSITORY = "https://example.com/team/infra.git"
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout whose exports Argo CD finds at an address."""
-    root = tmp_path_factory.mktemp("site") / "checkout"
+    root = tmp_path_factory.mktemp("session") / "checkout"
     for part in ("environments", "terraform/environments", "policies", "helm"):
         shutil.copytree(ROOT / part, root / part)
     (root / "workspace.yaml").touch()
@@ -38,8 +38,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def site(checkout: Path, name: str = "dev") -> Site:
-    return Site(Settings(checkout, checkout.parent / "home", {}), name)
+def session(checkout: Path, name: str = "dev") -> EnvironmentSession:
+    return open_session(Settings(checkout, checkout.parent / "home", {}), name)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def exported(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "dev"
-    export(site(checkout), folder, before_apply=True)
+    export(session(checkout), folder, before_apply=True)
     return folder
 
 
@@ -61,10 +61,10 @@ def test_twice_gives_the_same_bytes_and_touches_nothing(
     checkout: Path, exported: Path, tmp_path: Path
 ) -> None:
     before = {path: path.stat().st_ino for path in exported.rglob("*")}
-    again = export(site(checkout), exported, before_apply=True)
+    again = export(session(checkout), exported, before_apply=True)
     assert again.unchanged
     assert {path: path.stat().st_ino for path in exported.rglob("*")} == before
-    elsewhere = export(site(checkout), tmp_path / "elsewhere", before_apply=True)
+    elsewhere = export(session(checkout), tmp_path / "elsewhere", before_apply=True)
     assert content(tmp_path / "elsewhere") == content(exported)
     assert elsewhere.digest == again.digest
 
@@ -94,7 +94,7 @@ def test_a_changed_pool_changes_the_objects_that_derive_from_it_alone(
     text = variables.read_text(encoding="utf-8")
     assert "max_size       = 6" in text
     variables.write_text(text.replace("max_size       = 6", "max_size       = 5"))
-    done = export(site(root), folder, before_apply=True)
+    done = export(session(root), folder, before_apply=True)
     assert set(done.written) == {
         "export.json",
         "ray/ray/raycluster-ray.yaml",
@@ -114,19 +114,19 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(
     (folder / stray).write_text("mine")
     before = content(folder)
     with pytest.raises(Refused, match=stray):
-        export(site(checkout), folder, before_apply=True)
+        export(session(checkout), folder, before_apply=True)
     assert content(folder) == before
 
 
 def test_another_environment_s_export_is_refused(checkout: Path, exported: Path) -> None:
     with pytest.raises(Refused, match="no export of staging"):
-        export(site(checkout, "staging"), exported, before_apply=True)
+        export(session(checkout, "staging"), exported, before_apply=True)
 
 
 def test_a_file_in_the_folder_s_place_is_refused(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "dev").write_text("x")
     with pytest.raises(SettingsError, match="no folder"):
-        export(site(checkout), tmp_path / "dev", before_apply=True)
+        export(session(checkout), tmp_path / "dev", before_apply=True)
 
 
 def test_cut_short_between_any_two_steps_the_next_export_makes_it_whole(
@@ -138,7 +138,7 @@ def test_cut_short_between_any_two_steps_the_next_export_makes_it_whole(
     (new / "ray").mkdir(parents=True)
     (new / "ray" / "half.yaml").write_text("kind: ")
     shutil.copytree(exported, old)
-    export(site(checkout), folder, before_apply=True)
+    export(session(checkout), folder, before_apply=True)
     assert content(folder) == content(exported)
     assert [path.name for path in tmp_path.iterdir()] == ["dev"]
 
@@ -148,7 +148,7 @@ def test_what_policy_denies_is_not_written(checkout: Path, tmp_path: Path) -> No
     template = root / "helm" / "ray" / "templates" / "networkpolicy.yaml"
     template.write_text("")
     with pytest.raises(PolicyDenied, match="kube-network-policy"):
-        export(site(root), tmp_path / "dev", before_apply=True)
+        export(session(root), tmp_path / "dev", before_apply=True)
     assert not (tmp_path / "dev").exists()
 
 
@@ -156,12 +156,12 @@ def test_before_the_first_apply_it_says_that_the_role_is_not_known(
     checkout: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Refused, match="nothing was applied in local yet") as refused:
-        export(site(checkout, "local"), tmp_path / "local")
+        export(session(checkout, "local"), tmp_path / "local")
     assert "--before-apply" in refused.value.fix
 
 
 def test_after_an_apply_the_role_of_the_pods_is_terraform_s(checkout: Path, tmp_path: Path) -> None:
-    local = site(checkout, "local")
+    local = session(checkout, "local")
     arn = "arn:aws:iam::000000000000:role/ray-platform-local-ray"
     local.artifacts.write(
         "environments/local/outputs.json",
@@ -179,7 +179,7 @@ def test_a_checkout_without_a_remote_needs_the_repository_s_address(tmp_path: Pa
     (root / "workspace.yaml").touch()
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
     with pytest.raises(SettingsError, match="no remote `origin`"):
-        export(site(root), tmp_path / "dev", before_apply=True)
+        export(session(root), tmp_path / "dev", before_apply=True)
 
 
 @pytest.fixture

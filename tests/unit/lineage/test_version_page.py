@@ -11,14 +11,14 @@ from ray_platform.lineage.version_markdown import version_page
 from ray_platform.lineage.version_page import page_of
 from ray_platform.records.infra_version import manifest
 from ray_platform.text.canonical import short
-from tests.unit.change.test_live_runs_gate import plan, site
+from tests.unit.change.test_live_runs_gate import plan, session
 from tests.unit.records.test_records_store import APPLIED
 
 
 def test_the_page_of_a_version_is_made_from_the_records(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    here = site(tmp_path, instance)
+    here = session(tmp_path, instance)
     record = plan(here, ["update"]).record
     gates.give_approval(here, record, by="alice", source="cli")
     content = manifest("local", replace(APPLIED, plan_digest=record.plan_digest), None)
@@ -40,7 +40,7 @@ def test_the_page_of_a_version_is_made_from_the_records(
 
 def test_a_page_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        text = page_of(site(tmp_path, instance), "f" * 64, instance)
+        text = page_of(session(tmp_path, instance), "f" * 64, instance)
     assert "could not be made" in text and "f" * 64 in text
 
 

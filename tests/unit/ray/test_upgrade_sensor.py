@@ -11,7 +11,7 @@ from ray_platform.config.settings import Settings
 from ray_platform.defs import ray_upgrade_jobs
 from ray_platform.ray.upgrade.drain import Due, now
 from ray_platform.ray.upgrade.switch import Switch, UpgradeWish
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import KubernetesError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +27,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     file.write_text(file.read_text().replace("[burst]", 'upgrade = "blue-green"\n\n[burst]', 1))
     settings = Settings(tmp_path, tmp_path / "home", {})
     monkeypatch.setattr(ray_upgrade_jobs, "load_settings", lambda: settings)
-    monkeypatch.setattr(Site, "services", lambda site: {"kubernetes": "https://127.0.0.1:1"})
+    monkeypatch.setattr(
+        EnvironmentSession, "services", lambda session: {"kubernetes": "https://127.0.0.1:1"}
+    )
     return settings
 
 
@@ -48,8 +50,8 @@ def test_what_is_due_is_asked_for_as_a_change_of_its_environment(
 ) -> None:
     asked: list[str] = []
 
-    def due(site: Site) -> tuple[Due, Switch]:
-        asked.append(site.name)
+    def due(session: EnvironmentSession) -> tuple[Due, Switch]:
+        asked.append(session.name)
         return found, DRAINING
 
     monkeypatch.setattr(ray_upgrade_jobs, "due", due)
@@ -63,10 +65,10 @@ def test_what_is_due_is_asked_for_as_a_change_of_its_environment(
 def test_nothing_due_or_an_api_that_is_away_asks_for_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_upgrade_jobs, "due", lambda site: (Due.NOTHING, DRAINING))
+    monkeypatch.setattr(ray_upgrade_jobs, "due", lambda session: (Due.NOTHING, DRAINING))
     assert not look().run_requests
 
-    def away(site: Site) -> None:
+    def away(session: EnvironmentSession) -> None:
         raise KubernetesError("the Kubernetes API does not answer")
 
     monkeypatch.setattr(ray_upgrade_jobs, "due", away)
@@ -78,7 +80,7 @@ def test_nothing_due_or_an_api_that_is_away_asks_for_nothing(
 def test_nothing_is_started_to_look_at_a_cluster_of_this_machine(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Site, "services", lambda site: {"kubernetes": None})
+    monkeypatch.setattr(EnvironmentSession, "services", lambda session: {"kubernetes": None})
     assert not look().run_requests
 
 
@@ -89,6 +91,6 @@ def test_a_place_without_such_environments_is_told_so(monkeypatch: pytest.Monkey
 
 
 def test_an_environments_wish_is_the_sites_unless_a_run_says_otherwise(settings: Settings) -> None:
-    assert Site(settings, "local").ray_upgrade == UpgradeWish("blue-green", 3600.0)
+    assert open_session(settings, "local").ray_upgrade == UpgradeWish("blue-green", 3600.0)
     wish = UpgradeWish("in-place", waits=True)
-    assert Site(settings, "local", ray_upgrade=wish).ray_upgrade == wish
+    assert open_session(settings, "local", ray_upgrade=wish).ray_upgrade == wish

@@ -19,7 +19,7 @@ from ray_platform.store.lease import Child, Lease, Owner
 from ray_platform.config.environment_file import Artifacts
 from ray_platform.config.settings import Settings
 from ray_platform.session.lock import change_lock, run_state
-from ray_platform.session.environment_session import Site
+from ray_platform.session.environment_session import EnvironmentSession
 
 ROOT = Path(__file__).resolve().parents[3]
 DEAD = Owner(
@@ -42,7 +42,7 @@ OURS = {
 }
 
 
-class SiteOnS3(Site):
+class SiteOnS3(EnvironmentSession):
     """`local`, with S3 served by the tests' own emulator."""
 
     s3: Any
@@ -53,128 +53,128 @@ class SiteOnS3(Site):
 
 
 @pytest.fixture
-def site(tmp_path: Path, s3_emulator: Any) -> SiteOnS3:
+def session(tmp_path: Path, s3_emulator: Any) -> SiteOnS3:
     made = SiteOnS3(Settings(ROOT, tmp_path / "home", {}), "local")
     made.s3 = s3_emulator
     return made
 
 
 @pytest.fixture
-def lock(site: SiteOnS3) -> Any:
+def lock(session: SiteOnS3) -> Any:
     """Puts a lock on the state."""
-    place = site.environment.state
-    bucket = site.s3.create_bucket(Bucket=place.bucket)
+    place = session.environment.state
+    bucket = session.s3.create_bucket(Bucket=place.bucket)
     assert bucket
 
     def put(content: dict[str, str]) -> None:
-        site.s3.put_object(
+        session.s3.put_object(
             Bucket=place.bucket, Key=f"{place.key}.tflock", Body=json.dumps(content).encode()
         )
 
     yield put
     for key in (f"{place.key}.tflock",):
-        site.s3.delete_object(Bucket=place.bucket, Key=key)
-    site.s3.delete_bucket(Bucket=place.bucket)
+        session.s3.delete_object(Bucket=place.bucket, Key=key)
+    session.s3.delete_bucket(Bucket=place.bucket)
 
 
-def left_by(site: Site, *owners: Owner) -> None:
+def left_by(session: EnvironmentSession, *owners: Owner) -> None:
     """A lease that the last of these held when it died; those before it are not looked after yet."""
     lease = Lease(owners[-1], owners[:-1])
-    site.artifacts.store.put(f"locks/{site.name}.json", canonical_json(lease.to_json()))
+    session.artifacts.store.put(f"locks/{session.name}.json", canonical_json(lease.to_json()))
 
 
-def locked(site: Site) -> bool:
-    place = site.environment.state
-    return read_lock(site.aws("s3"), place.bucket, place.key) is not None
+def locked(session: EnvironmentSession) -> bool:
+    place = session.environment.state
+    return read_lock(session.aws("s3"), place.bucket, place.key) is not None
 
 
-def decisions(site: Site) -> list[str]:
-    return [r.event.decision for r in site.audit.records() if r.event.action == "unlock"]
+def decisions(session: EnvironmentSession) -> list[str]:
+    return [r.event.decision for r in session.audit.records() if r.event.action == "unlock"]
 
 
-def take(site: Site) -> list[str]:
+def take(session: EnvironmentSession) -> list[str]:
     said: list[str] = []
-    with change_lock(site, "plan", tell=said.append, wait_seconds=0):
-        site.require_held()
-        with change_lock(site, "apply"):  # held already
-            site.require_held()
-        site.require_held()
+    with change_lock(session, "plan", tell=said.append, wait_seconds=0):
+        session.require_held()
+        with change_lock(session, "apply"):  # held already
+            session.require_held()
+        session.require_held()
     return said
 
 
-def test_the_next_holder_frees_it_and_both_are_noted(site: SiteOnS3, lock: Any) -> None:
+def test_the_next_holder_frees_it_and_both_are_noted(session: SiteOnS3, lock: Any) -> None:
     lock(OURS)
-    left_by(site, DEAD)
-    said = take(site)
-    assert not locked(site)
-    assert decisions(site) == ["taken over", "state freed"]
+    left_by(session, DEAD)
+    said = take(session)
+    assert not locked(session)
+    assert decisions(session) == ["taken over", "state freed"]
     assert "Freed the state's lock 11-22" in said[1]
-    assert EnvironmentLease(site.artifacts.store, "local").read()[0] == Lease()
+    assert EnvironmentLease(session.artifacts.store, "local").read()[0] == Lease()
 
 
-def test_so_does_the_one_after_it_when_it_died_before_it_looked(site: SiteOnS3, lock: Any) -> None:
+def test_so_does_the_one_after_it_when_it_died_before_it_looked(session: SiteOnS3, lock: Any) -> None:
     lock(OURS)
-    left_by(site, DEAD, replace(DEAD, token="u", child=None))
-    take(site)
-    assert not locked(site)
+    left_by(session, DEAD, replace(DEAD, token="u", child=None))
+    take(session)
+    assert not locked(session)
 
 
 @pytest.mark.parametrize(
     "change",
     [{"Who": "ann@elsewhere"}, {"Created": "2026-11-21T09:00:00Z"}, {"Operation": "import"}],
 )
-def test_a_lock_of_anybody_else_stays(site: SiteOnS3, lock: Any, change: dict[str, str]) -> None:
+def test_a_lock_of_anybody_else_stays(session: SiteOnS3, lock: Any, change: dict[str, str]) -> None:
     lock({**OURS, **change})
-    left_by(site, DEAD)
-    said = take(site)
-    assert locked(site)
-    assert decisions(site) == ["taken over"]
+    left_by(session, DEAD)
+    said = take(session)
+    assert locked(session)
+    assert decisions(session) == ["taken over"]
     assert "and that stays" in said[1]
 
 
-def test_one_that_came_in_its_place_meanwhile_stays(site: SiteOnS3, lock: Any) -> None:
+def test_one_that_came_in_its_place_meanwhile_stays(session: SiteOnS3, lock: Any) -> None:
     lock(OURS)
-    place = site.environment.state
-    found = read_lock(site.s3, place.bucket, place.key)
+    place = session.environment.state
+    found = read_lock(session.s3, place.bucket, place.key)
     assert found is not None
     lock({**OURS, "ID": "33-44"})
-    assert not free_lock(site.s3, place.bucket, place.key, found)
-    assert locked(site)
+    assert not free_lock(session.s3, place.bucket, place.key, found)
+    assert locked(session)
 
 
-def test_what_is_no_lock_is_told_with_its_place(site: SiteOnS3, lock: Any) -> None:
+def test_what_is_no_lock_is_told_with_its_place(session: SiteOnS3, lock: Any) -> None:
     lock({"something": "else"})
-    left_by(site, DEAD)
+    left_by(session, DEAD)
     with pytest.raises(StateError, match="is not one"):
-        take(site)
+        take(session)
     # The owner that died is not forgotten by that.
     lock(OURS)
-    take(site)
-    assert not locked(site)
+    take(session)
+    assert not locked(session)
 
 
-def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(site: SiteOnS3) -> None:
-    bucket = f"{site.environment.state.bucket}-new"
-    site.environment.state = site.environment.state.model_copy(update={"bucket": bucket})
-    site.environment.artifacts = Artifacts(uri=f"s3://{bucket}/platform")
-    with change_lock(site, "plan"):
-        site.require_held()
-        found = site.s3.list_objects_v2(Bucket=bucket)["Contents"]
+def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(session: SiteOnS3) -> None:
+    bucket = f"{session.environment.state.bucket}-new"
+    session.environment.state = session.environment.state.model_copy(update={"bucket": bucket})
+    session.environment.artifacts = Artifacts(uri=f"s3://{bucket}/platform")
+    with change_lock(session, "plan"):
+        session.require_held()
+        found = session.s3.list_objects_v2(Bucket=bucket)["Contents"]
         assert [item["Key"] for item in found] == ["platform/locks/local.json"]
-    assert site.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    assert session.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
 def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
-    site: SiteOnS3, monkeypatch: pytest.MonkeyPatch
+    session: SiteOnS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
-        "AWS_ENDPOINT_URL": site.s3.meta.endpoint_url,
+        "AWS_ENDPOINT_URL": session.s3.meta.endpoint_url,
         "AWS_ACCESS_KEY_ID": "emulator",
         "AWS_SECRET_ACCESS_KEY": "emulator",
     }.items():
         monkeypatch.setenv(name, value)
-    site.s3.create_bucket(Bucket="kept")
-    ours = S3Store("kept", "some/prefix", site.s3)
+    session.s3.create_bucket(Bucket="kept")
+    ours = S3Store("kept", "some/prefix", session.s3)
     held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
     again = open_store(ours.url(""), "us-east-1")
     assert EnvironmentLease(again, "dev").read()[0].owner == held.owner
@@ -198,18 +198,18 @@ def test_only_a_run_that_dagster_knows_and_has_ended_counts_as_ended() -> None:
     assert run_state(None, "nobody") == "unknown"
 
 
-def test_outside_the_lock_nothing_counts_as_held(site: SiteOnS3) -> None:
+def test_outside_the_lock_nothing_counts_as_held(session: SiteOnS3) -> None:
     with pytest.raises(BusyError, match="not held"):
-        site.require_held()
-    take(site)
+        session.require_held()
+    take(session)
     with pytest.raises(BusyError, match="not held"):
-        site.require_held()
+        session.require_held()
 
 
-def test_a_change_that_was_overtaken_stops_before_it_changes_anything(site: SiteOnS3) -> None:
-    with change_lock(site, "apply"):
+def test_a_change_that_was_overtaken_stops_before_it_changes_anything(session: SiteOnS3) -> None:
+    with change_lock(session, "apply"):
         other = replace(DEAD, token=os.urandom(4).hex(), what="apply, run 5a", child=None)
-        left_by(site, other)
+        left_by(session, other)
         with pytest.raises(BusyError, match="apply, run 5a"):
-            site.require_held()
-    assert EnvironmentLease(site.artifacts.store, "local").read()[0].owner == other
+            session.require_held()
+    assert EnvironmentLease(session.artifacts.store, "local").read()[0].owner == other
