@@ -25,19 +25,19 @@ from ray_platform.session.environment_session import open_session
 # This file is called as the package `kubernetes`, and the doubles are those of the tests.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from ray_platform_sandbox.kubernetes.service import (  # noqa: E402
+from ray_platform_sandbox.kubernetes.service import (
     Kubernetes,
     ensure_kubernetes,
     kubernetes_access,
     stop_kubernetes,
 )
 
-from ray_platform.config.settings import Settings  # noqa: E402
-from ray_platform.kubernetes.api_client import RAY_CLUSTERS, KubernetesApi  # noqa: E402
-from ray_platform.ray import ray_release  # noqa: E402
-from ray_platform.ray.chart import render  # noqa: E402
-from ray_platform.text.errors import KubernetesError  # noqa: E402
-from tests.support.ray_operator import Cluster, Eks  # noqa: E402
+from ray_platform.config.settings import Settings
+from ray_platform.kubernetes.api_client import RAY_CLUSTERS, KubernetesApi
+from ray_platform.ray import ray_release
+from ray_platform.ray.chart import render
+from ray_platform.text.errors import KubernetesError
+from tests.support.ray_operator import Cluster, Eks
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 5790

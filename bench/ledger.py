@@ -22,9 +22,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.cost.ledger.usage_interval import DAY_MS, HOUR_MS, UsageTotal, day_bounds  # noqa: E402
-from ray_platform.cost.ledger.usage_store import UsageLedger  # noqa: E402
-from ray_platform.store.artifact_store import FileStore  # noqa: E402
+from ray_platform.cost.ledger.usage_interval import DAY_MS, HOUR_MS, UsageTotal, day_bounds
+from ray_platform.cost.ledger.usage_store import UsageLedger
+from ray_platform.store.artifact_store import FileStore
 
 ENV = "bench"
 FIRST, LAST = dt.date(2026, 10, 1), dt.date(2026, 10, 31)

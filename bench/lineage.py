@@ -18,17 +18,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import dagster as dg  # noqa: E402
-from dagster import DagsterEventType, RunsFilter  # noqa: E402
-from dagster._core.instance import InstanceRef  # noqa: E402
+import dagster as dg
+from dagster import DagsterEventType, RunsFilter
+from dagster._core.instance import InstanceRef
 
-from ray_platform.config.partitions import INFRA_VERSION_TAG  # noqa: E402
-from ray_platform.lineage.trace import describe, explain  # noqa: E402
-from ray_platform.records.records_store import Records  # noqa: E402
-from ray_platform.run_history.run_history_store import RunHistory, hold_connections  # noqa: E402
-from ray_platform.store.artifact_store import Artifacts, FileStore  # noqa: E402
-from tests.support.burst_history import Run, Story, in_bulk, keep_shards  # noqa: E402
-from tests.support.postgres import find_postgres, running_postgres  # noqa: E402
+from ray_platform.config.partitions import INFRA_VERSION_TAG
+from ray_platform.lineage.trace import describe, explain
+from ray_platform.records.records_store import Records
+from ray_platform.run_history.run_history_store import RunHistory, hold_connections
+from ray_platform.store.artifact_store import Artifacts, FileStore
+from tests.support.burst_history import Run, Story, in_bulk, keep_shards
+from tests.support.postgres import find_postgres, running_postgres
 
 LIMIT = 50
 

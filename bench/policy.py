@@ -16,10 +16,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.policy.policy_engine import PolicyEngine  # noqa: E402
-from ray_platform.policy.verdict import Verdict, policy_input  # noqa: E402
-from ray_platform.terraform.plan import Plan, read_plan  # noqa: E402
-from ray_platform.text.errors import SettingsError  # noqa: E402
+from ray_platform.policy.policy_engine import PolicyEngine
+from ray_platform.policy.verdict import Verdict, policy_input
+from ray_platform.terraform.plan import Plan, read_plan
+from ray_platform.text.errors import SettingsError
 
 SIZES = (100, 1_000, 10_000)
 RUNS = 3

@@ -18,10 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.github.github_client import GitHubRepository  # noqa: E402
-from ray_platform.github.model import CheckReport, Repository, Watermark  # noqa: E402
-from tests.support.github_site import Sites, running_github  # noqa: E402
-from tests.support.pull_request_flow import Flow  # noqa: E402
+from ray_platform.config.repository import Repository
+from ray_platform.github.github_client import GitHubRepository
+from ray_platform.github.model import CheckReport, Watermark
+from tests.support.github_site import Sites, running_github
+from tests.support.pull_request_flow import Flow
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics  # noqa: E402
-from ray_platform.whatif.answer import Answer  # noqa: E402
-from ray_platform.whatif.demand import (  # noqa: E402
+from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics
+from ray_platform.whatif.answer import Answer
+from ray_platform.whatif.demand import (
     Group,
     Outcome,
     Task,
@@ -24,8 +24,8 @@ from ray_platform.whatif.demand import (  # noqa: E402
     measured_pace,
     recorded_burst,
 )
-from ray_platform.whatif.ray_scheduler_client import RayScheduler  # noqa: E402
-from ray_platform.whatif.replay import REPLAYS, replay  # noqa: E402
+from ray_platform.whatif.ray_scheduler_client import RayScheduler
+from ray_platform.whatif.replay import REPLAYS, replay
 
 PRICE = Decimal("0.192")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from ray_platform.change import gates
 from ray_platform.change.sources import keep_sources
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.cost.daily_cost import remember_estimate
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.connection import connect
 from ray_platform.pull_requests.gate import (
     Connection,
@@ -29,9 +30,8 @@ from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
 from ray_platform.terraform.plan import top_module
 from ray_platform.terraform.state import TerraformState
-from ray_platform.terraform.terraform_client import Terraform
 from ray_platform.text.canonical import digest, short
-from ray_platform.text.errors import NotFoundError, Refused, StalePlan
+from ray_platform.text.errors import NotFoundError, Refused
 from ray_platform.text.redaction import redact, redact_marked, redact_text
 
 #: The Terraform outputs that the comment of a pull request shows after an apply.
@@ -225,33 +225,3 @@ def _free_name(taken: Mapping[str, Any], name: str) -> str:
     while free in taken:
         free, number = f"{name} {number}", number + 1
     return free
-
-
-def require_applied(session: EnvironmentSession, terraform: Terraform) -> Applied:
-    """What is applied, after a look at the state: an apply that was cut short is no ground to run on.
-
-    Raises:
-        NotFoundError: nothing is applied.
-        StalePlan: the state moved on after the last recorded apply.
-    """
-    applied = session.records.applied()
-    fix = f"ray-platform apply --env {session.name}"
-    if applied is None:
-        raise NotFoundError(f"nothing is applied in {session.name}", fix=fix)
-    state = terraform.state()
-    if not state.lineage:
-        raise NotFoundError(
-            f"nothing stands in {session.name} any more: its state is empty",
-            where="the AWS emulator was started anew since"
-            if session.environment.cloud.emulator
-            else "",
-            fix=f"ray-platform up --env {session.name}",
-        )
-    if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):
-        raise StalePlan(
-            f"the state is at serial {state.serial}, the last recorded apply left {applied.state_serial}: "
-            "an apply was cut short, or made outside the platform",
-            where=f"{session.name}, infra of plan {short(applied.plan_digest)}",
-            fix=fix,
-        )
-    return applied

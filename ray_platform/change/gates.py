@@ -8,25 +8,20 @@ from ray_platform.cost.session_parts import prices_of
 from ray_platform.policy.verdict import Verdict
 from ray_platform.records import approval
 from ray_platform.records.records_store import PlanRecord
+from ray_platform.records.stored_plan import stored_plan
 from ray_platform.run_history.live_runs import Harm, LiveRun, harms, told
 from ray_platform.run_history.run_history_store import live_bursts
 from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
-from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import LiveRunsHarmed, OverBudget, PolicyDenied, StalePlan
 
 
-def stored_plan(session: EnvironmentSession, record: PlanRecord) -> Plan:
-    """The plan of a record, from its stored JSON (secrets masked)."""
-    return read_plan(session.records.plan_json(record), where=f"plan {short(record.plan_digest)}")
-
-
 def verdict(session: EnvironmentSession, record: PlanRecord) -> Verdict:
     """What today's policies say of a stored plan."""
     return session.policies.check_plan(
-        stored_plan(session, record), environment=session.name, destroy=record.destroy
+        stored_plan(session.records, record), environment=session.name, destroy=record.destroy
     )
 
 
@@ -83,7 +78,9 @@ def over_budget(session: EnvironmentSession, costs: Estimate) -> str:
 
 def require_within_budget(session: EnvironmentSession, record: PlanRecord) -> None:
     """Raises `OverBudget` when a month at minimum size costs more than the environment's budget."""
-    if why := over_budget(session, estimate(stored_plan(session, record), prices_of(session))):
+    if why := over_budget(
+        session, estimate(stored_plan(session.records, record), prices_of(session))
+    ):
         raise OverBudget(
             why,
             where=f"environment {session.name}, plan {short(record.plan_digest)}",
@@ -106,7 +103,7 @@ def harmed_runs(
             fix="start it by a job of the code location",
         )
     live = live_bursts(session.instance, session.name, besides=session.run_id)
-    found = harms(stored_plan(session, record)) if live else ()
+    found = harms(stored_plan(session.records, record)) if live else ()
     return told(live, found), live, found
 
 

@@ -16,9 +16,10 @@ from ray_platform_sandbox.github.service import GitHubService, ensure_github
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.cli.run_jobs import Outcome, run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.git.git_client import Git
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.comment import MARKER
 from ray_platform.pull_requests.connection import connect, tags_of
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords

@@ -8,8 +8,9 @@ import click
 from ray_platform.cli.output import DENIED, json_option, print_json, say, table
 from ray_platform.cli.run_jobs import open_instance, run_job
 from ray_platform.config.partitions import ISSUE_TAG, PULL_TAG
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.cursor import Memory
 from ray_platform.pull_requests.cursor_store import TickMemory
 from ray_platform.pull_requests.decide import Next

@@ -11,6 +11,7 @@ from ray_platform.cli.output import env_option, json_option, known, print_json, 
 from ray_platform.cli.run_jobs import asker, open_instance, run_job
 from ray_platform.config.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
 from ray_platform.config.settings import load_settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.gitops import deployed
 from ray_platform.gitops.deliver import is_by_git
 from ray_platform.ray import ray_release
@@ -20,7 +21,7 @@ from ray_platform.ray.endpoint import is_ray_ours
 from ray_platform.ray.health import is_ready
 from ray_platform.ray.ray_release import Standing
 from ray_platform.ray.upgrade import blue_green
-from ray_platform.ray.upgrade.switch import Switch, UpgradeWish
+from ray_platform.ray.upgrade.switch import Switch
 from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock

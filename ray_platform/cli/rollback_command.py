@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from ray_platform.change.gates import stored_plan
 from ray_platform.cli.change_commands import month_at, monthly_estimate
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
 from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG
 from ray_platform.config.settings import load_settings
+from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.terraform.losses import losses
 from ray_platform.text.canonical import short
@@ -40,7 +40,7 @@ def rollback(env: str, version: str, as_json: bool) -> None:
         outcome.require()
     facts = outcome.facts["terraform_plan"]
     record = session.records.plan(facts["plan digest"])
-    lost = losses(stored_plan(session, record))
+    lost = losses(stored_plan(session.records, record))
     failed = [check for check in outcome.checks if not check.passed]
     answer: dict[str, Any] = {
         "environment": env,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 from ray_platform.text.errors import SettingsError
 
 _REPOSITORIES = "RAY_PLATFORM_GITHUB_REPOSITORIES"

@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.change.gates import stored_plan
 from ray_platform.cost.estimate import FixedCost, estimate
 from ray_platform.cost.ledger import usage
 from ray_platform.cost.ledger.usage_interval import milliseconds
@@ -14,6 +13,7 @@ from ray_platform.cost.report.cost_report import CostReport, daily_report, first
 from ray_platform.cost.report.reconciliation import AppliedEstimate, CostSource
 from ray_platform.cost.session_parts import prices_of, usage_of
 from ray_platform.records.records_store import PlanRecord
+from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import canonical_json
 
@@ -39,7 +39,8 @@ def report_day(session: EnvironmentSession, day: date, tell: Callable[[str], Non
     costs = None
     if applied is not None:
         costs = estimate(
-            stored_plan(session, session.records.plan(applied.plan_digest)), prices_of(session)
+            stored_plan(session.records, session.records.plan(applied.plan_digest)),
+            prices_of(session),
         )
     pools = session.environment.node_pools
     head = usage.head_pool(pools)
@@ -145,7 +146,7 @@ def fire_alerts(
 
 def remember_estimate(session: EnvironmentSession, record: PlanRecord) -> None:
     """Keep what a plan that has just been applied was estimated to cost, for a later look back."""
-    totals = estimate(stored_plan(session, record), prices_of(session)).totals
+    totals = estimate(stored_plan(session.records, record), prices_of(session)).totals
     now = datetime.now(UTC)
     session.artifacts.write(
         f"estimates/{session.name}/{now:%Y%m%dT%H%M%S}-{record.plan_digest}.json",

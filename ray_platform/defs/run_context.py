@@ -14,9 +14,9 @@ from ray_platform.config.partitions import (
     RAY_UPGRADE_TAG,
 )
 from ray_platform.config.settings import load_settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.pull_requests.connection import session_of, unreadable_noted
 from ray_platform.pull_requests.reporting import failure_noted
-from ray_platform.ray.upgrade.switch import UpgradeWish
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import PlatformError, ToolError
 from ray_platform.text.redaction import redact_text

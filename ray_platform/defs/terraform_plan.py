@@ -14,6 +14,7 @@ from ray_platform.defs.run_context import stage
 from ray_platform.defs.run_resources import LIGHT, REPEATABLE
 from ray_platform.pull_requests.reporting import keep_report
 from ray_platform.records.records_store import PlanRecord
+from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
@@ -161,7 +162,7 @@ def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
 def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     with stage(context) as session:
         record = plan_of(session, context.run.tags)
-        costs = estimate(gates.stored_plan(session, record), prices_of(session))
+        costs = estimate(stored_plan(session.records, record), prices_of(session))
         why = gates.over_budget(session, costs)
         audit_notes.note(
             session, "budget", "denied" if why else "allowed", record=record, reason=why

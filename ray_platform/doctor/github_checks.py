@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.doctor.machine_checks import Finding
 from ray_platform.github import permissions
@@ -12,7 +13,6 @@ from ray_platform.github.app_client import AppClient
 from ray_platform.github.app_key import read_private_key
 from ray_platform.github.failure import MAX_CLOCK_SKEW_SECONDS, clock_skew, skew_told
 from ray_platform.github.installation_client import Installation
-from ray_platform.github.model import Repository
 from ray_platform.github.repository_client import web_address
 from ray_platform.github.webhooks import EVENTS
 from ray_platform.github.webhooks_store import read_webhook_secret

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ray_platform.change.apply import require_applied
 from ray_platform.drift.causes import Evidence, Scaling
 from ray_platform.drift.cloudtrail_client import events_of
 from ray_platform.drift.conditions import NODE_COUNT
@@ -24,6 +23,7 @@ from ray_platform.drift.unmanaged import LiveResource, find_unmanaged
 from ray_platform.ray.cluster_client import RayNode
 from ray_platform.ray.endpoint import ray_info_now
 from ray_platform.ray.spec import HEAD_GROUP
+from ray_platform.session.applied import require_applied
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import Plan, ResourceChange, read_plan
 from ray_platform.terraform.state import TerraformState

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ray_platform.config.repository import Repository
 from ray_platform.git.git_client import Git
 from ray_platform.git.remote_process import run_git
-from ray_platform.github.model import Repository
 from ray_platform.text.errors import GitError
 
 #: Longer than git may take for a fetch.

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ray_platform.config.repository import Repository
 from ray_platform.git.mirror_store import GitMirror
 from ray_platform.git.push_client import Author
 from ray_platform.git.remote_process import run_git
-from ray_platform.github.model import Repository
 from ray_platform.text.canonical import digest, short
 from ray_platform.text.errors import GitError
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_key import read_private_key
 from ray_platform.github.calls_client import Calls
 from ray_platform.github.installation_client import (
@@ -21,7 +22,6 @@ from ray_platform.github.installation_client import (
     InstalledApp,
     read_installation,
 )
-from ray_platform.github.model import Repository
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

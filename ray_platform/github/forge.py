@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ray_platform.config.repository import Repository
 from ray_platform.github.model import (
     Changes,
     CheckReport,
@@ -9,7 +10,6 @@ from ray_platform.github.model import (
     DeploymentState,
     Issue,
     PullRequest,
-    Repository,
     Review,
     Watermark,
 )

@@ -8,11 +8,11 @@ import re
 from urllib.parse import quote, urlsplit
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_client import connect
 from ray_platform.github.calls_client import PER_PAGE, Refusal
 from ray_platform.github.forge import Forge
 from ray_platform.github.issues_client import Issues
-from ray_platform.github.model import Repository
 from ray_platform.github.pull_requests_client import PullRequests
 from ray_platform.github.statuses_client import Statuses
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_key import SecretText
 from ray_platform.github.calls_client import Calls, Refusal
-from ray_platform.github.model import Repository
 from ray_platform.text.errors import ForgeError
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ as texts. People are their login names.
 from dataclasses import dataclass
 from typing import Literal
 
+from ray_platform.config.repository import Repository
+
 #: What a person said last in a review, in GitHub's words.
 ReviewState = Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"]
 
@@ -14,17 +16,6 @@ ReviewState = Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"]
 Conclusion = Literal["success", "failure", "action_required", "neutral", "cancelled"]
 
 DeploymentState = Literal["in_progress", "success", "failure"]
-
-
-@dataclass(frozen=True, order=True)
-class Repository:
-    """A repository by its owner and its name."""
-
-    owner: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.owner}/{self.name}"
 
 
 @dataclass(frozen=True)

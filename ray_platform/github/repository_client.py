@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_client import AppClient
 from ray_platform.github.calls_client import Refusal
 from ray_platform.github.installation_client import InstalledApp
-from ray_platform.github.model import Repository
 from ray_platform.text.errors import ForgeError
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 
 #: GitHub sends no larger ones; a pull request's are some 30 kB.
 MAX_BODY_BYTES = 25 * 1024 * 1024

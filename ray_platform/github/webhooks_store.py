@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ray_platform.config.github_app import GitHubApp
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 from ray_platform.github.webhooks import (
     Delivery,
     Verdict,

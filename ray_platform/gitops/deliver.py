@@ -14,11 +14,11 @@ from ray_platform.git.own_mirror_store import OwnMirror
 from ray_platform.git.push_client import Author
 from ray_platform.github.app_client import connect
 from ray_platform.github.github_client import GitHubRepository
+from ray_platform.github.mirror import mirror_of
 from ray_platform.gitops import argocd_sync
 from ray_platform.gitops.export import applied_outputs, delivery_of, export_of, refuse_foreign
 from ray_platform.gitops.export_files import Delivery, export_path, files_digest
 from ray_platform.kubernetes.helm_chart_process import RenderedChart
-from ray_platform.pull_requests.connection import mirror_of
 from ray_platform.ray import readiness
 from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours

@@ -5,11 +5,11 @@ from urllib.parse import urlencode
 
 from dagster import DagsterInstance, RunsFilter
 
-from ray_platform.change.gates import stored_plan
 from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.cost.estimate import estimate
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.lineage.version_markdown import MonthlyCost, RunOnVersion, version_page
+from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import PlatformError
 
@@ -62,7 +62,7 @@ def _cost(session: EnvironmentSession, plan_digest: str) -> MonthlyCost | None:
     """What the plan's estimate says by today's prices; None for a plan that cannot be read any more."""
     try:
         totals = estimate(
-            stored_plan(session, session.records.plan(plan_digest)), prices_of(session)
+            stored_plan(session.records, session.records.plan(plan_digest)), prices_of(session)
         ).totals
     except PlatformError:
         return None

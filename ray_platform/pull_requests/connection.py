@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from functools import partial
 
 from ray_platform.config.partitions import BASE_TAG, ISSUE_TAG, PULL_TAG, REPOSITORY_TAG
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.git.git_client import Git
-from ray_platform.git.mirror_store import GitMirror
 from ray_platform.github.app_client import connect as connect_app
 from ray_platform.github.github_client import GitHubRepository
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.gate import Connection
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.queue import Queue
@@ -41,16 +41,6 @@ def connect(settings: Settings, repository: Repository) -> Connection:
         forge=forge,
         fetch=lambda numbers: mirror.fetch(sorted(numbers)),
         base_branch=settings.branch or "main",
-    )
-
-
-def mirror_of(settings: Settings, forge: GitHubRepository) -> GitMirror:
-    """The mirror of a repository, below the home; fetched where it is asked to be."""
-    return GitMirror(
-        settings.home,
-        forge.repository,
-        url=forge.git_url(),
-        token=lambda write: forge.git_token(write=write),
     )
 
 

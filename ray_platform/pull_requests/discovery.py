@@ -7,10 +7,11 @@ from functools import partial
 
 from dagster import DagsterInstance
 
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.forge import Forge
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.cursor import LastRun, Memory, Watched
 from ray_platform.pull_requests.decide import State
 from ray_platform.pull_requests.decision_facts import (

@@ -13,7 +13,8 @@ from ray_platform.config.partitions import (
     PULL_TAG,
     REPOSITORY_TAG,
 )
-from ray_platform.github.model import PullRef, Repository
+from ray_platform.config.repository import Repository
+from ray_platform.github.model import PullRef
 
 #: The jobs that a decision asks about; others may bear the tags too, as a burst run on what was applied.
 KINDS = ("plan", "apply")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from dagster import DagsterInstance
 
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
-from ray_platform.github.model import Repository
 from ray_platform.github.webhooks_store import DirtyMarks
 from ray_platform.pull_requests.connection import connect
 from ray_platform.pull_requests.cursor import Memory

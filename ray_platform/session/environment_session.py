@@ -14,6 +14,7 @@ from ray_platform_sandbox.aws.service import ensure_emulator, find_emulator
 from ray_platform_sandbox.kubernetes.service import find_kubernetes
 
 from ray_platform.config.settings import Environment, Settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.cost.ledger.usage_store import UsageLedger
 from ray_platform.cost.price_book import PriceBook, load_price_book
 from ray_platform.drift.cloudtrail_client import CloudTrail, cloudtrail
@@ -25,7 +26,6 @@ from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.ray import readiness
 from ray_platform.ray.cluster_client import ClusterInfo, describe_cluster, wait_ready
 from ray_platform.ray.clusters import RayOnKubernetes
-from ray_platform.ray.upgrade.switch import UpgradeWish
 from ray_platform.records.audit_store import AuditLog
 from ray_platform.records.records_store import Records
 from ray_platform.store.artifact_store import Artifacts, FileStore, S3Store, Store

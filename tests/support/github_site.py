@@ -10,10 +10,10 @@ from typing import Any
 from ray_platform_sandbox.github.client.testing import LocalGitHub
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.git.mirror_store import GitMirror
 from ray_platform.github.app_client import AppClient
 from ray_platform.github.github_client import GitHubRepository
-from ray_platform.github.model import Repository
 
 
 @contextmanager

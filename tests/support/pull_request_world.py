@@ -27,6 +27,7 @@ from ray_platform.config.partitions import (
     PULL_TAG,
     WHY_TAG,
 )
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.git.git_client import Git
@@ -39,7 +40,6 @@ from ray_platform.github.model import (
     Issue,
     PullRef,
     PullRequest,
-    Repository,
     Review,
     ReviewState,
     Watermark,

@@ -1,6 +1,7 @@
 """Sees to it that the tests find what they need besides: a Chromium, a PostgreSQL, GitHub's descriptions.
 
-Programs are the machine's own, or Debian's packages; the descriptions come from npm (`tests/support/published.py`).
+Programs are those of the machine or Debian packages. The descriptions come from npm: see
+`tests/support/published.py`.
 
 Run by ``make test`` as ``python -m tests.support.set_up``.
 """

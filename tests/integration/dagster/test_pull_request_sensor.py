@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.github_client import GitHubRepository
-from ray_platform.github.model import Repository
 from ray_platform.pull_requests.comment import MARKER
 from ray_platform.pull_requests.decide import Next
 from ray_platform.session.environment_session import EnvironmentSession

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ray_platform.config.repository import Repository
 from ray_platform.git.mirror_store import GitMirror
 from ray_platform.git.push_client import Author, push_branch
-from ray_platform.github.model import Repository
 from ray_platform.text.errors import GitError
 from tests.support.github_site import GitHubSite, Sites, running_github
 
@@ -162,7 +162,7 @@ _FETCH = """
 import sys
 from pathlib import Path
 from ray_platform.git.mirror_store import GitMirror
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 home, owner, name, url, token = sys.argv[1:]
 GitMirror(Path(home), Repository(owner, name), url=url, token=lambda _: token).fetch()
 """

@@ -14,9 +14,10 @@ from ray_platform_sandbox.github.access import tokens as server_tokens
 from ray_platform_sandbox.github.access.keys import new_key_pair
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_client import AppClient, connect
 from ray_platform.github.app_key import read_private_key
-from ray_platform.github.model import Repository, Watermark
+from ray_platform.github.model import Watermark
 from ray_platform.text.errors import ForgeError
 from tests.support.github_site import GitHubSite, Sites, running_github
 

@@ -11,10 +11,10 @@ import pytest
 from ray_platform_sandbox.github.access.keys import new_key_pair
 
 from ray_platform.config.github_app import GitHubApp
+from ray_platform.config.repository import Repository
 from ray_platform.github.app_client import AppClient
 from ray_platform.github.calls_client import Calls
 from ray_platform.github.github_client import GitHubRepository
-from ray_platform.github.model import Repository
 from ray_platform.text.errors import ForgeError, RateLimited
 
 pytestmark = pytest.mark.real

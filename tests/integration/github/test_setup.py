@@ -14,13 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from ray_platform.cli import cli
+from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.doctor.github_checks import examine_github
 from ray_platform.doctor.machine_checks import Finding
 from ray_platform.github.app_client import AppClient
 from ray_platform.github.github_client import GitHubRepository
 from ray_platform.github.manifest_process import SetUp, refuse_to_overwrite
-from ray_platform.github.model import Repository, Watermark
+from ray_platform.github.model import Watermark
 from ray_platform.github.permissions import NEEDED, missing
 from ray_platform.github.webhooks import EVENTS
 from ray_platform.text.errors import ForgeError

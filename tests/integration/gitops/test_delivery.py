@@ -28,6 +28,7 @@ from ray_platform_sandbox.kubernetes.service import (
 from ray_platform.change.deploy_ray import deploy
 from ray_platform.cli import cli
 from ray_platform.config.settings import Settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.github.app_client import connect
 from ray_platform.github.github_client import GitHubRepository
 from ray_platform.gitops import argocd_sync, deployed
@@ -36,7 +37,6 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_cha
 from ray_platform.ray import running_jobs
 from ray_platform.ray.cluster_access import RELEASE
 from ray_platform.ray.clusters import ray_clusters
-from ray_platform.ray.upgrade.switch import UpgradeWish
 from ray_platform.text.errors import (
     GitError,
     KubernetesError,

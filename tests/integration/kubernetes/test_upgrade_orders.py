@@ -14,6 +14,7 @@ from ray_platform_sandbox.kubernetes.service import ensure_kubernetes, stop_kube
 
 from ray_platform.change import deploy_ray
 from ray_platform.config.settings import Settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.kubernetes.api_client import NAMESPACES, RAY_CLUSTERS, SERVICES
 from ray_platform.kubernetes.helm_release_client import HelmReleases
 from ray_platform.ray import ray_release, readiness, running_jobs
@@ -21,7 +22,7 @@ from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.running_jobs import job_of
 from ray_platform.ray.upgrade import drain
 from ray_platform.ray.upgrade.drain import Due, due
-from ray_platform.ray.upgrade.switch import BLUE, GREEN, SERVICE, UpgradeWish
+from ray_platform.ray.upgrade.switch import BLUE, GREEN, SERVICE
 from ray_platform.run_history.live_runs import LiveRun
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock

@@ -18,10 +18,11 @@ from ray_platform_sandbox.ray.nodes import kill_node, place
 
 from ray_platform.change import deploy_ray
 from ray_platform.config.settings import Settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.ray.cluster_client import describe_cluster
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.jobs_client import RayJobs
-from ray_platform.ray.upgrade.switch import BLUE, DRAINING, GREEN, UpgradeWish
+from ray_platform.ray.upgrade.switch import BLUE, DRAINING, GREEN
 from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.session.lock import change_lock

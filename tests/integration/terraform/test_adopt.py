@@ -9,7 +9,7 @@ import pytest
 
 from ray_platform.github.app_client import connect
 from ray_platform.drift.items import DriftItem
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 from ray_platform_sandbox.github.client.testing import LocalGitHub
 from ray_platform.config.settings import Settings
 from ray_platform.pull_requests.drift_pull_request import propose

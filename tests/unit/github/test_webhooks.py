@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ray_platform.github.model import Repository
+from ray_platform.config.repository import Repository
 from ray_platform.github.webhooks import (
     Verdict,
     is_signed,

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.ray.upgrade.switch import (
     BLUE,
     GREEN,
     Switch,
-    UpgradeWish,
     read_switch,
     release_values,
     service_of,

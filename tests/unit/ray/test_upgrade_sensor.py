@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 
 from ray_platform.config.settings import Settings
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.defs import ray_upgrade_jobs
 from ray_platform.ray.upgrade.drain import Due, now
-from ray_platform.ray.upgrade.switch import Switch, UpgradeWish
+from ray_platform.ray.upgrade.switch import Switch
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import KubernetesError
 
