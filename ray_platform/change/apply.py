@@ -8,19 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.change import gates
+from ray_platform.change.requests import ApplyRequest
 from ray_platform.change.sources import keep_sources
-from ray_platform.config.repository import Repository
-from ray_platform.config.settings import Settings
 from ray_platform.cost.daily_cost import remember_estimate
-from ray_platform.github.model import PullRef
-from ray_platform.pull_requests.connection import connect
-from ray_platform.pull_requests.gate import (
-    Connection,
-    Decided,
-    require_decided,
-    take_the_environment,
-)
-from ray_platform.pull_requests.reporting import note_applied
 from ray_platform.records import approval
 from ray_platform.records.infra_version import MODULES, Applied, same_infrastructure, stable
 from ray_platform.records.records_store import PlanRecord
@@ -53,16 +43,12 @@ class AppliedPlan:
     approved_by: tuple[str, ...]
 
 
-#: How the pull requests of a repository are reached.
-Reach = Callable[[Settings, Repository], Connection]
-
-
 def apply_plan(
     session: EnvironmentSession,
     plan_digest: str | None,
     *,
     progress: Callable[[str], None],
-    reach: Reach = connect,
+    request: ApplyRequest,
 ) -> AppliedPlan:
     """Apply a saved plan once all gates let it through.
 
@@ -72,7 +58,7 @@ def apply_plan(
         session: The environment.
         plan_digest: The plan's digest or a unique beginning of it; None for the plan made last.
         progress: Is told each resource as it is done.
-        reach: Connects to the pull requests of a repository.
+        request: What the pull request of the plan says, for a plan that comes from one.
 
     Raises:
         NotFoundError: no such plan.
@@ -94,11 +80,14 @@ def apply_plan(
         change_lock(session, "apply", tell=progress),
         audit_notes.failures_noted(session, "apply", record),
     ):
-        return _apply(session, record, progress, reach)
+        return _apply(session, record, progress, request)
 
 
 def _apply(
-    session: EnvironmentSession, record: PlanRecord, progress: Callable[[str], None], reach: Reach
+    session: EnvironmentSession,
+    record: PlanRecord,
+    progress: Callable[[str], None],
+    request: ApplyRequest,
 ) -> AppliedPlan:
     terraform = session.terraform(progress)
     terraform.init()
@@ -106,7 +95,7 @@ def _apply(
     gates.require_fresh(record, state)
     allowed = gates.require_allowed(session, record)
     gates.require_within_budget(session, record)
-    people, decided = _approved(session, record, reach)
+    people = _approved(session, record, request)
     gates.require_no_harm(session, record)  # last: a run may start at any time
     if record.empty:
         progress("The plan is empty: nothing to apply")
@@ -115,7 +104,7 @@ def _apply(
         audit_notes.note(
             session, "apply", "admitted", record=record, reason=f"approved by {', '.join(people)}"
         )
-        take_the_environment(session, record, decided)
+        request.begin(session, record)
         with tempfile.TemporaryDirectory(prefix="ray-platform-apply-") as folder:
             file = Path(folder) / "plan.tfplan"
             file.write_bytes(session.records.plan_file(record))
@@ -153,7 +142,7 @@ def _apply(
     version = session.records.record_infra_version()
     if version is None:
         raise NotFoundError("what was applied is not in the artifact store", where=session.name)
-    note_applied(session, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
+    request.applied(session, record, version, {name: str(outputs.get(name, "")) for name in _TOLD})
     done = "unchanged" if record.empty else "applied"
     audit_notes.note(session, "apply", done, record=record, reason=f"infra version {version}")
     return AppliedPlan(
@@ -167,17 +156,18 @@ def _apply(
 
 
 def _approved(
-    session: EnvironmentSession, record: PlanRecord, reach: Reach
-) -> tuple[tuple[str, ...], Decided | None]:
+    session: EnvironmentSession, record: PlanRecord, request: ApplyRequest
+) -> tuple[str, ...]:
     """Who approves: by command, or for a pull request's plan by all that speaks for its apply now."""
     if record.pull_request:
-        pull = PullRef.parse(record.pull_request)
-        decided = require_decided(session, record, reach(session.current_settings, pull.repository))
-        for person in decided.approvals:
-            gates.give_approval(session, record, by=person, source=f"review of {pull}")
-        return decided.approvals or (approval.AUTOMATIC,), decided
+        people = request.approvals(session, record)
+        for person in people:
+            gates.give_approval(
+                session, record, by=person, source=f"review of {record.pull_request}"
+            )
+        return people or (approval.AUTOMATIC,)
     approvals = gates.require_approved(session, record)
-    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,), None
+    return tuple(item.by for item in approvals) or (approval.AUTOMATIC,)
 
 
 def by_module(

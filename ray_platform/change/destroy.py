@@ -11,10 +11,9 @@ from ray_platform.change.backup import back_up
 from ray_platform.change.make_plan import MadePlan, make_plan
 from ray_platform.change.remains import Remains, weigh
 from ray_platform.change.remains_client import tagged
+from ray_platform.change.requests import RemovalRequest
 from ray_platform.drift.incidents.incident_store import update_incidents
 from ray_platform.gitops.deployed import require_nobody_makes_it_again
-from ray_platform.notify.issue_board import board_of
-from ray_platform.pull_requests.removals.removals import outcome_noted, require_removal_approved
 from ray_platform.ray.endpoint import stop_ray_cluster
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session import audit_notes
@@ -45,7 +44,7 @@ class Destroyed:
 
 
 def destroy_environment(
-    session: EnvironmentSession, *, progress: Callable[[str], None]
+    session: EnvironmentSession, *, progress: Callable[[str], None], request: RemovalRequest
 ) -> Destroyed:
     """Remove everything that Terraform manages in an environment.
 
@@ -56,10 +55,10 @@ def destroy_environment(
         StateError: something is left in the state afterwards.
         StillThere: something is left in the cloud afterwards.
     """
-    with change_lock(session, "destroy", tell=progress), outcome_noted(session) as tell:
+    with change_lock(session, "destroy", tell=progress), request.outcome_noted(session) as tell:
         made = make_plan(session, destroy=True, progress=progress)
         with audit_notes.failures_noted(session, "destroy", made.record):
-            done = _destroy(session, made, progress)
+            done = _destroy(session, made, progress, request)
         tell(
             f"{done.removed} resources were removed; the state before is saved as {done.backup}, the "
             f"records as {done.records}; nothing that bears the environment's tags is left"
@@ -67,23 +66,28 @@ def destroy_environment(
         return done
 
 
-def approved_by(session: EnvironmentSession, record: PlanRecord) -> tuple[str, ...]:
+def approved_by(
+    session: EnvironmentSession, record: PlanRecord, request: RemovalRequest
+) -> tuple[str, ...]:
     """Who approves a removal: by command, or where an issue asks for it by comments in that."""
     if session.issue is None:
         return tuple(item.by for item in gates.require_approved(session, record))
-    people = require_removal_approved(session, record)
+    people = request.approvals(session, record)
     for person in people:
         gates.give_approval(session, record, by=person, source=f"comment in {session.issue}")
     return people
 
 
 def _destroy(
-    session: EnvironmentSession, made: MadePlan, progress: Callable[[str], None]
+    session: EnvironmentSession,
+    made: MadePlan,
+    progress: Callable[[str], None],
+    request: RemovalRequest,
 ) -> Destroyed:
     terraform = session.terraform(progress)
     record = made.record
     gates.require_allowed(session, record)
-    people = approved_by(session, record)
+    people = approved_by(session, record, request)
     gates.require_no_harm(session, record)
     before = terraform.state()
     # A repeat may find the cluster gone already, and nobody to ask.
@@ -109,7 +113,7 @@ def _destroy(
         )
     session.require_held()
     session.records.forget_applied()
-    update_incidents(session.artifacts, session.name, (), board=board_of(session, progress))
+    update_incidents(session.artifacts, session.name, (), board=request.board(session, progress))
     audit_notes.note(
         session, "destroy", "removed", record=record, reason=f"saved in {saved.folder}"
     )
@@ -153,7 +157,7 @@ def prove_nothing_left(
         str((attributes.get("tags_all") or {}).get("repo"))
         for attributes in before.resources.values()
     } | {tag_value(session.git.remote())}
-    looks = 1 if session.environment.cloud.emulator else int(REMAINS_SECONDS / _LOOK_SECONDS)
+    looks = 1 if session.cloud.is_disposable else int(REMAINS_SECONDS / _LOOK_SECONDS)
     for look in range(looks):
         remains = weigh(
             tagged(session.aws, environment=session.name, cluster=cluster),
@@ -168,6 +172,6 @@ def prove_nothing_left(
     raise StillThere(
         f"Terraform has removed all that it knew, but {len(remains.left)} things with the tags of "
         f"{session.name} are left: {', '.join(remains.left)}",
-        where=f"{session.environment.region}, by the tags environment = {session.name} and those of {cluster}",
+        where=f"{session.environment.region}, tags environment = {session.name} and those of {cluster}",
         fix="they cost money: see who made them, remove them, then run destroy again: it looks again",
     )

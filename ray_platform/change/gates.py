@@ -152,7 +152,7 @@ def require_approved(
 def approvals_required(session: EnvironmentSession, *, destroy: bool) -> int:
     """People who must approve: as the environment says; a destroy outside the emulator at least one."""
     required = session.environment.approval.required
-    return max(required, 1) if destroy and not session.environment.cloud.emulator else required
+    return max(required, 1) if destroy and not session.cloud.is_disposable else required
 
 
 def give_approval(session: EnvironmentSession, record: PlanRecord, *, by: str, source: str) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ray_platform.cli.github_local_command import local
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.config.github_app import GitHubApp
 from ray_platform.config.settings import Settings, load_settings
@@ -32,7 +32,8 @@ def github() -> None:
     """
 
 
-github.add_command(local)
+for _entry in entry_points(group="ray_platform.github_commands"):
+    github.add_command(_entry.load())
 
 
 @github.command()

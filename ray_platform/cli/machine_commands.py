@@ -9,6 +9,7 @@ from ray_platform.config.settings import load_settings
 from ray_platform.doctor.cluster_checks import examine_kubernetes
 from ray_platform.doctor.github_checks import examine_github
 from ray_platform.doctor.machine_checks import examine
+from ray_platform.session.adapters import find_sandbox
 
 
 @click.command()
@@ -57,18 +58,8 @@ def down(as_json: bool) -> None:
     Examples:
       ray-platform down
     """
-    from ray_platform_sandbox.aws.service import stop_emulator
-    from ray_platform_sandbox.github.service import stop_github
-    from ray_platform_sandbox.kuberay.service import stop_all
-    from ray_platform_sandbox.postgres.service import stop_postgres
-
-    settings = load_settings()
-    ended = {
-        **stop_all(settings),
-        "emulator": stop_emulator(settings),
-        "github": stop_github(settings),
-        "postgres": stop_postgres(settings),
-    }
+    sandbox = find_sandbox()
+    ended = sandbox.stop_all(load_settings()) if sandbox else {}
     if as_json:
         print_json({"ended": ended})
         return

@@ -38,7 +38,7 @@ def _session(env: str) -> EnvironmentSession:
     session = open_session(load_settings(), env, asked_by=asker())
     if not is_ray_ours(session):
         raise SettingsError(
-            f"the platform does not deploy Ray in {env}: it only connects to {session.environment.ray.address}",
+            f"the platform connects to Ray in {env} and does not deploy it: {session.environment.ray.address}",
             where=f"environments/{env}.toml, [ray] runtime",
             fix='set runtime = "kubernetes", or ask who deployed that cluster',
         )

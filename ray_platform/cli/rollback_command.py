@@ -86,7 +86,7 @@ def _commit_of(session: EnvironmentSession, version: str) -> tuple[str, str]:
         raise Refused(
             "that version was made from files that were never committed: they cannot be had again",
             where=where,
-            fix=f"go back to another version, or change the files and `ray-platform plan --env {session.name}`",
+            fix=f"choose another version, or change the files and `ray-platform plan --env {session.name}`",
         )
     commit = str(manifest["commit"])
     if not session.git.has(commit):

@@ -183,7 +183,7 @@ def _process() -> str:
 
 
 def _started(pid: int) -> str:
-    from ray_platform_sandbox.services.processes import process_started
+    from ray_platform.store.process_table import process_started
 
     return process_started(pid) or ""
 

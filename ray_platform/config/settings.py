@@ -100,7 +100,7 @@ class Environment:
         return read_node_pools(self.variables, where=str(self.variables_file))
 
     def with_rules_of(self, current: "Environment") -> "Environment":
-        """This environment's infrastructure, under the rule of ``today``'s settings.
+        """This environment's infrastructure, under the rules of ``current``'s settings.
 
         What an older commit says of the cloud, the state, the approvals, the budget and of where its
         manifests are committed to holds no more.
@@ -110,13 +110,13 @@ class Environment:
             *("cloud", "state", "artifacts", "kubernetes", "gitops"),
             *("approval", "pull_requests", "budget"),
         ):
-            setattr(governed, name, getattr(today, name))
+            setattr(governed, name, getattr(current, name))
         return governed
 
     @property
-    def has_local_kubernetes(self) -> bool:
-        """Whether its Kubernetes is the local API with the stand-in for KubeRay, which we start."""
-        return self.cloud.emulator and not self.kubernetes.context
+    def uses_sandbox(self) -> bool:
+        """Whether its cloud is the emulator of this machine; `session.adapters` chooses by it."""
+        return self.cloud.emulator
 
     @property
     def is_set_up(self) -> bool:

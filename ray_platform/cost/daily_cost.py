@@ -82,7 +82,7 @@ def bill_source(session: EnvironmentSession) -> CostSource | None:
         from ray_platform.cost.usage_report_client import CostAndUsageReport
 
         return CostAndUsageReport(session.aws("s3"), chosen.cur_uri, session.home / "usage")
-    if chosen.bill == "cost-explorer" and not session.environment.cloud.emulator:
+    if chosen.bill == "cost-explorer" and not session.cloud.is_disposable:
         from ray_platform.cost.cost_explorer_client import CostExplorerBill, cost_explorer
 
         return CostExplorerBill(cost_explorer())

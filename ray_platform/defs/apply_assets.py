@@ -10,6 +10,7 @@ from ray_platform.change.tags_present import untagged
 from ray_platform.config.partitions import PLAN_TAG, environments
 from ray_platform.defs.run_context import stage
 from ray_platform.lineage.version_page import page_of
+from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.infra_version import MODULES
 from ray_platform.session.lock import change_lock
 from ray_platform.text.canonical import short
@@ -55,7 +56,12 @@ def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.Materialize
         change_lock(session, f"apply, run {context.run_id}", tell=context.log.info),
     ):
         context.log.info(f"Applying the saved plan in {session.name}")
-        done = apply_plan(session, context.run.tags.get(PLAN_TAG), progress=context.log.info)
+        done = apply_plan(
+            session,
+            context.run.tags.get(PLAN_TAG),
+            progress=context.log.info,
+            request=PullRequestNow(),
+        )
         context.log.info(f"Infra version {short(done.infra_version)}")
         page = dg.MetadataValue.md(page_of(session, done.infra_version, context.instance))
         for module in MODULES:

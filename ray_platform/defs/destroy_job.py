@@ -6,7 +6,9 @@ from ray_platform.change.destroy import destroy_environment
 from ray_platform.change.make_plan import make_plan
 from ray_platform.config.partitions import environments
 from ray_platform.defs.run_context import stage
+from ray_platform.notify.issue_board import board_of
 from ray_platform.pull_requests.removals.removals import outcome_noted, plan_kept
+from ray_platform.pull_requests.requests_now import RemovalIssueNow
 from ray_platform.records.infra_version import MODULES
 from ray_platform.session.lock import change_lock
 from ray_platform.text.canonical import digest, short
@@ -39,7 +41,9 @@ def remove_everything(context: dg.OpExecutionContext) -> None:
         stage(context) as session,
         change_lock(session, f"destroy, run {context.run_id}", tell=context.log.info),
     ):
-        done = destroy_environment(session, progress=context.log.info)
+        done = destroy_environment(
+            session, progress=context.log.info, request=RemovalIssueNow(board_of)
+        )
         for module in MODULES:
             context.log_event(
                 dg.AssetMaterialization(

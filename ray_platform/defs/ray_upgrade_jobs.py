@@ -47,10 +47,7 @@ def drained_ray_clusters(
     asked = 0
     for name in watched:
         session = open_session(settings, name, instance=context.instance)
-        if (
-            session.environment.has_local_kubernetes
-            and running_services(session)["kubernetes"] is None
-        ):
+        if session.adapters.local_kubernetes and running_services(session)["kubernetes"] is None:
             continue  # nothing is started to look at it
         try:
             found, switch = due(session)

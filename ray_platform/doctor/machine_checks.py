@@ -10,11 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ray_platform_sandbox.postgres.service import require_programs, require_reachable
-from ray_platform_sandbox.ray.nodes import place
-from ray_platform_sandbox.services import processes
-
 from ray_platform.config.settings import Environment, Settings
+from ray_platform.session.adapters import require_sandbox
 from ray_platform.terraform.provider_mirror import find_provider_mirror
 from ray_platform.terraform.terraform_client import terraform_version
 from ray_platform.text.errors import PlatformError
@@ -40,15 +37,14 @@ class Finding:
 def examine(settings: Settings, environment: str) -> tuple[Finding, ...]:
     """Every finding about this machine for one environment; changes nothing."""
     chosen = settings.environment(environment)
-    emulated = chosen.cloud.emulator
     return (
         _python(),
         _git(),
         _terraform(settings),
         *(_provider(settings)),
-        *(_ports(settings, chosen) if emulated else ()),
+        *(_ports(settings, chosen) if chosen.uses_sandbox else ()),
         *_storage(settings),
-        _memory(chosen) if emulated else _credentials(),
+        _memory(chosen) if chosen.uses_sandbox else _credentials(),
         _disk(settings),
     )
 
@@ -82,42 +78,38 @@ def _provider(settings: Settings) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings, environment: Environment) -> Iterator[Finding]:
-    ours = {
-        port
-        for name in ("emulator", "ray", "ray-2", "kubernetes")
-        if (service := processes.find(settings.home, name))
-        for port in service.ports.values()
-    }
-    purposes = {0: "emulator"}
-    if environment.has_local_kubernetes:
-        purposes |= {1: "Ray control store", 2: "Ray dashboard", 3: "Kubernetes API"}
-        beside = place(settings, 1).gcs_port - settings.port_base
-        purposes |= {beside: "second Ray control store", beside + 1: "second Ray dashboard"}
-    for offset, purpose in purposes.items():
-        port = settings.port_base + offset
-        if port in ours:
-            yield Finding("Port", True, f"{port} ({purpose}): in use by us")
+    try:
+        sandbox = require_sandbox()
+    except PlatformError as error:
+        yield Finding("Sandbox", False, error.what, error.fix)
+        return
+    for port in sandbox.ports(settings, kubernetes=_has_local_kubernetes(environment)):
+        if port.is_ours:
+            yield Finding("Port", True, f"{port.number} ({port.purpose}): in use by us")
             continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
-                yield Finding("Port", True, f"{port} ({purpose}): free")
+                probe.bind(("127.0.0.1", port.number))
+                yield Finding("Port", True, f"{port.number} ({port.purpose}): free")
             except OSError:
                 yield Finding(
                     "Port",
                     False,
-                    f"{port} ({purpose}): in use by another program",
+                    f"{port.number} ({port.purpose}): in use by another program",
                     "end that program, or set RAY_PLATFORM_PORT_BASE to another port",
                 )
+
+
+def _has_local_kubernetes(environment: Environment) -> bool:
+    return environment.uses_sandbox and not environment.kubernetes.context
 
 
 def _storage(settings: Settings) -> Iterator[Finding]:
     try:
         if settings.dagster_storage != "postgres":
             return
-        programs = require_programs(settings)
-        require_reachable(settings.home / "postgres")
+        programs = require_sandbox().postgres_programs(settings)
     except PlatformError as error:
         yield Finding("PostgreSQL", False, error.what, error.fix)
         return
@@ -127,7 +119,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
 def _memory(environment: Environment) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     needed, why = MIN_MEMORY_GB, "ten Ray nodes and Terraform need"
-    if not environment.has_local_kubernetes:
+    if not _has_local_kubernetes(environment):
         needed, why = MIN_KIND_MEMORY_GB, "a cluster in Docker, Ray's pods and Terraform need"
     return Finding("Memory", total >= needed, f"{total:.1f} GB", f"{why} {needed:.0f} GB")
 

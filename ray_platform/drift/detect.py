@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.drift.causes import Evidence, Scaling
-from ray_platform.drift.cloudtrail_client import events_of
+from ray_platform.drift.cloudtrail_client import cloudtrail, events_of
 from ray_platform.drift.conditions import NODE_COUNT
 from ray_platform.drift.configuration import read_configuration
 from ray_platform.drift.detect_release import ray_drift
@@ -163,8 +163,7 @@ def _trail(
     progress: Callable[[str], None],
 ) -> tuple[tuple[TrailEvent, ...], str]:
     """(calls on what drifted, why there are none). Drift is told also where the trail is closed to us."""
-    client = session.trail
-    if client is None:
+    if session.cloud.is_disposable:
         return (), "the emulator keeps no audit trail: who and when are not known"
     iam: list[str] = []
     others: list[str] = []
@@ -178,7 +177,7 @@ def _trail(
             event.id: event
             for region, names in ((session.environment.region, others), (_GLOBAL_REGION, iam))
             if names
-            for event in events_of(client(region), names, since=since)
+            for event in events_of(cloudtrail(region), names, since=since)
         }
     except ToolError as error:
         progress(f"Who changed it is not known: {error.what}")

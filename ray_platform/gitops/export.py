@@ -159,7 +159,7 @@ def export_of(
     return export_files(
         {"platform": platform.documents, "ray": ray.documents},
         delivery_of(session),
-        [_delivery(session, each) for each in others if not each.cloud.emulator],
+        [_delivery(session, each) for each in others if not each.uses_sandbox],
         charts=platform_charts(session, outputs),
         sources={
             "chart": chart_digest(settings.ray_chart),

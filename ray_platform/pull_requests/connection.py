@@ -10,6 +10,7 @@ from ray_platform.config.settings import Settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.app_client import connect as connect_app
 from ray_platform.github.github_client import GitHubRepository
+from ray_platform.github.mirror import mirror_of
 from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.gate import Connection
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords

@@ -9,9 +9,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ray_platform_sandbox.kuberay.service import ensure_kuberay
-from ray_platform_sandbox.kubernetes.service import find_kubernetes, kubernetes_access
-
 from ray_platform.config.settings import Environment, Settings
 from ray_platform.kubernetes.api_client import (
     NAMESPACES,
@@ -31,6 +28,7 @@ from ray_platform.ray.upgrade.switch import (
     read_switch,
     service_of,
 )
+from ray_platform.session.adapters import LocalKubernetes
 from ray_platform.text.errors import KubernetesError, NotFoundError
 
 #: The release that manifests for people and for Argo CD are rendered for.
@@ -47,7 +45,8 @@ class KubernetesCluster:
         settings: Where local state lies.
         environment: Its settings.
         eks: Makes a boto3 client of EKS.
-        cluster: Tells the EKS cluster's name, from the outputs of the latest apply.
+        cluster: Gives the EKS cluster's name, from the outputs of the latest apply.
+        local: The Kubernetes of this machine, where the environment uses that.
     """
 
     def __init__(
@@ -56,11 +55,13 @@ class KubernetesCluster:
         environment: Environment,
         eks: Callable[[], Any],
         cluster: Callable[[], str],
+        local: LocalKubernetes | None,
     ) -> None:
         self.settings = settings
         self.environment = environment
         self._eks = eks
         self._cluster = cluster
+        self.local = local
         self.namespace = ray_namespace(environment.variables, where=str(environment.variables_file))
 
     @functools.cached_property
@@ -92,15 +93,15 @@ class KubernetesCluster:
             KubernetesError: on this machine none runs; EKS does not tell where it is.
             NotFoundError: no cluster was applied.
         """
-        if not self.environment.has_local_kubernetes:
+        if self.local is None:
             return self.api
-        if find_kubernetes(self.settings) is None:
+        if self.local.address_now() is None:
             raise KubernetesError(
                 "the Kubernetes API of this machine does not run",
                 where=str(self.settings.home),
                 fix=f"ray-platform up --env {self.environment.name}",
             )
-        return KubernetesApi(kubernetes_access(self.settings), MANAGER)
+        return KubernetesApi(self.local.access(), MANAGER)
 
     @property
     def releases(self) -> HelmReleases:
@@ -113,16 +114,16 @@ class KubernetesCluster:
         Raises:
             LocalServiceError: it does not start.
         """
-        if self.environment.has_local_kubernetes:
-            ensure_kuberay(self.settings)
+        if self.local is not None:
+            self.local.wake()
 
     def _credentials(self, cluster: str) -> Callable[[], Any]:
-        if self.environment.has_local_kubernetes:
+        if self.local is not None:
             from botocore.credentials import Credentials
 
             # The local API takes its own secret for an AWS key, and the cluster's name for its id.
-            local = kubernetes_access(self.settings)
-            return lambda: Credentials(cluster, local.token(False))
+            access = self.local.access()
+            return lambda: Credentials(cluster, access.token(False))
         import boto3
 
         session: Any = boto3.Session()

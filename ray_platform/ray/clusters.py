@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray_platform_sandbox.kuberay.service import stop_all
-
 from ray_platform.kubernetes.api_client import (
     EVENTS,
     PODS,
@@ -21,6 +19,7 @@ from ray_platform.ray.cluster_access import TOKEN_SECRET, KubernetesCluster
 from ray_platform.ray.cluster_client import ClusterInfo, describe_cluster
 from ray_platform.ray.health import Diagnosis, diagnose, is_up
 from ray_platform.ray.upgrade.switch import NAMES, SERVICE, read_switch
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import KubernetesError, NotFoundError, RayError
 
 LOOPBACK = "127.0.0.1"
@@ -58,8 +57,7 @@ class RayOnKubernetes(KubernetesCluster):
         Raises:
             KubernetesError: it cannot be forwarded: no head runs, or the API refuses or does not answer.
         """
-        own = self.environment
-        if own.has_local_kubernetes or self.settings.is_in_cluster or self._is_set(content):
+        if self.local is not None or self.settings.is_in_cluster or self._is_set(content):
             return self.lasting_address(content)
         selector = f"ray.io/cluster={content['metadata']['name']},ray.io/node-type=head"
         return forwarded(self.api, self.namespace, selector, DASHBOARD_PORT)
@@ -74,7 +72,7 @@ class RayOnKubernetes(KubernetesCluster):
         """
         status = content.get("status") or {}
         head = status.get("head") or {}
-        if self.environment.has_local_kubernetes:
+        if self.local is not None:
             port = (status.get("endpoints") or {}).get("dashboard", DASHBOARD_PORT)
             return f"http://{head.get('serviceIP', LOOPBACK)}:{port}"
         if not self.settings.is_in_cluster and self._is_set(content):
@@ -136,8 +134,8 @@ class RayOnKubernetes(KubernetesCluster):
         Raises:
             KubernetesError: the API refuses or does not answer.
         """
-        if self.environment.has_local_kubernetes:
-            stop_all(self.settings)
+        if self.local is not None:
+            self.local.stop()
         else:
             for name in reversed(NAMES):
                 self.releases.uninstall(name)
@@ -188,3 +186,22 @@ class RayOnKubernetes(KubernetesCluster):
                 file.write(token)
             beside.replace(path)
         return path
+
+
+def ray_clusters(session: EnvironmentSession) -> RayOnKubernetes:
+    """The Kubernetes cluster of a session's environment, and the RayClusters on it."""
+    return session.part(_clusters)
+
+
+def _clusters(session: EnvironmentSession) -> RayOnKubernetes:
+    def cluster() -> str:
+        outputs = session.artifacts.read(f"environments/{session.name}/outputs.json") or {}
+        return str(outputs.get("cluster_name", ""))
+
+    return RayOnKubernetes(
+        session.settings,
+        session.environment,
+        eks=lambda: session.aws("eks"),
+        cluster=cluster,
+        local=session.adapters.local_kubernetes,
+    )

@@ -22,9 +22,7 @@ def require_applied(session: EnvironmentSession, terraform: Terraform) -> Applie
     if not state.lineage:
         raise NotFoundError(
             f"nothing stands in {session.name} any more: its state is empty",
-            where="the AWS emulator was started anew since"
-            if session.environment.cloud.emulator
-            else "",
+            where="the AWS emulator was started anew since" if session.cloud.is_disposable else "",
             fix=f"ray-platform up --env {session.name}",
         )
     if (state.lineage, state.serial) != (applied.state_lineage, applied.state_serial):

@@ -1,129 +1,195 @@
-"""One environment with all that its stages talk to; the settings choose each adapter.
+"""One environment at one commit, with the adapters that its stages use.
 
-A stage asks the site for `terraform`, `artifacts` or `ray` and never whether it is on a laptop or on AWS.
+A session is made of small frozen parts: where its files come from, whose rules hold, who asks, and what it
+runs on. A stage asks it for `terraform`, `artifacts` or `aws`, and never whether it is on a laptop or on AWS.
+Topics add adapters of their own by `part`, so that the session knows none of them.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from dagster import DagsterInstance
-from ray_platform_sandbox.aws.service import ensure_emulator, find_emulator
-from ray_platform_sandbox.kubernetes.service import find_kubernetes
 
 from ray_platform.config.settings import Environment, Settings
 from ray_platform.config.upgrade_wish import UpgradeWish
-from ray_platform.cost.ledger.usage_store import UsageLedger
-from ray_platform.cost.price_book import PriceBook, load_price_book
-from ray_platform.drift.cloudtrail_client import CloudTrail, cloudtrail
 from ray_platform.git.commit_tree_store import commit_tree
 from ray_platform.git.git_client import Git
 from ray_platform.git.revision import Revision
 from ray_platform.github.model import PullRef
 from ray_platform.policy.policy_engine import PolicyEngine
-from ray_platform.ray import readiness
-from ray_platform.ray.cluster_client import ClusterInfo, describe_cluster, wait_ready
-from ray_platform.ray.clusters import RayOnKubernetes
 from ray_platform.records.audit_store import AuditLog
 from ray_platform.records.records_store import Records
+from ray_platform.session.adapters import Adapters, Cloud, choose_adapters
 from ray_platform.store.artifact_store import Artifacts, FileStore, S3Store, Store
 from ray_platform.terraform.terraform_client import Terraform
 from ray_platform.terraform.terraform_process import Watch
-from ray_platform.text.errors import BusyError, KubernetesError, SettingsError
+from ray_platform.text.errors import BusyError, SettingsError
+
+Part = TypeVar("Part")
 
 
 class Lock(Watch, Protocol):
-    """An environment that is held (`stages.lock`)."""
+    """An environment that is held (`session.lock`)."""
 
     def require(self) -> None:
         """Make sure that it is still held. Raises `BusyError`."""
 
 
 @dataclass(frozen=True)
-class RayEndpoint:
-    """A Ray cluster that answers: its job server's address, the file of its token, and its nodes."""
+class Source:
+    """Where the files of a session come from.
 
-    address: str
-    token_path: Path | None
-    info: ClusterInfo
+    ``current`` are the settings of this process's checkout, ``at`` those of the commit's files. ``commit``
+    is None for the working tree.
+    """
+
+    current: Settings
+    at: Settings
+    git: Git
+    commit: str | None
 
 
-class Site:
-    """The adapters of one environment, each made when it is first asked for.
+@dataclass(frozen=True)
+class Rules:
+    """Whose policies, approvals and budget hold: ``base`` is the commit that has them."""
+
+    base: str | None
+    policy_root: Path
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, for the audit log and the gates.
+
+    ``asked_by`` is a person or a program, ``run_id`` the Dagster run, ``instance`` Dagster's storage, which
+    knows the live runs. ``pull`` is the pull request that this is about, ``issue`` the issue that asks for
+    the environment's removal. ``despite_live_runs``: live burst runs may be disrupted. ``ray_upgrade`` is
+    how Ray pods are replaced; None as the environment says.
+    """
+
+    asked_by: str
+    run_id: str
+    instance: DagsterInstance | None
+    pull: PullRef | None
+    issue: PullRef | None
+    despite_live_runs: bool
+    ray_upgrade: UpgradeWish | None
+
+
+class EnvironmentSession:
+    """The adapters of one environment, each made when it is first asked for; opened by `open_session`.
 
     Args:
-        settings: Where the checkout and the local state are.
         name: The environment.
-        commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
-            of the working tree's. A commit that the branch has left behind, as in a rollback, is judged by
-            today's policies, approvals and budget: it must not bring back what was forbidden since.
-        base: The commit whose policies, approvals and budget hold for ``commit``: of a pull request, its
-            base branch's. What a pull request says of them holds once it is merged.
-        git: The repository that holds the commits; by default the watched one.
-        pull: The pull request that this is about, if any.
-        issue: The issue that asks for the environment's removal, if any.
-        asked_by: Who or what asks, for the audit log.
-        run_id: The Dagster run that asks; likewise.
-        instance: Dagster's storage, which knows the runs that are live.
-        despite_live_runs: Somebody said that live burst runs may be harmed.
-        ray_upgrade: How the Ray cluster's pods are replaced; by default as the environment says.
+        environment: Its settings, under the rules that hold.
+        source: Where its files come from.
+        rules: Whose rules hold.
+        caller: Who asks.
+        adapters: What it runs on; None to choose them when they are first needed.
+        parts: Adapters of topics to use in place of those that `part` would make, by their makers.
     """
 
     def __init__(
         self,
-        settings: Settings,
         name: str,
-        commit: str | None = None,
-        *,
-        base: str | None = None,
-        git: Git | None = None,
-        pull: PullRef | None = None,
-        issue: PullRef | None = None,
-        asked_by: str = "",
-        run_id: str = "",
-        instance: DagsterInstance | None = None,
-        despite_live_runs: bool = False,
-        ray_upgrade: UpgradeWish | None = None,
+        environment: Environment,
+        source: Source,
+        rules: Rules,
+        caller: Caller,
+        adapters: Adapters | None = None,
+        parts: Mapping[Callable[..., Any], Any] | None = None,
     ) -> None:
         self.name = name
-        self.asked_by = asked_by or "unknown"
-        self.run_id = run_id
-        self.instance = instance
-        self.despite_live_runs = despite_live_runs
-        self.lock: Lock | None = None
-        self.commit = commit
-        self.base = base
-        self.pull = pull
-        self.issue = issue
-        self.home = settings.home
-        self.git = git or Git(Path(settings.repository))
-        self.today = settings
-        self.settings = self._at(settings, commit) if commit else settings
-        self.environment: Environment = self.settings.environment(name)
-        choice = self.environment.ray
-        self.ray_upgrade = ray_upgrade or UpgradeWish(choice.upgrade, choice.drain_seconds)
-        self.policy_root = self.settings.policy_root
-        if commit and (base or self._left_behind(commit)):
-            ruling = self._at(settings, base) if base else settings
-            self.environment = self.environment.governed_by(ruling.environment(name))
-            self.policy_root = ruling.policy_root
+        self.environment = environment
+        self.source = source
+        self.rules = rules
+        self.caller = caller
+        self._given = adapters
+        self._parts: dict[Callable[..., Any], Any] = dict(parts or {})
+        self._lock: Lock | None = None
 
-    def at_commit(self, commit: str, git: Git) -> "Site":
+    def part(self, make: Callable[["EnvironmentSession"], Part]) -> Part:
+        """The adapter that ``make`` makes of this session, made once."""
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        return cast(Part, self._parts[make])
+
+    def at_commit(self, commit: str, git: Git) -> "EnvironmentSession":
         """The same environment at another commit, under the same rules."""
-        return Site(self.today, self.name, commit, base=self.base, git=git, asked_by=self.asked_by)
+        return open_session(
+            self.source.current,
+            self.name,
+            commit,
+            base=self.rules.base,
+            git=git,
+            asked_by=self.caller.asked_by,
+        )
 
-    def _at(self, settings: Settings, commit: str) -> Settings:
-        return settings.at(commit_tree(self.git, commit, settings.home / "checkouts"))
+    @property
+    def settings(self) -> Settings:
+        return self.source.at
 
-    def _left_behind(self, commit: str) -> bool:
-        head = self.git.head(self.settings.branch)
-        return bool(head) and head != commit and self.git.is_ancestor(commit, head or "")
+    @property
+    def current_settings(self) -> Settings:
+        """The settings of this process's checkout, whatever commit the session is at."""
+        return self.source.current
+
+    @property
+    def home(self) -> Path:
+        return self.source.current.home
+
+    @property
+    def git(self) -> Git:
+        return self.source.git
+
+    @property
+    def commit(self) -> str | None:
+        return self.source.commit
+
+    @property
+    def base(self) -> str | None:
+        return self.rules.base
+
+    @property
+    def policy_root(self) -> Path:
+        return self.rules.policy_root
+
+    @property
+    def asked_by(self) -> str:
+        return self.caller.asked_by
+
+    @property
+    def run_id(self) -> str:
+        return self.caller.run_id
+
+    @property
+    def instance(self) -> DagsterInstance | None:
+        return self.caller.instance
+
+    @property
+    def pull(self) -> PullRef | None:
+        return self.caller.pull
+
+    @property
+    def issue(self) -> PullRef | None:
+        return self.caller.issue
+
+    @property
+    def despite_live_runs(self) -> bool:
+        return self.caller.despite_live_runs
+
+    @property
+    def ray_upgrade(self) -> UpgradeWish:
+        choice = self.environment.ray
+        return self.caller.ray_upgrade or UpgradeWish(choice.upgrade, choice.drain_seconds)
 
     @functools.cached_property
     def revision(self) -> Revision:
-        """What the files of this site come from."""
+        """What the files of this session come from."""
         if self.commit:
             return Revision(commit=self.commit, subject=self.git.subject(self.commit))
         return Git(self.settings.root).revision()
@@ -131,108 +197,31 @@ class Site:
     @property
     def repository(self) -> str:
         """The name of the repository that this environment comes from, the same for each of its plans."""
-        app = self.today.github
+        app = self.current_settings.github
         named = self.environment.pull_requests.repository
         return named or (str(app.repositories[0]) if app else self.git.remote())
 
     @functools.cached_property
-    def cloud_variables(self) -> Mapping[str, str]:
-        """What a child process needs to reach this environment's cloud.
+    def adapters(self) -> Adapters:
+        """What this environment runs on.
 
-        On AWS nothing: the usual chain (OIDC, IRSA) applies. With the emulator its address and throw-away
-        credentials; it is started where it does not run.
+        Raises:
+            SettingsError: it runs on the sandbox, which is not installed.
         """
-        return ensure_emulator(self.settings).env if self.environment.cloud.emulator else {}
+        return self._given or choose_adapters(self.settings, self.environment)
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.adapters.cloud
+
+    @functools.cached_property
+    def cloud_variables(self) -> Mapping[str, str]:
+        """What a child process needs to reach this environment's cloud; an emulator is started."""
+        return self.cloud.variables()
 
     def aws(self, service: str) -> Any:
         """A boto3 client for this environment's cloud."""
-        if self.environment.cloud.emulator:
-            return ensure_emulator(self.settings).client(service)
-        self._require_filled_in()
-        import boto3
-
-        make: Any = boto3.client  # its typed overloads want the service as a literal
-        return make(service, region_name=self.environment.region)
-
-    @property
-    def trail(self) -> Callable[[str], CloudTrail] | None:
-        """CloudTrail by region; None where the cloud keeps no trail, as the emulator does not."""
-        return None if self.environment.cloud.emulator else cloudtrail
-
-    @functools.cached_property
-    def kubernetes(self) -> RayOnKubernetes:
-        """The Kubernetes cluster of this environment, and the RayCluster on it."""
-
-        def cluster() -> str:
-            outputs = self.artifacts.read(f"environments/{self.name}/outputs.json") or {}
-            return str(outputs.get("cluster_name", ""))
-
-        return RayOnKubernetes(
-            self.settings, self.environment, eks=lambda: self.aws("eks"), cluster=cluster
-        )
-
-    @property
-    def is_ray_ours(self) -> bool:
-        """Whether the platform deploys the Ray cluster, and does not only connect to it."""
-        return self.environment.ray.runtime == "kubernetes"
-
-    def ray(self, progress: Callable[[str], None] | None = None) -> RayEndpoint:
-        """The Ray cluster of this environment, once it answers.
-
-        Raises:
-            RayError: there is none, or it does not get ready in time; says why.
-            KubernetesError: the Kubernetes API refuses or does not answer.
-            LocalServiceError: what stands in for Kubernetes on this machine does not start.
-        """
-        tell = progress or (lambda _line: None)
-        if self.is_ray_ours:
-            return RayEndpoint(*readiness.endpoint(self.kubernetes, tell))
-        choice = self.environment.ray
-        token_path = Path(choice.token_path) if choice.token_path else None
-        tell(f"Waiting for Ray at {choice.address}")
-        info = wait_ready(choice.address, token_path, timeout_seconds=choice.ready_timeout_seconds)
-        return RayEndpoint(choice.address, token_path, info)
-
-    def ray_now(self) -> ClusterInfo | None:
-        """What the running Ray cluster says of itself; None where none runs. Waits for nothing.
-
-        Raises:
-            RayError: it does not answer.
-        """
-        if self.is_ray_ours:
-            return self.kubernetes.now()
-        choice = self.environment.ray
-        token_path = Path(choice.token_path) if choice.token_path else None
-        return describe_cluster(choice.address, token_path)
-
-    def stop_ray(self) -> None:
-        """Take away the Ray cluster that the platform deployed; one that is only used is left alone."""
-        if self.is_ray_ours:
-            self.kubernetes.stop()
-
-    def services(self) -> dict[str, str | None]:
-        """The addresses of what runs for this environment; None where nothing does. Starts nothing."""
-        emulated = self.environment.cloud.emulator
-        emulator = find_emulator(self.settings) if emulated else None
-        ray = self.kubernetes.address_now() if self.is_ray_ours else self.environment.ray.address
-        return {
-            "emulator": emulator.url if emulator else None,
-            "kubernetes": self._kubernetes_now(),
-            "ray": ray,
-        }
-
-    def _kubernetes_now(self) -> str | None:
-        """The address of a Kubernetes API that this machine reaches as it is: the local one, a context's."""
-        if self.environment.has_local_kubernetes:
-            found = find_kubernetes(self.settings)
-            return found.url if found else None
-        if not self.environment.kubernetes.context:
-            return None
-        try:
-            self.kubernetes.api.version()
-            return self.kubernetes.api.access.endpoint
-        except KubernetesError:
-            return None
+        return self.cloud.client(service)
 
     @functools.cached_property
     def artifacts(self) -> Artifacts:
@@ -252,17 +241,8 @@ class Site:
         return AuditLog(self.artifacts, self.name)
 
     @functools.cached_property
-    def usage(self) -> UsageLedger:
-        """The usage ledger, of all environments that share the artifact store."""
-        return UsageLedger(self.artifacts.store, self.home / "usage")
-
-    @functools.cached_property
     def policies(self) -> PolicyEngine:
         return PolicyEngine(self.policy_root)
-
-    @functools.cached_property
-    def prices(self) -> PriceBook:
-        return load_price_book(self.environment.region)
 
     def terraform(self, progress: Callable[[str], None] | None = None) -> Terraform:
         """Terraform on this environment's root, state and cloud."""
@@ -274,32 +254,38 @@ class Site:
             repository=self.repository,
             progress=progress,
             # On AWS it needs our credentials, and with them all that they open.
-            untrusted=self.pull is not None and self.environment.cloud.emulator,
-            watch=self.lock,
+            untrusted=self.pull is not None and self.cloud.is_disposable,
+            watch=self._lock,
         )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this session holds its environment."""
+        return self._lock is not None
+
+    @contextmanager
+    def holding(self, lock: Lock) -> Iterator[None]:
+        """Hold the environment by ``lock`` until the end of the block (`session.lock.change_lock`)."""
+        self._lock = lock
+        try:
+            yield
+        finally:
+            self._lock = None
 
     def require_held(self) -> None:
         """Make sure, at the store, that the environment is still ours; asked right before a change.
 
         Raises:
-            BusyError: it is not: nobody asked for it, or somebody took it over.
-            ArtifactError: the store does not say.
+            BusyError: it is not: this change never held it, or another one took it over.
+            ArtifactError: the store does not answer.
         """
-        if self.lock is None:
+        if self._lock is None:
             raise BusyError(
                 "the environment is not held by this change",
                 where=self.name,
                 fix="change it through the stages, which hold it",
             )
-        self.lock.require()
-
-    def _require_filled_in(self) -> None:
-        if unset := self.environment.unset:
-            raise SettingsError(
-                f"the environment {self.name} is not set up yet: {', '.join(unset)}",
-                where=str(self.settings.root / "environments" / f"{self.name}.toml"),
-                fix="follow docs/environments.md and set the names of your own buckets",
-            )
+        self._lock.require()
 
     def _store(self) -> Store:
         uri = self.environment.artifacts.uri
@@ -313,3 +299,68 @@ class Site:
             where=str(self.settings.root / "environments" / f"{self.name}.toml"),
             fix='give "file" or "s3://BUCKET/PREFIX"',
         )
+
+
+def open_session(
+    settings: Settings,
+    name: str,
+    commit: str | None = None,
+    *,
+    base: str | None = None,
+    git: Git | None = None,
+    pull: PullRef | None = None,
+    issue: PullRef | None = None,
+    asked_by: str = "",
+    run_id: str = "",
+    instance: DagsterInstance | None = None,
+    despite_live_runs: bool = False,
+    ray_upgrade: UpgradeWish | None = None,
+    adapters: Adapters | None = None,
+    parts: Mapping[Callable[..., Any], Any] | None = None,
+) -> EnvironmentSession:
+    """A session on an environment.
+
+    Args:
+        settings: Where the checkout and the local state are.
+        name: The environment.
+        commit: Take the files (Terraform, chart, policies, workload, environment) of this commit instead
+            of the working tree's. A commit that the branch has left behind, as in a rollback, is judged by
+            the present policies, approvals and budget: it must not bring back what was forbidden since.
+        base: The commit whose policies, approvals and budget hold for ``commit``: of a pull request, its
+            base branch's. What a pull request says of them holds once it is merged.
+        git: The repository that holds the commits; by default the watched one.
+        pull, issue, asked_by, run_id, instance, despite_live_runs, ray_upgrade: Who asks: see `Caller`.
+        adapters: What it runs on; by default as the environment says.
+        parts: Adapters of topics, by their makers (`EnvironmentSession.part`).
+
+    Raises:
+        SettingsError: the environment is unknown, or its file is malformed.
+        GitError: the repository lacks the commit.
+    """
+    git = git or Git(Path(settings.repository))
+
+    def files_at(at: str) -> Settings:
+        return settings.at(commit_tree(git, at, settings.home / "checkouts"))
+
+    own = files_at(commit) if commit else settings
+    environment, policy_root = own.environment(name), own.policy_root
+    if commit and (base or _is_left_behind(git, settings.branch, commit)):
+        ruling = files_at(base) if base else settings
+        environment = environment.with_rules_of(ruling.environment(name))
+        policy_root = ruling.policy_root
+    return EnvironmentSession(
+        name,
+        environment,
+        Source(settings, own, git, commit),
+        Rules(base, policy_root),
+        Caller(
+            asked_by or "unknown", run_id, instance, pull, issue, despite_live_runs, ray_upgrade
+        ),
+        adapters,
+        parts,
+    )
+
+
+def _is_left_behind(git: Git, branch: str, commit: str) -> bool:
+    head = git.head(branch)
+    return bool(head) and head != commit and git.is_ancestor(commit, head or "")

@@ -99,15 +99,15 @@ def change_lock(
         BusyError: somebody else has held it for all of ``wait_seconds``.
         ArtifactError: the artifact store cannot be read or written.
     """
-    if session.lock is not None:
+    if session.is_held:
         yield
         return
     said = tell or (lambda line: None)
-    with hold(session, holder, tell=said, wait_seconds=wait_seconds) as session.lock:
-        try:
-            yield
-        finally:
-            session.lock = None
+    with (
+        hold(session, holder, tell=said, wait_seconds=wait_seconds) as lock,
+        session.holding(lock),
+    ):
+        yield
 
 
 @contextmanager

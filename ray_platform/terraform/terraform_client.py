@@ -246,7 +246,7 @@ class Terraform:
     def _backend(self) -> dict[str, str]:
         place = self.environment.state
         base = {"bucket": place.bucket, "key": place.key, "region": self.environment.region}
-        if not self.environment.cloud.emulator:
+        if not self.environment.uses_sandbox:
             return base
         flags = (
             "skip_credentials_validation",
@@ -259,7 +259,7 @@ class Terraform:
     def _variables(self) -> list[str]:
         return [
             f"-var-file={self.variables_file}",
-            f"-var=emulator={str(self.environment.cloud.emulator).lower()}",
+            f"-var=emulator={str(self.environment.uses_sandbox).lower()}",
             f"-var=repository={self._repository}",
             f"-var=commit={self._commit}",
         ]

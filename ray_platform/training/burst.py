@@ -10,10 +10,11 @@ from ray_platform.cost.session_parts import usage_of
 from ray_platform.gitops.argocd_sync import require_as_rendered
 from ray_platform.gitops.deliver import is_by_git
 from ray_platform.ray.chart import render
+from ray_platform.ray.endpoint import RayEndpoint
 from ray_platform.ray.spec import HEAD_GROUP, worker_groups
 from ray_platform.run_history.burst_metrics import BurstMetrics, join_messages, read_metrics
 from ray_platform.session.applied import require_applied
-from ray_platform.session.environment_session import EnvironmentSession, RayEndpoint
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, RayError, StalePlan
 from ray_platform.training.autoscaling_trace import Trace, read_trace

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ray_platform_sandbox.ray.nodes import AUTOSCALER_SECONDS
-
 from ray_platform.config.node_pools import NodePool, read_node_pools
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.ray.spec import worker_groups
@@ -33,13 +31,13 @@ class _Cluster:
     worker_cpus: float | None
 
 
-_ON_ONE_MACHINE = _Cluster(AUTOSCALER_SECONDS, 1)
 #: Ray's own AUTOSCALER_UPDATE_INTERVAL_S (ray/autoscaler/_private/constants.py), which the chart keeps.
 _ON_AWS = _Cluster(5, None)
 
 
 def _cluster(session: EnvironmentSession) -> _Cluster:
-    return _ON_ONE_MACHINE if session.environment.has_local_kubernetes else _ON_AWS
+    local = session.adapters.local_kubernetes
+    return _Cluster(local.autoscaler_seconds, local.worker_cpus) if local else _ON_AWS
 
 
 def worker_cpus(session: EnvironmentSession, specified: int) -> int:

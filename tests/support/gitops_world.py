@@ -1,4 +1,4 @@
-"""What tests of the delivery by Git share: a remote, a session that delivers to it, and Argo CD's stand-in."""
+"""What tests of the delivery by Git share: a remote, a session that delivers to it, a double of Argo CD."""
 
 import json
 import shutil

@@ -33,6 +33,7 @@ from ray_platform.pull_requests.discovery import Watch
 from ray_platform.pull_requests.gate import Connection
 from ray_platform.pull_requests.poll import Tick, tick
 from ray_platform.pull_requests.reporting import failure_noted
+from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.pull_requests.run_request import Request
 from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.session.environment_session import EnvironmentSession
@@ -234,7 +235,7 @@ class Flow:
                         session,
                         tags[PLAN_TAG],
                         progress=lambda _: None,
-                        reach=lambda *_: self.connection(),
+                        request=PullRequestNow(lambda *_: self.connection()),
                     )
                     good = True
         except PlatformError as error:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
-from ray_platform.cost.session_parts import prices_of
 
 from ray_platform.change import gates
 from ray_platform.change.apply import apply_plan
@@ -30,6 +29,7 @@ from ray_platform.config.partitions import (
 from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.git.git_client import Git
 from ray_platform.git.revision import Revision
 from ray_platform.github.model import (
@@ -53,6 +53,7 @@ from ray_platform.pull_requests.poll import Tick, tick
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.reporting import failure_noted, keep_report, note_verified
+from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session.environment_session import EnvironmentSession
@@ -638,7 +639,7 @@ class World:
                     session,
                     tags[PLAN_TAG],
                     progress=lambda _: None,
-                    reach=lambda *_: self.connection(),
+                    request=PullRequestNow(lambda *_: self.connection()),
                 )
                 note_verified(session, done.infra_version, ("it works",))
                 return True

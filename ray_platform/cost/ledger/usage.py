@@ -23,9 +23,9 @@ from ray_platform.cost.ledger.usage_interval import (
 )
 from ray_platform.cost.session_parts import prices_of, usage_of
 from ray_platform.ray.cluster_client import describe_cluster
-from ray_platform.ray.endpoint import ray_endpoint, running_services
+from ray_platform.ray.endpoint import RayEndpoint, ray_endpoint, running_services
 from ray_platform.ray.spec import HEAD_GROUP
-from ray_platform.session.environment_session import EnvironmentSession, RayEndpoint
+from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import ArtifactError, RayError
 
 #: How often the cluster is asked for its nodes during a run, and how long an unchanged answer is

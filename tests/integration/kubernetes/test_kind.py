@@ -12,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from ray_platform.ray.endpoint import ray_endpoint, running_services, stop_ray_cluster
 from ray_platform_sandbox.kuberay.service import ensure_kuberay, stop_all
 from ray_platform_sandbox.kubernetes.service import (
     ensure_kubernetes,
@@ -34,6 +33,7 @@ from ray_platform.ray import ray_release
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_client import describe_cluster, wait_ready
 from ray_platform.ray.clusters import ray_clusters
+from ray_platform.ray.endpoint import ray_endpoint, running_services, stop_ray_cluster
 from ray_platform.ray.jobs_client import RayJobs, entrypoint
 from ray_platform.ray.pipes_client import pipes_client, pipes_module
 from ray_platform.session.environment_session import EnvironmentSession, open_session

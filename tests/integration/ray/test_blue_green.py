@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform_sandbox.kuberay.service import find_kuberay, stop_all
 from ray_platform_sandbox.ray.nodes import kill_node, place
 
@@ -21,6 +20,7 @@ from ray_platform.config.settings import Settings
 from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.ray.cluster_client import describe_cluster
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
+from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.ray.upgrade.switch import BLUE, DRAINING, GREEN
 from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics

@@ -14,6 +14,7 @@ from ray_platform.change.make_plan import MadePlan
 from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
+from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.terraform.plan import read_plan
@@ -85,12 +86,12 @@ def test_an_apply_that_replaces_a_pool_waits_for_the_run_on_it(
     plan(here, ["delete", "create"])
     run_id = train(instance)
     with pytest.raises(LiveRunsHarmed) as refused:
-        apply_plan(here, None, progress=print)
+        apply_plan(here, None, progress=print, request=PullRequestNow())
     assert run_id in refused.value.what and POOL in refused.value.what
     assert "--despite-live-runs" in refused.value.fix
     instance.report_run_failed(instance.get_run_by_id(run_id))  # type: ignore[arg-type]
     with pytest.raises(Applied):
-        apply_plan(here, None, progress=print)
+        apply_plan(here, None, progress=print, request=PullRequestNow())
 
 
 def test_a_removal_waits_too(tmp_path: Path, instance: dg.DagsterInstance) -> None:
@@ -108,7 +109,7 @@ def test_told_otherwise_it_goes_on_and_that_is_recorded(
     plan(here, ["delete", "create"])
     run_id = train(instance)
     with pytest.raises(Applied):
-        apply_plan(here, None, progress=print)
+        apply_plan(here, None, progress=print, request=PullRequestNow())
     (noted,) = [r.event for r in here.audit.records() if r.event.action == "live-runs"]
     assert (noted.decision, noted.asked_by) == ("overruled", "alice by command")
     assert run_id in noted.reason and POOL in noted.reason

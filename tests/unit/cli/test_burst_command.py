@@ -5,7 +5,8 @@ from typing import Any
 
 from ray_platform.config.settings import Settings
 from ray_platform.ray.cluster_client import ClusterInfo
-from ray_platform.session.environment_session import RayEndpoint, open_session
+from ray_platform.ray.endpoint import RayEndpoint
+from ray_platform.session.environment_session import open_session
 from ray_platform.training.burst import workload_command
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_platform.cost.session_parts import usage_of
 
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.settings import Settings
@@ -24,8 +23,10 @@ from ray_platform.cost.ledger.usage import price_run, usages, watching
 from ray_platform.cost.ledger.usage_interval import Reading, day_of
 from ray_platform.cost.price_book import load_price_book
 from ray_platform.cost.report.cost_report import CostReport, daily_report
+from ray_platform.cost.session_parts import usage_of
 from ray_platform.ray.cluster_client import RayNode, describe_cluster
-from ray_platform.session.environment_session import EnvironmentSession, RayEndpoint, open_session
+from ray_platform.ray.endpoint import RayEndpoint
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = float(int(time.time()))

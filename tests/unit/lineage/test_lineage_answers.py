@@ -12,11 +12,11 @@ from typing import Any
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from ray_platform.cost.session_parts import prices_of
 
 from ray_platform.change.sources import keep_sources
 from ray_platform.cli import lineage_commands as commands
 from ray_platform.config.settings import Settings
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.git.git_client import Git
 from ray_platform.lineage.bisect import bisect_runs
 from ray_platform.lineage.trace import commit_range, explain

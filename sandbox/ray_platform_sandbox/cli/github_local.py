@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ray_platform_sandbox.github.client.person import GitHubRefused
-from ray_platform_sandbox.github.service import GitHubService, ensure_github
 
 from ray_platform.cli.output import json_option, print_json, say
 from ray_platform.cli.run_jobs import Outcome, run_job
@@ -30,6 +28,8 @@ from ray_platform.session.environment_session import EnvironmentSession, open_se
 from ray_platform.terraform.hcl_text import block, with_entry, with_value
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, PlatformError, Refused
+from ray_platform_sandbox.github.client.person import GitHubRefused
+from ray_platform_sandbox.github.service import GitHubService, ensure_github
 
 ENVIRONMENT = "local"
 REPOSITORY = Repository("acme", "ml-platform")
