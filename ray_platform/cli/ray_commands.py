@@ -269,7 +269,7 @@ def logs(env: str, lines: int, as_json: bool) -> None:
     Examples:
       ray-platform ray logs --lines 20
     """
-    text = _session(env).kubernetes.log(lines)
+    text = ray_clusters(_session(env)).log(lines)
     if as_json:
         print_json({"environment": env, "log": text.splitlines()})
     else:

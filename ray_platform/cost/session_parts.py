@@ -7,17 +7,17 @@ from ray_platform.session.environment_session import EnvironmentSession
 
 def prices_of(session: EnvironmentSession) -> PriceBook:
     """The prices of the environment's region."""
-    return session.part(_prices)
+    return session.part(make_prices)
 
 
 def usage_of(session: EnvironmentSession) -> UsageLedger:
     """The usage ledger, of all environments that share the artifact store."""
-    return session.part(_usage)
+    return session.part(make_usage)
 
 
-def _prices(session: EnvironmentSession) -> PriceBook:
+def make_prices(session: EnvironmentSession) -> PriceBook:
     return load_price_book(session.environment.region)
 
 
-def _usage(session: EnvironmentSession) -> UsageLedger:
+def make_usage(session: EnvironmentSession) -> UsageLedger:
     return UsageLedger(session.artifacts.store, session.home / "usage")

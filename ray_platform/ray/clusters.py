@@ -190,10 +190,10 @@ class RayOnKubernetes(KubernetesCluster):
 
 def ray_clusters(session: EnvironmentSession) -> RayOnKubernetes:
     """The Kubernetes cluster of a session's environment, and the RayClusters on it."""
-    return session.part(_clusters)
+    return session.part(make_clusters)
 
 
-def _clusters(session: EnvironmentSession) -> RayOnKubernetes:
+def make_clusters(session: EnvironmentSession) -> RayOnKubernetes:
     def cluster() -> str:
         outputs = session.artifacts.read(f"environments/{session.name}/outputs.json") or {}
         return str(outputs.get("cluster_name", ""))

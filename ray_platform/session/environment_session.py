@@ -223,14 +223,14 @@ class EnvironmentSession:
         """A boto3 client for this environment's cloud."""
         return self.cloud.client(service)
 
-    @functools.cached_property
+    @property
     def artifacts(self) -> Artifacts:
         """The artifact store.
 
         Raises:
             SettingsError: its URI is neither ``file`` nor ``s3://BUCKET/PREFIX``.
         """
-        return Artifacts(self._store())
+        return self.part(make_artifacts)
 
     @functools.cached_property
     def records(self) -> Records:
@@ -240,23 +240,13 @@ class EnvironmentSession:
     def audit(self) -> AuditLog:
         return AuditLog(self.artifacts, self.name)
 
-    @functools.cached_property
+    @property
     def policies(self) -> PolicyEngine:
-        return PolicyEngine(self.policy_root)
+        return self.part(make_policies)
 
     def terraform(self, progress: Callable[[str], None] | None = None) -> Terraform:
         """Terraform on this environment's root, state and cloud."""
-        return Terraform(
-            self.settings,
-            self.environment,
-            env=self.cloud_variables,
-            commit=self.revision.commit,
-            repository=self.repository,
-            progress=progress,
-            # On AWS it needs our credentials, and with them all that they open.
-            untrusted=self.pull is not None and self.cloud.is_disposable,
-            watch=self._lock,
-        )
+        return self.part(terraform_maker)(progress, self._lock)
 
     @property
     def is_held(self) -> bool:
@@ -287,18 +277,52 @@ class EnvironmentSession:
             )
         self._lock.require()
 
-    def _store(self) -> Store:
-        uri = self.environment.artifacts.uri
-        if uri == "file":
-            return FileStore(self.home / "artifacts")
-        if uri.startswith("s3://"):
-            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-            return S3Store(bucket, prefix, self.aws("s3"))
-        raise SettingsError(
-            f"artifacts.uri is {uri!r}",
-            where=str(self.settings.root / "environments" / f"{self.name}.toml"),
-            fix='give "file" or "s3://BUCKET/PREFIX"',
+
+#: Makes Terraform for an environment, which reports to the first and is watched by the second argument.
+TerraformMaker = Callable[[Callable[[str], None] | None, Watch | None], Terraform]
+
+
+def make_artifacts(session: EnvironmentSession) -> Artifacts:
+    """The artifact store that an environment's settings name. Raises `SettingsError`."""
+    return Artifacts(_store(session))
+
+
+def make_policies(session: EnvironmentSession) -> PolicyEngine:
+    """The policies whose rules hold for a session."""
+    return PolicyEngine(session.policy_root)
+
+
+def terraform_maker(session: EnvironmentSession) -> TerraformMaker:
+    """What makes Terraform for a session's environment."""
+
+    def make(progress: Callable[[str], None] | None, watch: Watch | None) -> Terraform:
+        return Terraform(
+            session.settings,
+            session.environment,
+            env=session.cloud_variables,
+            commit=session.revision.commit,
+            repository=session.repository,
+            progress=progress,
+            # On AWS it needs our credentials, and with them all that they open.
+            untrusted=session.pull is not None and session.cloud.is_disposable,
+            watch=watch,
         )
+
+    return make
+
+
+def _store(session: EnvironmentSession) -> Store:
+    uri = session.environment.artifacts.uri
+    if uri == "file":
+        return FileStore(session.home / "artifacts")
+    if uri.startswith("s3://"):
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        return S3Store(bucket, prefix, session.aws("s3"))
+    raise SettingsError(
+        f"artifacts.uri is {uri!r}",
+        where=str(session.settings.root / "environments" / f"{session.name}.toml"),
+        fix='give "file" or "s3://BUCKET/PREFIX"',
+    )
 
 
 def open_session(

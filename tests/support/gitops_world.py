@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -16,11 +16,12 @@ from ray_platform.kubernetes.api_client import NAMESPACES
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_chart
 from ray_platform.ray.chart import render
 from ray_platform.ray.cluster_access import RELEASE
-from ray_platform.ray.clusters import ray_clusters
-from ray_platform.session.environment_session import EnvironmentSession, open_session
+from ray_platform.ray.clusters import make_clusters, ray_clusters
+from ray_platform.session.environment_session import EnvironmentSession, Lock, open_session
 from tests.support.argocd import APPLICATIONS, NAMESPACE, ArgoCd
 from tests.support.charts import ROOT
-from tests.support.ray_operator import Cluster, Eks
+from tests.support.ray_operator import Cluster
+from tests.support.sessions import changed, environment_with, on_cluster
 
 APPLICATION = "ray-platform-local"
 FOLDER = "gitops/local"
@@ -77,17 +78,17 @@ def make_session(
     settings = Settings(checkout, home, {"RAY_PLATFORM_PORT_BASE": str(port)})
     session = open_session(settings, "local")
     changes = {"mode": "gitops", "repository": repository, "timeout_seconds": 60, **gitops}
-    session.environment.gitops = session.environment.gitops.model_copy(update=changes)
-    session.lock = Held()  # type: ignore[assignment]
+    environment = environment_with(
+        session.environment, gitops=session.environment.gitops.model_copy(update=changes)
+    )
     session.artifacts.write(
         "environments/local/outputs.json",
         {"cluster_name": "local", "role_arns": {"ray": "arn:aws:iam::000000000000:role/ray"}},
     )
-    cluster = Cluster(
-        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
-    )
-    session.__dict__["kubernetes"] = cluster
-    return session
+    cluster = Cluster.of(settings, environment)
+    made = on_cluster(changed(session, environment=environment), cluster)
+    made.holding(cast(Lock, Held())).__enter__()
+    return made
 
 
 def rendered_with(
@@ -125,7 +126,19 @@ class World:
 
     def set(self, **gitops: Any) -> None:
         """Other settings of the section `gitops`."""
-        self.session.environment.gitops = self.session.environment.gitops.model_copy(update=gitops)
+        environment = self.session.environment
+        changes = environment_with(environment, gitops=environment.gitops.model_copy(update=gitops))
+        self.change(environment=changes)
+
+    def change(self, **parts: Any) -> None:
+        """Another environment, another caller or other settings for the session, held as before."""
+        cluster = ray_clusters(self.session)
+        self.session = changed(self.session, **parts, parts={make_clusters: cluster})
+        self.hold()
+
+    def hold(self, check: Callable[[], None] = lambda: None) -> None:
+        """Hold the environment; ``check`` is called where a change makes sure of that."""
+        self.session.holding(cast(Lock, Held(check))).__enter__()
 
     def apply_application(self, **spec: Any) -> None:
         """As `kubectl apply` of the committed Application."""

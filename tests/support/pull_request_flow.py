@@ -36,12 +36,11 @@ from ray_platform.pull_requests.reporting import failure_noted
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.pull_requests.run_request import Request
 from ray_platform.pull_requests.run_store import PullRequestRun
-from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.session.environment_session import EnvironmentSession, make_policies, open_session
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import PlatformError
 from tests.support.pull_request_world import (
     Fuse,
-    NoBursts,
     RecordedPolicies,
     RecordedSession,
     Standing,
@@ -158,13 +157,9 @@ class Flow:
     # As a `World`, for `RecordedSession` ------------------------------------------------------------
 
     def session(self, name: str, commit: str, base: str, **more: Any) -> RecordedSession:
-        session = RecordedSession(
-            self.settings, name, commit, base=base, git=self.mirror.git, **more
-        )
-        session.world = self
-        session.policies = RecordedPolicies(session.policy_root)
-        session.instance = cast(dg.DagsterInstance, NoBursts())
-        return session
+        like = open_session(self.settings, name, commit, base=base, git=self.mirror.git)
+        policies = {make_policies: RecordedPolicies(like.policy_root)}
+        return RecordedSession(self, like, policies, **more)
 
     def about_to_apply(self, name: str, plan_digest: str) -> None:
         pass

@@ -56,7 +56,13 @@ from ray_platform.pull_requests.reporting import failure_noted, keep_report, not
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.session.environment_session import (
+    EnvironmentSession,
+    make_artifacts,
+    make_policies,
+    open_session,
+    terraform_maker,
+)
 from ray_platform.store.artifact_store import Artifacts
 from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state import TerraformState
@@ -407,13 +413,26 @@ class RecordedTerraform:
 class RecordedSession(EnvironmentSession):
     """An environment of a world, at a commit of its Git."""
 
-    world: Any
-
-    def terraform(self, progress: Callable[[str], None] | None = None) -> Any:
-        return RecordedTerraform(self.world, self)
+    def __init__(
+        self,
+        world: Any,
+        like: EnvironmentSession,
+        parts: Mapping[Callable[..., Any], Any],
+        **caller: Any,
+    ) -> None:
+        super().__init__(
+            like.name,
+            like.environment,
+            like.source,
+            like.rules,
+            replace(like.caller, instance=cast(dg.DagsterInstance, NoBursts()), **caller),
+            like.adapters,
+            {terraform_maker: lambda progress, watch: RecordedTerraform(world, self), **parts},
+        )
+        self._world = world
 
     def at_commit(self, commit: str, git: Git) -> EnvironmentSession:
-        return self.world.session(self.name, commit, self.base or commit)
+        return self._world.session(self.name, commit, self.base or commit)
 
 
 def content_of(files: Content, environment: str) -> str:
@@ -490,7 +509,7 @@ class World:
 
     def __init__(self, folder: Path, environments: tuple[str, ...], files: Content) -> None:
         self.folder, self.environments = folder, environments
-        self.sites: dict[tuple[str, str, str], RecordedSession] = {}
+        self.sessions: dict[tuple[str, str, str], tuple[EnvironmentSession, RecordedPolicies]] = {}
         self.fuse = Fuse()
         self.items: dict[str, bytes] = {}
         self.git = MemoryGit({}, {})
@@ -531,19 +550,21 @@ class World:
     # How the real code reaches this world ----------------------------------------------------------
 
     def session(self, name: str, commit: str, base: str, **more: Any) -> RecordedSession:
-        known = self.sites.get((name, commit, base))
+        known = self.sessions.get((name, commit, base))
         if known is None:
             settings = Settings(self.folder, self.folder / "home", {})
-            git = cast(Git, self.git)
-            known = RecordedSession(settings, name, commit, base=base, git=git)
-            known.policies = RecordedPolicies(known.policy_root)
-            self.sites[name, commit, base] = known
-        session = copy.copy(known)
-        session.world, session.git, session.artifacts = self, cast(Git, self.git), self.artifacts
-        session.instance = cast(dg.DagsterInstance, NoBursts())
-        for key, value in more.items():
-            setattr(session, key, value)
-        return session
+            session = open_session(settings, name, commit, base=base, git=cast(Git, self.git))
+            known = (session, RecordedPolicies(session.policy_root))
+            self.sessions[name, commit, base] = known
+        like, policies = known
+        # A copy of a world has a Git of its own.
+        source = replace(like.source, git=cast(Git, self.git))
+        own = EnvironmentSession(
+            like.name, like.environment, source, like.rules, like.caller, like.adapters
+        )
+        return RecordedSession(
+            self, own, {make_artifacts: self.artifacts, make_policies: policies}, **more
+        )
 
     def make(self, settings: Settings, name: str, commit: str, git: Git) -> EnvironmentSession:
         return self.session(name, commit, commit)

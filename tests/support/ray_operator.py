@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ray_platform_sandbox.adapters import KubernetesOnThisMachine
 from ray_platform_sandbox.kubernetes.service import ensure_kubernetes, kubernetes_access
 
-from ray_platform.config.settings import Settings
+from ray_platform.config.settings import Environment, Settings
 from ray_platform.kubernetes.api_client import PODS, RAY_CLUSTERS, KubernetesApi
 from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.kubernetes.helm_release_client import HelmReleases
@@ -34,6 +35,17 @@ class Cluster(RayOnKubernetes):
     """Without the stand-in for the operator: `Operator` says what is ready."""
 
     rendered: tuple[Mapping[str, Any], RenderedChart]
+
+    @classmethod
+    def of(cls, settings: Settings, environment: Environment) -> "Cluster":
+        """The Kubernetes of this machine, which EKS knows as `local`."""
+        return cls(
+            settings,
+            environment,
+            eks=lambda: Eks(settings),
+            cluster=lambda: "local",
+            local=KubernetesOnThisMachine(settings),
+        )
 
     def wake(self) -> None:
         ensure_kubernetes(self.settings)

@@ -36,7 +36,8 @@ from ray_platform.kubernetes.api_client import NAMESPACES, RAY_CLUSTERS, Kuberne
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, render_chart
 from ray_platform.ray import running_jobs
 from ray_platform.ray.cluster_access import RELEASE
-from ray_platform.ray.clusters import ray_clusters
+from ray_platform.ray.clusters import make_clusters, ray_clusters
+from ray_platform.session.environment_session import terraform_maker
 from ray_platform.text.errors import (
     GitError,
     KubernetesError,
@@ -53,7 +54,6 @@ from tests.support.gitops_world import (
     APPLICATION,
     FOLDER,
     ROOT,
-    Held,
     World,
     git,
     make_checkout,
@@ -63,6 +63,7 @@ from tests.support.gitops_world import (
 )
 from tests.support.ray_head import Head
 from tests.support.ray_operator import Operator
+from tests.support.sessions import changed
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
@@ -194,7 +195,7 @@ def test_a_branch_that_moved_meanwhile_is_built_upon(delivered: World) -> None:
         if not moved:
             moved.append(delivered.push("notes.md", "mine"))
 
-    delivered.session.lock = Held(somebody_pushes)  # type: ignore[assignment]
+    delivered.hold(somebody_pushes)
     done = delivered.deliver(9)
     assert git(delivered.remote, "rev-parse", f"{done.commit}^") == moved[0]
     assert delivered.show("notes.md") == "mine"
@@ -402,7 +403,13 @@ def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
 ) -> None:
     session = delivered.session
     deploy(session, progress=delivered.tell)
-    monkeypatch.setattr(session, "terraform", lambda: SimpleNamespace(init=lambda: None))
+    session = changed(
+        session,
+        parts={
+            make_clusters: ray_clusters(session),
+            terraform_maker: lambda progress, watch: SimpleNamespace(init=lambda: None),
+        },
+    )
     monkeypatch.setattr(burst, "require_applied", lambda session, terraform: None)
     with pytest.raises(NotFoundError, match="nothing is applied"):  # what comes after all else
         burst.settle(session)
@@ -489,7 +496,7 @@ def test_an_environment_is_not_removed_while_argo_cd_would_make_it_again(deliver
 
 
 def test_a_second_cluster_that_carries_the_work_is_refused(delivered: World) -> None:
-    delivered.session.ray_upgrade = UpgradeWish("blue-green")
+    delivered.change(ray_upgrade=UpgradeWish("blue-green"))
     with pytest.raises(Refused, match="no blue/green upgrade by Git"):
         delivered.deliver(9)
 
@@ -506,7 +513,7 @@ def test_the_github_app_commits_where_it_watches_the_repository_and_its_token_sh
     with running_github() as server:
         github = Sites(server).new()
         app = replace(github.client.app, repositories=(github.repository,))
-        world.session.current_settings.__dict__["github"] = app
+        world.session.current_settings.github = app
         world.set(repository=github.forge.git_url())
         with pytest.raises(SyncError, match="no Application") as missing:
             world.deliver()

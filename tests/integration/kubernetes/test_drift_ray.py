@@ -29,7 +29,8 @@ from ray_platform.text.errors import KubernetesError, RayError
 from tests.integration.conftest import make_settings
 from tests.integration.kubernetes.test_api import KUBECTLS
 from tests.support.ray_head import Head
-from tests.support.ray_operator import Cluster, Eks, Operator
+from tests.support.ray_operator import Cluster, Operator
+from tests.support.sessions import on_cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
@@ -66,11 +67,9 @@ def chart(settings: Settings) -> tuple[Any, RenderedChart]:
 @pytest.fixture
 def session(settings: Settings, chart: tuple[Any, RenderedChart]) -> Iterator[EnvironmentSession]:
     session = open_session(settings, "local")
-    cluster = Cluster(
-        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
-    )
+    cluster = Cluster.of(settings, session.environment)
     cluster.rendered = chart
-    session.__dict__["kubernetes"] = cluster
+    session = on_cluster(session, cluster)
     deploy(session)
     yield session
     cluster.wake()

@@ -36,7 +36,8 @@ from ray_platform.session.environment_session import EnvironmentSession, open_se
 from ray_platform.text.errors import BusyError, NotFoundError, RayError
 from tests.integration.conftest import make_settings
 from tests.support.ray_head import Head
-from tests.support.ray_operator import MISSING, Cluster, Eks, Operator
+from tests.support.ray_operator import MISSING, Cluster, Operator
+from tests.support.sessions import on_cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
@@ -75,11 +76,9 @@ def session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[EnvironmentSession]:
     session = open_session(settings, "local")
-    cluster = Cluster(
-        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
-    )
+    cluster = Cluster.of(settings, session.environment)
     cluster.rendered = rendered
-    session.__dict__["kubernetes"] = cluster
+    session = on_cluster(session, cluster)
     # No registry is slow here.
     monkeypatch.setattr(readiness, "HOPELESS_SECONDS", 0.2)
     yield session

@@ -29,7 +29,8 @@ from ray_platform.session.lock import change_lock
 from ray_platform.text.errors import BusyError, NotFoundError, RayError
 from tests.integration.conftest import make_settings
 from tests.support.ray_head import Head
-from tests.support.ray_operator import Cluster, Eks, Operator
+from tests.support.ray_operator import Cluster, Operator
+from tests.support.sessions import changed, environment_with, on_cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 
@@ -90,22 +91,24 @@ class World:
         self.said: list[str] = []
         self._patch = monkeypatch
 
-    def session(self, types: tuple[str, ...] = LARGE, **wish: Any) -> EnvironmentSession:
+    def session(
+        self,
+        types: tuple[str, ...] = LARGE,
+        instance: dg.DagsterInstance | None = None,
+        **wish: Any,
+    ) -> EnvironmentSession:
         how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, "waits": True, **wish})
-        session = open_session(self.settings, "local", ray_upgrade=how)
+        session = open_session(self.settings, "local", ray_upgrade=how, instance=instance)
         pools = session.environment.node_pools
-        changed = [
-            dataclasses.replace(p, instance_types=types) if p.name == "cpu" else p for p in pools
-        ]
-        session.environment.__dict__["node_pools"] = tuple(changed)
-        cluster = Cluster(
-            self.settings,
+        environment = environment_with(
             session.environment,
-            eks=lambda: Eks(self.settings),
-            cluster=lambda: "local",
+            node_pools=[
+                dataclasses.replace(p, instance_types=types) if p.name == "cpu" else p
+                for p in pools
+            ],
         )
-        session.__dict__["kubernetes"] = cluster
-        return session
+        cluster = Cluster.of(self.settings, environment)
+        return on_cluster(changed(session, environment=environment), cluster)
 
     def upgrade(
         self,
@@ -114,8 +117,7 @@ class World:
         instance: dg.DagsterInstance | None = None,
         **wish: Any,
     ) -> None:
-        session = self.session(types, **wish)
-        session.instance = instance
+        session = self.session(types, instance=instance, **wish)
         with change_lock(session, "test", tell=self.said.append):
             deploy_ray.deploy(session, progress=self.said.append)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_platform_sandbox.adapters import KubernetesOnThisMachine
 from ray_platform_sandbox.kuberay.service import find_kuberay, stop_all
 from ray_platform_sandbox.ray.nodes import kill_node, place
 
@@ -28,6 +29,8 @@ from ray_platform.session.environment_session import EnvironmentSession, open_se
 from ray_platform.session.lock import change_lock
 from tests.integration.conftest import make_settings
 from tests.support.ray_operator import Eks
+from tests.support.sessions import changed as with_changes
+from tests.support.sessions import environment_with, on_cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400), pytest.mark.xdist_group("blue-green")]
 
@@ -50,11 +53,15 @@ def session_with(settings: Settings, **pool: Any) -> EnvironmentSession:
     cpu = next(p for p in session.environment.node_pools if p.name == "cpu")
     others = [p for p in session.environment.node_pools if not p.ray_workers]
     changed = dataclasses.replace(cpu, **{"min_size": 1, "max_size": 3, **pool})
-    session.environment.__dict__["node_pools"] = (changed, *others)
-    session.__dict__["kubernetes"] = RayOnKubernetes(
-        settings, session.environment, eks=lambda: Eks(settings), cluster=lambda: "local"
+    environment = environment_with(session.environment, node_pools=(changed, *others))
+    cluster = RayOnKubernetes(
+        settings,
+        environment,
+        eks=lambda: Eks(settings),
+        cluster=lambda: "local",
+        local=KubernetesOnThisMachine(settings),
     )
-    return session
+    return on_cluster(with_changes(session, environment=environment), cluster)
 
 
 def deploy(session: EnvironmentSession, said: list[str]) -> deploy_ray.RayClusterReady:

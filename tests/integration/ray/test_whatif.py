@@ -28,6 +28,7 @@ from ray_platform.whatif.demand import (
 )
 from ray_platform.whatif.ray_scheduler_client import RayScheduler
 from ray_platform.whatif.replay import replay
+from tests.support.sessions import changed, environment_with
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).resolve().parents[3]
@@ -105,10 +106,10 @@ def session(tmp_path: Path) -> EnvironmentSession:
     return made
 
 
-def resized(session: EnvironmentSession, size: int) -> None:
+def resized(session: EnvironmentSession, size: int) -> EnvironmentSession:
     """The variables file asks for another maximum of the pool cpu than what is applied."""
     pools = change_pools(session.environment.node_pools, f"cpu=2:{size}")
-    session.environment.__dict__["node_pools"] = pools
+    return changed(session, environment=environment_with(session.environment, node_pools=pools))
 
 
 def record(session: EnvironmentSession, name: str) -> str:
@@ -123,7 +124,7 @@ def record(session: EnvironmentSession, name: str) -> str:
 def test_a_plan_that_changes_worker_groups_carries_the_numbers(session: EnvironmentSession) -> None:
     run_id = record(session, "a")
     assert simulate.for_plan(session) is None  # nothing changes yet
-    resized(session, 6)
+    session = resized(session, 6)
     made = simulate.for_plan(session)
     assert made is not None
     text, facts = made
@@ -135,7 +136,7 @@ def test_a_plan_that_changes_worker_groups_carries_the_numbers(session: Environm
 
 
 def test_a_plan_without_a_recorded_burst_says_so_and_goes_on(session: EnvironmentSession) -> None:
-    resized(session, 6)
+    session = resized(session, 6)
     made = simulate.for_plan(session)
     assert made is not None
     assert "no burst run is recorded in local" in made[0]
@@ -145,7 +146,7 @@ def test_a_plan_without_a_recorded_burst_says_so_and_goes_on(session: Environmen
 def test_a_plan_whose_recording_is_damaged_says_so_and_goes_on(session: EnvironmentSession) -> None:
     run_id = record(session, "b")
     session.artifacts.store.put(f"runs/{run_id}/metrics.json", b"{")
-    resized(session, 6)
+    session = resized(session, 6)
     made = simulate.for_plan(session)
     assert made is not None
     assert "is not JSON" in made[1]["error"]

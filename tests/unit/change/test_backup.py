@@ -11,7 +11,11 @@ import pytest
 from ray_platform.change.backup import back_up
 from ray_platform.config.settings import Settings
 from ray_platform.session import audit_notes
-from ray_platform.session.environment_session import EnvironmentSession, open_session
+from ray_platform.session.environment_session import (
+    EnvironmentSession,
+    make_artifacts,
+    open_session,
+)
 from ray_platform.store.artifact_store import Artifacts, FileStore, Store
 from ray_platform.text.canonical import digest_bytes
 from ray_platform.text.errors import ArtifactError
@@ -21,9 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def session_on(store: Store, home: Path) -> EnvironmentSession:
-    session = open_session(Settings(ROOT, home, {}), "local")
-    session.__dict__["artifacts"] = Artifacts(store)
-    return session
+    return open_session(Settings(ROOT, home, {}), "local", parts={make_artifacts: Artifacts(store)})
 
 
 def test_a_backup_holds_every_record_and_what_infra_versions_stand_for(

@@ -16,7 +16,11 @@ from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.records_store import PlanRecord
-from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.session.environment_session import (
+    EnvironmentSession,
+    open_session,
+    terraform_maker,
+)
 from ray_platform.terraform.plan import read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.errors import LiveRunsHarmed
@@ -45,14 +49,16 @@ class Applied(Exception):
     """The gates let it through."""
 
 
-class StandingSite(EnvironmentSession):
-    def terraform(self, progress: Any = None) -> Any:
-        return Standing()
-
-
 def session(tmp_path: Path, instance: dg.DagsterInstance | None, **more: Any) -> EnvironmentSession:
     settings = Settings(ROOT, tmp_path / "home", {})
-    return StandingSite(settings, "local", instance=instance, run_id="asking", **more)
+    return open_session(
+        settings,
+        "local",
+        instance=instance,
+        run_id="asking",
+        parts={terraform_maker: lambda progress, watch: Standing()},
+        **more,
+    )
 
 
 def train(instance: dg.DagsterInstance, environment: str = "local", run_id: str = "") -> str:

@@ -22,7 +22,7 @@ from ray_platform.lineage.bisect import bisect_runs
 from ray_platform.lineage.trace import commit_range, explain
 from ray_platform.records.records_store import Records
 from ray_platform.run_history.run_history_store import RunHistory
-from ray_platform.session.environment_session import open_session
+from ray_platform.session.environment_session import make_artifacts, open_session
 from ray_platform.store.artifact_store import Artifacts, FileStore
 from ray_platform.text.errors import SettingsError
 from tests.support.burst_history import Story, by_dagster
@@ -84,8 +84,11 @@ def test_the_commits_between_two_versions_are_told_both_ways(
 def test_changed_policies_and_prices_are_explained_by_what_they_say(
     records: Records, tmp_path: Path
 ) -> None:
-    session = open_session(Settings(ROOT, tmp_path / "home", {}), "local")
-    session.artifacts = records.artifacts
+    session = open_session(
+        Settings(ROOT, tmp_path / "home", {}),
+        "local",
+        parts={make_artifacts: records.artifacts},
+    )
     keep_sources(session)
     policies, prices = session.policies.bundle_digest, prices_of(session).version
     bundle = records.artifacts.read(f"policies/{policies}.json")

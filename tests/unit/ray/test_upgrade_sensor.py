@@ -81,7 +81,7 @@ def test_nothing_due_or_an_api_that_is_away_asks_for_nothing(
 def test_nothing_is_started_to_look_at_a_cluster_of_this_machine(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EnvironmentSession, "services", lambda session: {"kubernetes": None})
+    monkeypatch.setattr(ray_upgrade_jobs, "running_services", lambda session: {"kubernetes": None})
     assert not look().run_requests
 
 

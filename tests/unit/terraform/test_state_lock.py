@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
+from tests.support.sessions import changed, environment_with
 from ray_platform.store.artifact_store import S3Store, open_store
 from ray_platform.store.lease_store import EnvironmentLease
 from ray_platform.store.process_table import this_host, user_name
@@ -19,7 +20,9 @@ from ray_platform.store.lease import Child, Lease, Owner
 from ray_platform.config.environment_file import Artifacts
 from ray_platform.config.settings import Settings
 from ray_platform.session.lock import change_lock, run_state
-from ray_platform.session.environment_session import EnvironmentSession
+from dataclasses import dataclass
+from ray_platform.session.adapters import Adapters
+from ray_platform.session.environment_session import EnvironmentSession, open_session
 
 ROOT = Path(__file__).resolve().parents[3]
 DEAD = Owner(
@@ -42,39 +45,46 @@ OURS = {
 }
 
 
-class SiteOnS3(EnvironmentSession):
-    """`local`, with S3 served by the tests' own emulator."""
+@dataclass(frozen=True)
+class S3Alone:
+    """A cloud that has S3 and nothing else, served by the tests' own emulator."""
 
     s3: Any
+    is_disposable: bool = True
 
-    def aws(self, service: str) -> Any:
+    def variables(self) -> dict[str, str]:
+        return {}
+
+    def client(self, service: str) -> Any:
         assert service == "s3"
         return self.s3
 
-
-@pytest.fixture
-def session(tmp_path: Path, s3_emulator: Any) -> SiteOnS3:
-    made = SiteOnS3(Settings(ROOT, tmp_path / "home", {}), "local")
-    made.s3 = s3_emulator
-    return made
+    def address_now(self) -> str | None:
+        return None
 
 
 @pytest.fixture
-def lock(session: SiteOnS3) -> Any:
+def session(tmp_path: Path, s3_emulator: Any) -> EnvironmentSession:
+    adapters = Adapters(S3Alone(s3_emulator), None)
+    return open_session(Settings(ROOT, tmp_path / "home", {}), "local", adapters=adapters)
+
+
+@pytest.fixture
+def lock(session: EnvironmentSession) -> Any:
     """Puts a lock on the state."""
     place = session.environment.state
-    bucket = session.s3.create_bucket(Bucket=place.bucket)
+    bucket = session.aws("s3").create_bucket(Bucket=place.bucket)
     assert bucket
 
     def put(content: dict[str, str]) -> None:
-        session.s3.put_object(
+        session.aws("s3").put_object(
             Bucket=place.bucket, Key=f"{place.key}.tflock", Body=json.dumps(content).encode()
         )
 
     yield put
     for key in (f"{place.key}.tflock",):
-        session.s3.delete_object(Bucket=place.bucket, Key=key)
-    session.s3.delete_bucket(Bucket=place.bucket)
+        session.aws("s3").delete_object(Bucket=place.bucket, Key=key)
+    session.aws("s3").delete_bucket(Bucket=place.bucket)
 
 
 def left_by(session: EnvironmentSession, *owners: Owner) -> None:
@@ -102,7 +112,7 @@ def take(session: EnvironmentSession) -> list[str]:
     return said
 
 
-def test_the_next_holder_frees_it_and_both_are_noted(session: SiteOnS3, lock: Any) -> None:
+def test_the_next_holder_frees_it_and_both_are_noted(session: EnvironmentSession, lock: Any) -> None:
     lock(OURS)
     left_by(session, DEAD)
     said = take(session)
@@ -112,7 +122,7 @@ def test_the_next_holder_frees_it_and_both_are_noted(session: SiteOnS3, lock: An
     assert EnvironmentLease(session.artifacts.store, "local").read()[0] == Lease()
 
 
-def test_so_does_the_one_after_it_when_it_died_before_it_looked(session: SiteOnS3, lock: Any) -> None:
+def test_so_does_the_one_after_it_when_it_died_before_it_looked(session: EnvironmentSession, lock: Any) -> None:
     lock(OURS)
     left_by(session, DEAD, replace(DEAD, token="u", child=None))
     take(session)
@@ -123,7 +133,7 @@ def test_so_does_the_one_after_it_when_it_died_before_it_looked(session: SiteOnS
     "change",
     [{"Who": "ann@elsewhere"}, {"Created": "2026-11-21T09:00:00Z"}, {"Operation": "import"}],
 )
-def test_a_lock_of_anybody_else_stays(session: SiteOnS3, lock: Any, change: dict[str, str]) -> None:
+def test_a_lock_of_anybody_else_stays(session: EnvironmentSession, lock: Any, change: dict[str, str]) -> None:
     lock({**OURS, **change})
     left_by(session, DEAD)
     said = take(session)
@@ -132,7 +142,7 @@ def test_a_lock_of_anybody_else_stays(session: SiteOnS3, lock: Any, change: dict
     assert "and that stays" in said[1]
 
 
-def test_one_that_came_in_its_place_meanwhile_stays(session: SiteOnS3, lock: Any) -> None:
+def test_one_that_came_in_its_place_meanwhile_stays(session: EnvironmentSession, lock: Any) -> None:
     lock(OURS)
     place = session.environment.state
     found = read_lock(session.s3, place.bucket, place.key)
@@ -142,7 +152,7 @@ def test_one_that_came_in_its_place_meanwhile_stays(session: SiteOnS3, lock: Any
     assert locked(session)
 
 
-def test_what_is_no_lock_is_told_with_its_place(session: SiteOnS3, lock: Any) -> None:
+def test_what_is_no_lock_is_told_with_its_place(session: EnvironmentSession, lock: Any) -> None:
     lock({"something": "else"})
     left_by(session, DEAD)
     with pytest.raises(StateError, match="is not one"):
@@ -153,27 +163,33 @@ def test_what_is_no_lock_is_told_with_its_place(session: SiteOnS3, lock: Any) ->
     assert not locked(session)
 
 
-def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(session: SiteOnS3) -> None:
+def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(session: EnvironmentSession) -> None:
     bucket = f"{session.environment.state.bucket}-new"
-    session.environment.state = session.environment.state.model_copy(update={"bucket": bucket})
-    session.environment.artifacts = Artifacts(uri=f"s3://{bucket}/platform")
+    session = changed(
+        session,
+        environment=environment_with(
+            session.environment,
+            state=session.environment.state.model_copy(update={"bucket": bucket}),
+            artifacts=Artifacts(uri=f"s3://{bucket}/platform"),
+        )
+    )
     with change_lock(session, "plan"):
         session.require_held()
-        found = session.s3.list_objects_v2(Bucket=bucket)["Contents"]
+        found = session.aws("s3").list_objects_v2(Bucket=bucket)["Contents"]
         assert [item["Key"] for item in found] == ["platform/locks/local.json"]
-    assert session.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    assert session.aws("s3").get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
 def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
-    session: SiteOnS3, monkeypatch: pytest.MonkeyPatch
+    session: EnvironmentSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
-        "AWS_ENDPOINT_URL": session.s3.meta.endpoint_url,
+        "AWS_ENDPOINT_URL": session.aws("s3").meta.endpoint_url,
         "AWS_ACCESS_KEY_ID": "emulator",
         "AWS_SECRET_ACCESS_KEY": "emulator",
     }.items():
         monkeypatch.setenv(name, value)
-    session.s3.create_bucket(Bucket="kept")
+    session.aws("s3").create_bucket(Bucket="kept")
     ours = S3Store("kept", "some/prefix", session.s3)
     held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
     again = open_store(ours.url(""), "us-east-1")
@@ -198,7 +214,7 @@ def test_only_a_run_that_dagster_knows_and_has_ended_counts_as_ended() -> None:
     assert run_state(None, "nobody") == "unknown"
 
 
-def test_outside_the_lock_nothing_counts_as_held(session: SiteOnS3) -> None:
+def test_outside_the_lock_nothing_counts_as_held(session: EnvironmentSession) -> None:
     with pytest.raises(BusyError, match="not held"):
         session.require_held()
     take(session)
@@ -206,7 +222,7 @@ def test_outside_the_lock_nothing_counts_as_held(session: SiteOnS3) -> None:
         session.require_held()
 
 
-def test_a_change_that_was_overtaken_stops_before_it_changes_anything(session: SiteOnS3) -> None:
+def test_a_change_that_was_overtaken_stops_before_it_changes_anything(session: EnvironmentSession) -> None:
     with change_lock(session, "apply"):
         other = replace(DEAD, token=os.urandom(4).hex(), what="apply, run 5a", child=None)
         left_by(session, other)
