@@ -8,7 +8,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from ray_platform.defs import (  # noqa: E402 - after the filters above
+from ray_platform.defs import (  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above  # noqa: E402 - after the filters above
     apply_assets,
     burst_run,
     daily_cost_report,
@@ -19,6 +19,7 @@ from ray_platform.defs import (  # noqa: E402 - after the filters above
     pull_request_sensor,
     ray_cluster_asset,
     ray_upgrade_jobs,
+    ray_way_back,
     terraform_plan,
     walk_jobs,
 )
@@ -40,6 +41,7 @@ def defs() -> dg.Definitions:
             apply_assets,
             ray_cluster_asset,
             ray_upgrade_jobs,
+            ray_way_back,
             burst_run,
             daily_cost_report,
             drift_report,

@@ -7,6 +7,7 @@ from typing import Any
 from ray_platform.change.sources import keep_sources
 from ray_platform.gitops import deliver
 from ray_platform.gitops.deliver import OnCluster
+from ray_platform.gitops.deployed import require_own_release
 from ray_platform.kubernetes.helm_chart_process import chart_digest
 from ray_platform.kubernetes.helm_release_client import Release
 from ray_platform.ray import ray_release
@@ -14,13 +15,14 @@ from ray_platform.ray.chart import render, require_allowed
 from ray_platform.ray.cluster_client import ClusterInfo
 from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours, ray_endpoint
-from ray_platform.ray.spec import WorkerGroup, worker_groups
+from ray_platform.ray.spec import WorkerGroup, groups_in, worker_groups
 from ray_platform.ray.upgrade import blue_green, drain
 from ray_platform.ray.upgrade.switch import BLUE
 from ray_platform.records.infra_version import Ray
+from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
-from ray_platform.text.errors import NotFoundError
+from ray_platform.text.errors import NotFoundError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -115,22 +117,76 @@ def finish_upgrade(session: EnvironmentSession, *, progress: Callable[[str], Non
     drain.drain(session, values, progress, until=drain.now())
 
 
-def back_out(session: EnvironmentSession, *, progress: Callable[[str], None]) -> str:
-    """Go back to the cluster that was there before a blue/green upgrade; its name.
+def require_ours(session: EnvironmentSession) -> None:
+    """Refuse what is done to a Ray cluster that the platform does not deploy.
 
     Raises:
+        SettingsError: it only connects to it.
+        Refused: Argo CD deploys it.
+    """
+    if not is_ray_ours(session):
+        raise SettingsError(
+            f"the platform does not deploy Ray in {session.name}: it only connects to "
+            f"{session.environment.ray.address}",
+            where=f"environments/{session.name}.toml, [ray] runtime",
+            fix='set runtime = "kubernetes", or ask who deployed that cluster',
+        )
+    require_own_release(session)
+
+
+def roll_back(
+    session: EnvironmentSession, revision: int | None, *, progress: Callable[[str], None]
+) -> RayClusterReady:
+    """Make an earlier revision of the release the current one, and record that.
+
+    Args:
+        session: The environment.
+        revision: Which; None: the one before the current.
+        progress: Hears what is done.
+
+    Raises:
+        SettingsError, Refused: as `require_ours`.
+        NotFoundError: there is no such revision, or it is not known here what it was made from.
+        BusyError, RayError, KubernetesError: as `ray_release.roll_back`.
+    """
+    require_ours(session)
+    session.require_held()
+    release = ray_release.roll_back(session, revision, progress)
+    reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
+    audit_notes.note(session, "ray-rollback", "done", reason=reason)
+    return rolled_back(session, release)
+
+
+def back_out(
+    session: EnvironmentSession,
+    *,
+    progress: Callable[[str], None],
+    moved: Callable[[RayClusterReady], None] = lambda ready: None,
+) -> str:
+    """Go back to the cluster that was there before a blue/green upgrade; its name.
+
+    Args:
+        session: The environment.
+        progress: Hears what is done.
+        moved: Gets the cluster that new runs go to again, before the other one is drained. Not called
+            where the upgrade had not sent them elsewhere yet.
+
+    Raises:
+        SettingsError, Refused: as `require_ours`.
         NotFoundError: no upgrade is under way.
         BusyError: jobs still run on the new cluster at the deadline.
         RayError: the cluster to go back to does not work.
         KubernetesError: the Kubernetes API refuses or stays away.
     """
+    require_ours(session)
+    session.require_held()
     values, _ = render(session)
     if (release := blue_green.back_out(session, progress)) is not None:
-        rolled_back(session, release)
+        moved(rolled_back(session, release))
     return drain.drain(session, values, progress).active
 
 
-def rolled_back(session: EnvironmentSession, release: Release) -> None:
+def rolled_back(session: EnvironmentSession, release: Release) -> RayClusterReady:
     """Record that the release is what it was: what runs on it from now on is tied to that.
 
     Raises:
@@ -147,8 +203,18 @@ def rolled_back(session: EnvironmentSession, release: Release) -> None:
     ray = Ray.from_json(known)
     session.records.save_ray(ray)
     # Not before it answers.
-    ray_endpoint(session)
-    _note_release(session, release.to_json(), ray)
+    info = ray_endpoint(session).info
+    address = _note_release(session, release.to_json(), ray)
+    values = session.artifacts.get_content("values", ray.values_digest)
+    return RayClusterReady(
+        ray=ray,
+        address=address,
+        groups=groups_in(values),
+        info=info,
+        manifest=ray_clusters(session).releases.manifest(release.name, release.revision),
+        infra_version=session.records.record_infra_version() or "",
+        release=release,
+    )
 
 
 def _note_release(session: EnvironmentSession, made: Mapping[str, Any], ray: Ray) -> str:

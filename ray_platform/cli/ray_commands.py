@@ -8,13 +8,12 @@ import click
 from ray_platform.change import deploy_ray
 from ray_platform.cli import ray_by_git
 from ray_platform.cli.output import env_option, json_option, known, print_json, say, table
-from ray_platform.cli.run_jobs import asker, open_instance, run_job
+from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import CHANGE_TAG, RAY_UPGRADE_TAG
 from ray_platform.config.settings import load_settings
 from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.gitops import deployed
 from ray_platform.gitops.deliver import is_by_git
-from ray_platform.ray import ray_release
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours
@@ -22,10 +21,7 @@ from ray_platform.ray.health import is_ready
 from ray_platform.ray.ray_release import Standing
 from ray_platform.ray.upgrade import blue_green
 from ray_platform.ray.upgrade.switch import Switch
-from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession, open_session
-from ray_platform.session.lock import change_lock
-from ray_platform.text.errors import SettingsError
 
 
 @click.group()
@@ -35,13 +31,9 @@ def ray() -> None:
 
 def _session(env: str) -> EnvironmentSession:
     known(env)
-    session = open_session(load_settings(), env, asked_by=asker())
+    session = open_session(load_settings(), env)
     if not is_ray_ours(session):
-        raise SettingsError(
-            f"the platform connects to Ray in {env} and does not deploy it: {session.environment.ray.address}",
-            where=f"environments/{env}.toml, [ray] runtime",
-            fix='set runtime = "kubernetes", or ask who deployed that cluster',
-        )
+        deploy_ray.require_ours(session)
     return session
 
 
@@ -141,17 +133,30 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
       ray-platform ray rollback --to 3
     """
     session = _session(env)
-    deployed.require_own_release(session)
-    with change_lock(session, "ray rollback", tell=say):
-        release = ray_release.roll_back(session, revision, say)
-        reason = f"release {release.name} is revision {release.revision}, as an earlier one was"
-        audit_notes.note(session, "ray-rollback", "done", reason=reason)
-        deploy_ray.rolled_back(session, release)
+    deploy_ray.require_ours(session)
+    outcome = run_job(
+        "roll_back_ray",
+        partition=env,
+        tags={CHANGE_TAG: env},
+        ops={"make_earlier_revision_current": {"revision": revision}},
+    ).require()
+    facts = outcome.facts["ray_cluster"]
+    current = int(facts["release revision"])
+    (release,) = (
+        r for r in ray_clusters(session).releases.history(facts["release"]) if r.revision == current
+    )
     if as_json:
-        print_json({"environment": env, "release": release.to_json()})
+        print_json(
+            {
+                "environment": env,
+                "run_id": outcome.run_id,
+                "infra_version": facts["infra version"],
+                "release": release.to_json(),
+            }
+        )
         return
-    was = f"revision {revision}" if revision else "the revision before"
-    say(f"revision {release.revision} is what {was} was, and ready")
+    to = f"revision {revision}" if revision else "the revision before"
+    say(f"Rolled back to {to} (as revision {current}). The cluster is ready.")
 
 
 @ray.command()
@@ -193,7 +198,7 @@ def upgrade(
       ray-platform ray upgrade --back-out
     """
     session = _session(env)
-    deployed.require_own_release(session)
+    deploy_ray.require_ours(session)
     default = session.ray_upgrade
     wish = UpgradeWish(
         how=default.how if blue_green is None else "blue-green" if blue_green else "in-place",
@@ -204,13 +209,17 @@ def upgrade(
     if dry_run:
         _outlook(session, wish, as_json=as_json)
         return
+    tags = {CHANGE_TAG: env, RAY_UPGRADE_TAG: wish.to_tag()}
     if going_back:
-        session.ray_upgrade, session.instance = wish, open_instance()
-        with change_lock(session, "ray upgrade --back-out", tell=say):
-            active = deploy_ray.back_out(session, progress=say)
-        answer = {"environment": env, "active": active, "backed_out": True}
+        outcome = run_job("back_out_ray_upgrade", partition=env, tags=tags).require()
+        active = ray_clusters(session).switch().active
+        answer = {
+            "environment": env,
+            "run_id": outcome.run_id,
+            "active": active,
+            "backed_out": True,
+        }
     else:
-        tags = {CHANGE_TAG: env, RAY_UPGRADE_TAG: wish.to_tag()}
         facts = run_job("deploy_ray_cluster", partition=env, tags=tags).require().facts
         answer = {
             "environment": env,

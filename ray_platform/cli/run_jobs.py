@@ -4,20 +4,29 @@ import functools
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 from dagster._core.instance import InstanceRef
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from ray_platform.config.partitions import ASKED_BY_TAG
+from ray_platform.config.partitions import ASKED_BY_TAG, CODE_LOCATION
 from ray_platform.config.settings import load_settings
 from ray_platform.defs.progress import stdout_as_progress
 from ray_platform.text.errors import PlatformError, Refused
 
-#: Which process a run of the command lives in, so that a later one can tell a dead run from a live one.
+#: Which process a run of the command lives in, so that a later command can tell a dead run from a live one.
+#: It names the run too: Dagster copies the tags of a run that is re-executed in the UI.
 PROCESS_TAG = "ray_platform/process"
+#: How often the daemon re-executes a run whose process was lost. A person started this one, and reruns it.
+_RETRIES_TAG = "dagster/max_retries"
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,12 @@ def open_instance() -> dg.DagsterInstance:
 
 
 def run_job(
-    name: str, *, partition: str, tags: Mapping[str, str] | None = None, quiet: bool = False
+    name: str,
+    *,
+    partition: str,
+    tags: Mapping[str, str] | None = None,
+    ops: Mapping[str, Any] | None = None,
+    quiet: bool = False,
 ) -> Outcome:
     """Run a job of the code location and wait for it; progress goes to stderr.
 
@@ -88,21 +102,25 @@ def run_job(
         name: The job's name.
         partition: Its partition key.
         tags: Run tags.
+        ops: The configuration of the job's ops, by op.
         quiet: Say nothing but warnings.
     """
     from ray_platform.definitions import defs
 
     instance = open_instance()
     _bury_dead_runs(instance)
-    job = defs().resolve_job_def(name)
     level = logging.WARNING if quiet else logging.INFO
+    config = {
+        "loggers": {"progress": {"config": {"level": level}}},
+        "ops": {op: {"config": dict(values)} for op, values in (ops or {}).items()},
+    }
     with stdout_as_progress():
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=partition,
-            raise_on_error=False,
-            tags={ASKED_BY_TAG: asker(), **(tags or {}), PROCESS_TAG: _process()},
-            run_config={"loggers": {"progress": {"config": {"level": level}}}},
+        result = execute(
+            defs().resolve_job_def(name),
+            instance,
+            partition,
+            {**_own_tags(), **(tags or {})},
+            config,
         )
     checks = tuple(
         Check(
@@ -127,6 +145,55 @@ def run_job(
         facts=facts,
         failure=None if result.success else _failure(result, checks),
     )
+
+
+def execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    partition: str,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> dg.ExecuteInProcessResult:
+    """Run a job in this process as a run of the code location.
+
+    ``JobDefinition.execute_in_process`` makes a run that belongs to no code location: the UI lists it
+    under Runs, but neither on the timeline nor under its job.
+    """
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.execution.api import execute_run_iterator
+    from dagster._core.execution.execute_in_process import merge_run_tags
+    from dagster._core.utils import make_new_run_id
+
+    run_id = make_new_run_id()
+    run = instance.create_run_for_job(
+        job_def=job,
+        run_id=run_id,
+        run_config=config,
+        tags=merge_run_tags(
+            job, partition, {**tags, PROCESS_TAG: _process(run_id)}, None, instance, config
+        ),
+        remote_job_origin=_code_location().get_job_origin(job.name),
+    )
+    events = list(execute_run_iterator(InMemoryJob(job), run, instance))
+    ended = instance.get_run_by_id(run_id) or run
+    return dg.ExecuteInProcessResult(
+        event_list=events, dagster_run=ended, output_capture={}, job_def=job
+    )
+
+
+def _code_location() -> RemoteRepositoryOrigin:
+    """What the UI knows the code location by: the names of the location and of its repository."""
+    from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+
+    target = LoadableTargetOrigin(
+        executable_path=sys.executable, module_name="ray_platform.definitions"
+    )
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=CODE_LOCATION)
+    return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME)
+
+
+def _own_tags() -> dict[str, str]:
+    return {ASKED_BY_TAG: asker(), _RETRIES_TAG: "0"}
 
 
 def asker() -> str:
@@ -178,8 +245,8 @@ def _denial(denied: list[Check], run_id: str) -> PlatformError:
     )
 
 
-def _process() -> str:
-    return f"{os.uname().nodename}:{os.getpid()}:{_started(os.getpid())}"
+def _process(run_id: str) -> str:
+    return f"{os.uname().nodename}:{run_id}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def _started(pid: int) -> str:
@@ -192,9 +259,10 @@ def _bury_dead_runs(instance: dg.DagsterInstance) -> None:
     """Runs of the command whose process is gone (kill -9, a reboot) are marked as failed."""
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(started):
-        host, _, rest = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host != os.uname().nodename:
+        here = f"{os.uname().nodename}:{run.run_id}:"
+        said = run.tags.get(PROCESS_TAG, "")
+        if not said.startswith(here):
             continue
-        pid, _, begun = rest.partition(":")
+        pid, _, begun = said.removeprefix(here).partition(":")
         if not pid.isdigit() or _started(int(pid)) != begun:
             instance.report_run_failed(run, "the command's process ended without a word")

@@ -4,6 +4,9 @@ import dagster as dg
 
 from ray_platform.config.settings import load_settings
 
+#: The name of the code location: workspace.yaml, pyproject.toml, dagster_cloud.yaml and deploy/ use it too.
+CODE_LOCATION = "ray_platform"
+
 #: The first day that a report can be made for.
 FIRST_DAY = "2026-01-01"
 

@@ -1,10 +1,11 @@
 """Stage `ray_cluster`: a Ray cluster that answers, derived from the node pools."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from ray_platform.change.deploy_ray import data_version, deploy
+from ray_platform.change.deploy_ray import RayClusterReady, data_version, deploy
 from ray_platform.change.verify import verify
 from ray_platform.config.partitions import environments
 from ray_platform.defs.run_context import stage
@@ -32,29 +33,33 @@ def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         context.log.info(f"Ray {ready.ray.version} answers at {ready.address}")
         if session.pull is not None:
             note_verified(session, ready.infra_version, verify(session, ready))
-        rows = "\n".join(
-            f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
-            for group in ready.groups
-        )
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(data_version(ready.ray)),
-            metadata={
-                "address": dg.MetadataValue.url(ready.address),
-                "ray version": ready.ray.version,
-                "image": ready.ray.image,
-                **({"release": ready.release.name} if ready.release else {}),
-                **({"release revision": ready.release.revision} if ready.release else {}),
-                **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
-                "worker groups": dg.MetadataValue.md(
-                    "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
-                ),
-                "manifest": dg.MetadataValue.md(f"```yaml\n{ready.manifest}\n```"),
-                "manifest digest": ready.ray.manifest_digest,
-                "chart digest": ready.ray.chart_digest,
-                "values digest": ready.ray.values_digest,
-                "infra version": ready.infra_version,
-            },
+            data_version=dg.DataVersion(data_version(ready.ray)), metadata=metadata_of(ready)
         )
+
+
+def metadata_of(ready: RayClusterReady) -> Mapping[str, Any]:
+    """What a materialization of `ray_cluster` says, also one that a way back makes."""
+    rows = "\n".join(
+        f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
+        for group in ready.groups
+    )
+    return {
+        "address": dg.MetadataValue.url(ready.address),
+        "ray version": ready.ray.version,
+        "image": ready.ray.image,
+        **({"release": ready.release.name} if ready.release else {}),
+        **({"release revision": ready.release.revision} if ready.release else {}),
+        **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
+        "worker groups": dg.MetadataValue.md(
+            "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
+        ),
+        "manifest": dg.MetadataValue.md(f"```yaml\n{ready.manifest}\n```"),
+        "manifest digest": ready.ray.manifest_digest,
+        "chart digest": ready.ray.chart_digest,
+        "values digest": ready.ray.values_digest,
+        "infra version": ready.infra_version,
+    }
 
 
 @dg.asset_check(

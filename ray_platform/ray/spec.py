@@ -211,6 +211,24 @@ def helm_values(
     }
 
 
+def groups_in(values: Mapping[str, Any]) -> tuple[WorkerGroup, ...]:
+    """The worker groups of chart values that `chart_values` made."""
+    return tuple(
+        WorkerGroup(
+            name=name,
+            instance_type=str(group["instanceType"]),
+            cpus=int(group["resources"]["cpu"]),
+            memory_gib=int(str(group["resources"]["memory"]).removesuffix("Gi")),
+            gpus=int(group["resources"]["gpu"]),
+            min=int(group["minReplicas"]),
+            max=int(group["maxReplicas"]),
+            tolerations=tuple(group["tolerations"]),
+            spot=bool(group["spot"]),
+        )
+        for name, group in values["workerGroups"].items()
+    )
+
+
 def _fault_tolerance(redis: Redis) -> dict[str, Any]:
     # TLS alone: it answers nothing else.
     return {

@@ -50,7 +50,7 @@ SHAPE: dict[str, Any] = {
     "dagsterWebserver": {
         **_POD,
         "service": dict.fromkeys(("type", "port", "annotations")),
-        "workspace": _SWITCH,
+        "workspace": {"enabled": None, "servers": dict.fromkeys(("host", "port", "name"))},
     },
     "dagster-user-deployments": {
         "enabled": None,
@@ -115,7 +115,7 @@ SHAPE: dict[str, Any] = {
         "schedule": {"purgeAfterDays": _ANY},
         "sensor": {"purgeAfterDays": _ANY},
     },
-    "additionalInstanceConfig": {"concurrency": _ANY, "run_retries": _ANY},
+    "additionalInstanceConfig": {"nux": _SWITCH, "concurrency": _ANY, "run_retries": _ANY},
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ray_platform.config.partitions import CODE_LOCATION
 from ray_platform.config.settings import Settings
 from ray_platform.definitions import defs
 from ray_platform.doctor.cluster_checks import install_command
@@ -186,7 +187,7 @@ def test_limits_and_retries_are_those_of_the_checkout() -> None:
     here = loaded(ROOT / "dagster.yaml")
     for environment in ENVIRONMENTS:
         chart = instance_config(values(environment, values_from(outputs())))
-        for key in ("concurrency", "run_retries"):
+        for key in ("concurrency", "run_retries", "nux", "telemetry"):
             assert chart[key] == here[key], key
         for key in ("enabled", "start_timeout_seconds", "poll_interval_seconds"):
             assert chart["run_monitoring"][key] == here["run_monitoring"][key]
@@ -257,6 +258,21 @@ def test_only_runs_that_change_nothing_are_begun_anew() -> None:
     assert retried == {"daily_cost", "drift", "plan", "policy_checks"}
     light = {name for name, tags in jobs.items() if "dagster-k8s/config" in tags}
     assert light == {"burst", "daily_cost", "policy_checks"}
+
+
+def test_the_code_location_has_one_name_wherever_it_is_loaded() -> None:
+    (workspace,) = loaded(ROOT / "workspace.yaml")["load_from"]
+    (cloud,) = loaded(ROOT / "dagster_cloud.yaml")["locations"]
+    (served,) = values("prod")["dagsterWebserver"]["workspace"]["servers"]
+    (code,) = values("prod")["dagster-user-deployments"]["deployments"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]
+    assert {
+        workspace["python_module"]["location_name"],
+        cloud["location_name"],
+        served["name"],
+        project["project"]["code_location_name"],
+    } == {CODE_LOCATION}
+    assert (served["host"], served["port"]) == (code["name"], code["port"])
 
 
 # Dagster+ --------------------------------------------------------------------------------------
