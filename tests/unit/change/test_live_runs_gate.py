@@ -14,6 +14,7 @@ from ray_platform.change.make_plan import MadePlan
 from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
+from ray_platform.cost.session_parts import prices_of
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session.environment_session import (
@@ -82,7 +83,7 @@ def plan(at: EnvironmentSession, actions: list[str]) -> MadePlan:
     made = read_plan(content)
     record: PlanRecord = replace(RECORD, environment="local", plan_digest=made.digest)
     at.records.save_plan(record, file=b"a saved plan", plan_json=content, text="")
-    return MadePlan(record, made, estimate(made, at.prices))
+    return MadePlan(record, made, estimate(made, prices_of(at)))
 
 
 def test_an_apply_that_replaces_a_pool_waits_for_the_run_on_it(

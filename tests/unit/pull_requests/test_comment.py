@@ -14,7 +14,7 @@ from ray_platform.pull_requests.decide import Decision, Next
 from ray_platform.pull_requests.report import Outcome, PlanReport
 from ray_platform.pull_requests.reviews import Opinion, Reviewed
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "pull_request_comment.md"
+GOLDEN = Path(__file__).resolve().parents[2] / "data" / "golden" / "pull_request_comment.md"
 URL = "http://127.0.0.1:3000/runs/0123"
 MOST_OF_GITHUB = 65_536
 OURS = {"h3", "p", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"} | {

@@ -8,6 +8,7 @@ import pytest
 from ray_platform.config.settings import Settings
 from ray_platform.ray.clusters import RayOnKubernetes
 from ray_platform.ray.upgrade.switch import BLUE, GREEN, Switch
+from ray_platform.session.adapters import choose_adapters
 from ray_platform.text.errors import KubernetesError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,13 @@ def cluster(home: Path, name: str, address: str = "", **variables: str) -> RayOn
     settings = Settings(ROOT, home, {"KUBECONFIG": str(home / "none"), **variables})
     environment = settings.environment(name)
     environment.ray = environment.ray.model_copy(update={"address": address})
-    return Cluster(settings, environment, eks=lambda: None, cluster=lambda: "")
+    return Cluster(
+        settings,
+        environment,
+        eks=lambda: None,
+        cluster=lambda: "",
+        local=choose_adapters(settings, environment).local_kubernetes,
+    )
 
 
 def ray(name: str = BLUE, ip: str = "10.244.1.7") -> dict[str, Any]:

@@ -29,7 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = Settings(tmp_path, tmp_path / "home", {})
     monkeypatch.setattr(ray_upgrade_jobs, "load_settings", lambda: settings)
     monkeypatch.setattr(
-        EnvironmentSession, "services", lambda session: {"kubernetes": "https://127.0.0.1:1"}
+        ray_upgrade_jobs, "running_services", lambda session: {"kubernetes": "https://127.0.0.1:1"}
     )
     return settings
 

@@ -145,10 +145,10 @@ def test_a_lock_of_anybody_else_stays(session: EnvironmentSession, lock: Any, ch
 def test_one_that_came_in_its_place_meanwhile_stays(session: EnvironmentSession, lock: Any) -> None:
     lock(OURS)
     place = session.environment.state
-    found = read_lock(session.s3, place.bucket, place.key)
+    found = read_lock(session.aws("s3"), place.bucket, place.key)
     assert found is not None
     lock({**OURS, "ID": "33-44"})
-    assert not free_lock(session.s3, place.bucket, place.key, found)
+    assert not free_lock(session.aws("s3"), place.bucket, place.key, found)
     assert locked(session)
 
 
@@ -190,7 +190,7 @@ def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
     }.items():
         monkeypatch.setenv(name, value)
     session.aws("s3").create_bucket(Bucket="kept")
-    ours = S3Store("kept", "some/prefix", session.s3)
+    ours = S3Store("kept", "some/prefix", session.aws("s3"))
     held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
     again = open_store(ours.url(""), "us-east-1")
     assert EnvironmentLease(again, "dev").read()[0].owner == held.owner
