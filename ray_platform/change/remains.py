@@ -10,7 +10,7 @@ class Tagged:
 
     arn: str
     tags: Mapping[str, str]
-    ends: str = ""
+    ends: str
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ def _by_tag(api: Any, filters: dict[str, Any]) -> Iterator[Tagged]:
     for page in pages:
         for item in page["ResourceTagMappingList"]:
             yield Tagged(
-                item["ResourceARN"], {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
+                item["ResourceARN"],
+                {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
+                ends="",
             )
 
 
@@ -73,12 +75,14 @@ def _in_iam(iam: Any, cluster: str) -> Iterator[Tagged]:
         arn = provider["Arn"]
         if "/oidc.eks." in arn:
             answer = iam.list_open_id_connect_provider_tags(OpenIDConnectProviderArn=arn)
-            yield Tagged(arn, {tag["Key"]: tag["Value"] for tag in answer["Tags"]})
+            yield Tagged(arn, {tag["Key"]: tag["Value"] for tag in answer["Tags"]}, ends="")
     for page in iam.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             if role["RoleName"].startswith(f"{cluster}-"):
                 answer = iam.list_role_tags(RoleName=role["RoleName"])
-                yield Tagged(role["Arn"], {tag["Key"]: tag["Value"] for tag in answer["Tags"]})
+                yield Tagged(
+                    role["Arn"], {tag["Key"]: tag["Value"] for tag in answer["Tags"]}, ends=""
+                )
 
 
 def _as_it_is(aws: Callable[[str], Any], item: Tagged) -> Tagged | None:

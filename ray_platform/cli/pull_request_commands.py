@@ -212,4 +212,5 @@ def _rows_of(repository: Repository) -> list[dict[str, Any]]:
             "environments": list(watched.touched),
         }
         for number, watched in sorted(memory.pulls.items())
+        if not watched.is_over
     ]

@@ -42,6 +42,8 @@ def rollback(env: str, version: str, as_json: bool) -> None:
     record = session.records.plan(facts["plan digest"])
     lost = losses(stored_plan(session.records, record))
     failed = [check for check in outcome.checks if not check.passed]
+    if not failed:
+        outcome.require()
     answer: dict[str, Any] = {
         "environment": env,
         "run_id": outcome.run_id,

@@ -7,32 +7,25 @@ import dagster as dg
 
 from ray_platform.config.partitions import ASKED_BY_TAG, CHANGE_TAG, COMMIT_TAG
 from ray_platform.config.settings import Settings, load_settings
+from ray_platform.defs import terraform_plan as plan_stage
 from ray_platform.git.git_client import Git
 from ray_platform.git.new_commits import Push, read_cursor, watch, write_cursor
 from ray_platform.git.revision import Work
 from ray_platform.records.infra_version import MODULES
 from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import SHORT_CHARS
+from ray_platform.text.errors import PlatformError
 
-_PLAN_CHECKS = ("policy", "plan_is_fresh", "cost_within_budget")
-
-#: What each kind of work selects: assets, and the checks of assets that are not selected themselves.
-_WORK: Mapping[Work, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
-    "policy": ((), (("terraform_plan", "policy"),)),
-    "change": (
-        ("terraform_plan", *MODULES, "ray_cluster"),
-        (
-            *(("terraform_plan", check) for check in _PLAN_CHECKS),
-            *((module, "tags_present") for module in MODULES),
-            ("ray_cluster", "cluster_reachable"),
-        ),
-    ),
-    "ray_cluster": (("ray_cluster",), (("ray_cluster", "cluster_reachable"),)),
-    "burst": (("burst_run",), (("burst_run", "burst_reached_its_workers"),)),
+#: What each kind of work selects. Assets come with their checks, whichever those are: Dagster knows them.
+_WORK: Mapping[Work, dg.AssetSelection] = {
+    "policy": dg.AssetSelection.checks(plan_stage.policy),
+    "change": dg.AssetSelection.assets("terraform_plan", *MODULES, "ray_cluster"),
+    "ray_cluster": dg.AssetSelection.assets("ray_cluster"),
+    "burst": dg.AssetSelection.assets("burst_run"),
 }
 
 #: What a change selects where people must approve: the plan waits for them.
-_PLAN_ONLY = (("terraform_plan",), tuple(("terraform_plan", check) for check in _PLAN_CHECKS))
+_PLAN_ONLY = dg.AssetSelection.assets("terraform_plan")
 
 
 @dg.sensor(
@@ -58,12 +51,25 @@ def git_pushes(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         why = "no environment has watch.git_pushes = true"
     return dg.SensorResult(
         cursor=write_cursor(cursor),
-        run_requests=[_request(settings, push) for push in pushes],
+        run_requests=[_request(settings, push, _code_location(context)) for push in pushes],
         skip_reason=None if pushes else dg.SkipReason(why),
     )
 
 
-def _request(settings: Settings, push: Push) -> dg.RunRequest:
+def _code_location(context: dg.SensorEvaluationContext) -> dg.RepositoryDefinition:
+    if context.repository_def is None:
+        raise PlatformError(
+            "the sensor does not know the assets of its code location",
+            where="sensor git_pushes",
+            fix="evaluate it with the code location's definitions",
+        )
+    return context.repository_def
+
+
+def _request(
+    settings: Settings, push: Push, code_location: dg.RepositoryDefinition
+) -> dg.RunRequest:
+    assets = code_location.asset_graph
     waits = settings.environment(push.environment).approval.required > 0
     chosen = (
         [_PLAN_ONLY] if waits and "change" in push.work else [_WORK[work] for work in push.work]
@@ -72,12 +78,8 @@ def _request(settings: Settings, push: Push) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=push.key,
         partition_key=push.environment,
-        asset_selection=[dg.AssetKey(name) for assets, _ in chosen for name in assets],
-        asset_check_keys=[
-            dg.AssetCheckKey(dg.AssetKey(asset), check)
-            for _, checks in chosen
-            for asset, check in checks
-        ],
+        asset_selection=sorted({key for one in chosen for key in one.resolve(assets)}),
+        asset_check_keys=sorted({key for one in chosen for key in one.resolve_checks(assets)}),
         tags={
             COMMIT_TAG: push.commit,
             ASKED_BY_TAG: f"the push of {push.commit[:SHORT_CHARS]}",

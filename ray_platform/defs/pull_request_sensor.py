@@ -28,6 +28,10 @@ def pull_requests(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             requests += [_request(item) for item in done.requests]
             for number, why in done.unread.items():
                 context.log.warning(f"{repository}#{number} is left alone: {why}")
+            for name, why in done.unkept.items():
+                context.log.warning(
+                    f"{name} does not know since when merged pull requests of {repository} wait: {why}"
+                )
     except RateLimited as waiting:
         # What was decided for the repositories before is started; the others are looked at again.
         return dg.SensorResult(

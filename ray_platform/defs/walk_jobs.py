@@ -32,10 +32,8 @@ apply = dg.define_asset_job(
     "apply",
     selection=(
         dg.AssetSelection.assets(*MODULES, *_CLUSTER)
-        | dg.AssetSelection.checks(
-            dg.AssetCheckKey(dg.AssetKey("terraform_plan"), "plan_is_fresh"),
-            dg.AssetCheckKey(dg.AssetKey("terraform_plan"), "policy"),
-        )
+        # The plan's checks without the plan: it was made before, and is judged again.
+        | dg.AssetSelection.checks_for_assets(*_PLAN)
     ),
     config=_one_change_at_a_time,
     description="Apply a plan that was made and approved before, and bring Ray in line with it.",

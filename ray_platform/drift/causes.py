@@ -13,7 +13,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ray_platform.drift.conditions import NODE_COUNT, Fact, pool_of, within_bounds
@@ -61,10 +61,14 @@ class Evidence:
     since the state was written; ``trail_note`` says why it is empty where there is none.
     """
 
-    configuration: Configuration | None = None
-    trail: Sequence[TrailEvent] = ()
-    trail_note: str = "there is no audit trail here"
-    scaling: Mapping[str, Scaling] = field(default_factory=dict)
+    configuration: Configuration | None
+    trail: Sequence[TrailEvent]
+    trail_note: str
+    scaling: Mapping[str, Scaling]
+
+
+#: For a plan that nothing else is known about.
+NO_EVIDENCE = Evidence(None, (), "there is no audit trail here", {})
 
 
 @dataclass(frozen=True)

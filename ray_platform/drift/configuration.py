@@ -9,7 +9,7 @@ so these are read from the files.
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.terraform.plan import Plan, ResourceChange
@@ -27,8 +27,8 @@ class Asked:
     """One resource block of the configuration: expressions, dynamic blocks, ignored attributes."""
 
     expressions: Mapping[str, Any]
-    dynamic: frozenset[str] = frozenset()
-    ignored: frozenset[str] = frozenset()
+    dynamic: frozenset[str]
+    ignored: frozenset[str]
 
     def names(self, keys: tuple[str, ...]) -> bool:
         """Whether the attribute at these keys is written in the configuration."""
@@ -60,7 +60,7 @@ class Configuration:
     """What applying now would set, and what of it is written down."""
 
     changes: Mapping[str, ResourceChange]
-    asked: Mapping[str, Asked] = field(default_factory=dict)
+    asked: Mapping[str, Asked]
 
     def keeps(self, address: str) -> bool:
         """Whether the configuration has this resource."""
@@ -68,7 +68,8 @@ class Configuration:
         return change is not None and change.action != "delete"
 
     def asked_of(self, address: str) -> Asked:
-        return self.asked.get(_INDEX.sub("", address), Asked({}))
+        """The resource's block; one that is not in the configuration names nothing."""
+        return self.asked.get(_INDEX.sub("", address), Asked({}, frozenset(), frozenset()))
 
     def sets_back(self, address: str, keys: tuple[str, ...], before: Any, live: Any) -> bool:
         """Whether applying would change what lies at these keys, where ``live`` is now.

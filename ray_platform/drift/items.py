@@ -11,6 +11,7 @@ from typing import Any
 
 from ray_platform.config.node_pools import NodePool
 from ray_platform.drift.causes import (
+    NO_EVIDENCE,
     WORDS,
     Around,
     Because,
@@ -80,7 +81,7 @@ def drift_items(
         evidence: What is known around it; without any, all but node counts is by hand.
         unmanaged: What was found beside Terraform.
     """
-    known = evidence or Evidence()
+    known = evidence or NO_EVIDENCE
     around = _around(plan)
     items = [
         item for change in plan.drift for item in _items_of(change, book, pools, known, around)

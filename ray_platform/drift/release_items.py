@@ -34,7 +34,7 @@ class Compared:
 
     wanted: Mapping[str, Any]
     live: Mapping[str, Any] | None
-    asked: Mapping[str, Any] | None = None
+    asked: Mapping[str, Any] | None
 
 
 def release_items(release: str, found: Sequence[Compared], book: RuleBook) -> Iterator[DriftItem]:
@@ -60,7 +60,7 @@ def release_items(release: str, found: Sequence[Compared], book: RuleBook) -> It
 
 def release_gone(release: str, book: RuleBook) -> DriftItem:
     """A release that was deployed, and that Helm no longer knows."""
-    gone = Compared({"kind": RELEASE_KIND, "metadata": {"name": release}}, None)
+    gone = Compared({"kind": RELEASE_KIND, "metadata": {"name": release}}, None, None)
     because = Because("by_hand", "its record is gone: uninstalled, or its secrets were deleted")
     return _item(address_of(release), Difference((), None, None), gone, book, because)
 

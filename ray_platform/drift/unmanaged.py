@@ -5,7 +5,7 @@ the service that asked for it, or is one of the defaults that every VPC has.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 #: The tags by which what we made is told; the commit tag may be missing (terraform/README.md).
@@ -23,11 +23,11 @@ class LiveResource:
     type: str
     id: str
     place: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
-    arn: str = ""
-    owned: bool = False
-    made_at: str = ""
+    tags: Mapping[str, str]
+    details: Mapping[str, Any]
+    arn: str
+    owned: bool
+    made_at: str
 
     @property
     def names(self) -> Mapping[str, Any]:

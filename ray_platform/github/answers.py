@@ -22,6 +22,7 @@ def read_pull_request(found: Mapping[str, Any]) -> PullRequest:
     secrets in them are masked.
     """
     head, base = found["head"], found["base"]
+    merged_at = found["merged_at"]  # null until it is merged
     head_repository = head.get("repo")
     return PullRequest(
         number=int(found["number"]),
@@ -33,11 +34,12 @@ def read_pull_request(found: Mapping[str, Any]) -> PullRequest:
         base_branch=str(base["ref"]),
         base_head=str(base["sha"]),
         from_fork=head_repository is None or head_repository["id"] != base["repo"]["id"],
-        draft=bool(found.get("draft")),
+        draft=bool(found["draft"]),
         is_open=found["state"] == "open",
-        merge_commit=str(found.get("merge_commit_sha") or "") if found.get("merged_at") else "",
-        created_at=str(found["created_at"]),
-        updated_at=str(found["updated_at"]),
+        merge_commit=_text(found, "merge_commit_sha") if merged_at else "",
+        created_at=_text(found, "created_at"),
+        updated_at=_text(found, "updated_at"),
+        merged_at=_text(found, "merged_at") if merged_at else "",
     )
 
 
@@ -50,9 +52,9 @@ def read_review(found: Mapping[str, Any]) -> Review | None:
         author=_login(found.get("user")),
         state=found["state"],
         commit=str(found.get("commit_id") or ""),
-        submitted_at=str(found.get("submitted_at") or ""),
-        may_write=found.get("author_association") in _HAVE_A_SAY,
-        url=str(found.get("html_url") or ""),
+        submitted_at=_text(found, "submitted_at"),
+        may_write=found["author_association"] in _HAVE_A_SAY,
+        url=_text(found, "html_url"),
     )
 
 
@@ -62,8 +64,8 @@ def read_comment(found: Mapping[str, Any], *, app_id: int, bot: str) -> Comment:
         id=int(found["id"]),
         author=author,
         body=str(found.get("body") or ""),
-        created_at=str(found["created_at"]),
-        updated_at=str(found["updated_at"]),
+        created_at=_text(found, "created_at"),
+        updated_at=_text(found, "updated_at"),
         by_us=is_ours(found, app_id=app_id, bot=bot),
     )
 
@@ -79,7 +81,7 @@ def read_issue(found: Mapping[str, Any]) -> Issue:
             str(label["name"] if isinstance(label, dict) else label) for label in found["labels"]
         ),
         is_open=found["state"] == "open",
-        updated_at=str(found["updated_at"]),
+        updated_at=_text(found, "updated_at"),
     )
 
 
@@ -93,6 +95,14 @@ def is_ours(found: Mapping[str, Any], *, app_id: int, bot: str) -> bool:
     if through and through.get("id") != app_id:
         return False
     return user.get("type") == "Bot" and user.get("login") == bot
+
+
+def _text(found: Mapping[str, Any], name: str) -> str:
+    """A text that must be there: an empty time would count as earlier than every other."""
+    value = found[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is {value!r}")
+    return value
 
 
 def _login(user: Any) -> str:

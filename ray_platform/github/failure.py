@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -30,15 +30,15 @@ class Failure:
 
     status: int
     message: str
-    method: str = ""
-    path: str = ""
-    as_app: bool = False
-    for_token: bool = False
-    unsent: bool = False
-    unreadable: bool = False
-    skew_seconds: float = 0.0
-    wait_seconds: float | None = None
-    accepted_permissions: str = ""
+    method: str
+    path: str
+    as_app: bool
+    for_token: bool
+    unsent: bool
+    unreadable: bool
+    skew_seconds: float
+    wait_seconds: float | None
+    accepted_permissions: str
 
     @property
     def passing(self) -> bool:
@@ -174,10 +174,28 @@ def _refused(response: Any) -> Failure:
         path=path,
         as_app=str(request.headers.get("authorization", "")).startswith("Bearer "),
         for_token=path.endswith("/access_tokens"),
+        unsent=False,
+        unreadable=False,
         skew_seconds=clock_skew(response.headers, time.time()),
         wait_seconds=_wait(int(response.status_code), response.headers, message),
         accepted_permissions=str(response.headers.get("x-accepted-github-permissions", "")),
     )
+
+
+#: What is known of a call without an answer, before it is looked at.
+_NO_ANSWER = Failure(
+    status=0,
+    message="",
+    method="",
+    path="",
+    as_app=False,
+    for_token=False,
+    unsent=False,
+    unreadable=False,
+    skew_seconds=0.0,
+    wait_seconds=None,
+    accepted_permissions="",
+)
 
 
 def _unanswered(cause: Exception) -> Failure:
@@ -185,13 +203,13 @@ def _unanswered(cause: Exception) -> Failure:
 
     if not isinstance(cause, httpx.TransportError):
         # Not the network: a fault in signing or reading. Its words might quote what it worked on.
-        return Failure(status=0, message=type(cause).__name__, unreadable=True)
+        return replace(_NO_ANSWER, message=type(cause).__name__, unreadable=True)
     try:
         request = cause.request
     except RuntimeError:
-        return Failure(status=0, message=type(cause).__name__)
-    return Failure(
-        status=0,
+        return replace(_NO_ANSWER, message=type(cause).__name__)
+    return replace(
+        _NO_ANSWER,
         message=f"{type(cause).__name__} at {request.url.scheme}://{request.url.netloc.decode()}",
         method=str(request.method),
         path=str(request.url.path),

@@ -2,6 +2,8 @@
 
 Times are ISO 8601 in UTC by the forge's own clock, as in ``2026-03-01T09:30:00Z``, so that they compare
 as texts. People are their login names.
+
+What mirrors the forge's answer has no default: a client that forgets a field does not start.
 """
 
 from dataclasses import dataclass
@@ -47,7 +49,8 @@ class PullRequest:
     """One pull request as it is now.
 
     ``head`` and ``base_head`` are commits; ``base_head`` is the base branch's when the forge last looked.
-    ``from_fork``: the head lies in another repository. ``merge_commit`` is empty until it is merged.
+    ``from_fork``: the head lies in another repository. ``merge_commit`` and ``merged_at`` are empty until it
+    is merged.
     """
 
     number: int
@@ -64,7 +67,7 @@ class PullRequest:
     merge_commit: str
     created_at: str
     updated_at: str
-    merged_at: str = ""
+    merged_at: str
 
     @property
     def is_merged(self) -> bool:
@@ -84,7 +87,7 @@ class Review:
     commit: str
     submitted_at: str
     may_write: bool
-    url: str = ""
+    url: str
 
 
 @dataclass(frozen=True)

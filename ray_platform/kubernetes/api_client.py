@@ -56,8 +56,8 @@ class ClusterAccess:
     endpoint: str
     authority: str
     token: Callable[[bool], str] = field(repr=False)
-    certificate: str = field(default="", repr=False)
-    key: str = field(default="", repr=False)
+    certificate: str = field(repr=False)
+    key: str = field(repr=False)
 
     def headers(self, was_refused: bool = False) -> dict[str, str]:
         """What a request shows of who asks."""

@@ -113,4 +113,4 @@ def eks_access(
             where=f"EKS cluster {cluster}",
             fix="wait until the cluster is ACTIVE and try again",
         ) from error
-    return ClusterAccess(endpoint, authority, EksToken(cluster, region, credentials))
+    return ClusterAccess(endpoint, authority, EksToken(cluster, region, credentials), "", "")

@@ -1,0 +1,1 @@
+"""Pull requests: what the platform remembers of them beyond one process."""

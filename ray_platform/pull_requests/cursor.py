@@ -1,4 +1,7 @@
-"""What is remembered of watched pull requests between two ticks; all of it can be found again."""
+"""What is remembered of watched pull requests between two ticks; all of it can be found again.
+
+Which merged ones still wait is found by `ray_platform.pull_requests.resume`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -50,16 +53,25 @@ class Watched:
     settled: str = ""
     finished: bool = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is closed and nothing is left to do or to tell."""
+        return self.finished and not self.pull.is_open
+
 
 @dataclass
 class Memory:
     """All watched pull requests of a repository; ``looked_at``: when runs were looked at (epoch seconds).
+
+    ``merged_since``: every merged one that waits was merged at or after it (ISO 8601, the forge's clock), as
+    the environments' stores hold it too. Empty: not known, since nothing was remembered.
 
     ``teams`` holds the members of teams, as of ``teams_at``; ``told_issues`` the digest of what was told
     in the issues that ask for a removal, by number, which were looked for at ``issues_at``.
     """
 
     watermark: Watermark = field(default_factory=Watermark)
+    merged_since: str = ""
     looked_at: float = 0
     teams: dict[str, list[str]] = field(default_factory=dict)
     teams_at: float = 0
@@ -70,6 +82,7 @@ class Memory:
     def to_json(self) -> dict[str, Any]:
         return {
             "watermark": asdict(self.watermark),
+            "merged_since": self.merged_since,
             "looked_at": self.looked_at,
             "teams": self.teams,
             "teams_at": self.teams_at,
@@ -80,13 +93,18 @@ class Memory:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> "Memory":
-        """What was remembered; nothing, where that has another shape (an older version's)."""
-        if not data:
+        """What was remembered; nothing, where that has another shape (another version's).
+
+        Nothing is lost by that: the next look finds the merged ones that wait again, and the open ones.
+        """
+        if not isinstance(data, Mapping):
             return cls()
         try:
             pulls = {int(number): _watched(item) for number, item in data["pulls"].items()}
             return cls(
                 watermark=Watermark(**data["watermark"]),
+                # The version before did not note it: it is found out as after a loss.
+                merged_since=str(data.get("merged_since", "")),
                 looked_at=float(data["looked_at"]),
                 teams={name: list(people) for name, people in data["teams"].items()},
                 teams_at=float(data["teams_at"]),
@@ -96,7 +114,7 @@ class Memory:
                 },
                 pulls=pulls,
             )
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
 
 

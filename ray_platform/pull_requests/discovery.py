@@ -23,7 +23,7 @@ from ray_platform.pull_requests.decision_facts import (
     make_session,
     touched,
 )
-from ray_platform.pull_requests.pull_request_store import Standing
+from ray_platform.pull_requests.pull_request_store import PullRequestRecords, Standing
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.run_store import PullRequestRun, runs_since
 from ray_platform.text.canonical import digest
@@ -102,6 +102,15 @@ class Look:
 
     def ref(self, number: int) -> PullRef:
         return PullRef(self.watch.forge.repository, number)
+
+
+def records_at(watch: Watch, name: str, git: Git, base: str) -> PullRequestRecords:
+    """The records of an environment under the base branch's rules, without a look at its state.
+
+    Raises:
+        PlatformError: its settings or its store cannot be read.
+    """
+    return PullRequestRecords(watch.make(watch.settings, name, base, git).artifacts, name)
 
 
 def note_runs(look: Look) -> None:

@@ -18,12 +18,14 @@ from ray_platform.pull_requests.discovery import (
     note_commits,
     note_runs,
     planned_as,
+    records_at,
     signature,
     standing_of,
 )
 from ray_platform.pull_requests.publish import UNDER_WAY, Told, tell
-from ray_platform.pull_requests.pull_request_store import Standing
+from ray_platform.pull_requests.pull_request_store import PullRequestRecords, Standing
 from ray_platform.pull_requests.removals.removals import look_at_removals
+from ray_platform.pull_requests.resume import note_merged_since, resume
 from ray_platform.pull_requests.run_request import Request, apply_request, plan_request
 from ray_platform.text.errors import ForgeError, PlatformError
 
@@ -36,13 +38,18 @@ PLANS_AT_ONCE = 3
 
 @dataclass(frozen=True)
 class Tick:
-    """What a tick came to. ``unread`` says of each pull request that was left alone why it was."""
+    """What a tick came to.
+
+    ``unread`` says of each pull request that was left alone why it was, ``unkept`` of each environment why it
+    does not know since when merged pull requests wait.
+    """
 
     requests: tuple[Request, ...]
     told: tuple[Told, ...]
     decisions: Mapping[tuple[int, str], Decision]
     memory: Memory
     unread: Mapping[int, str] = field(default_factory=dict)
+    unkept: Mapping[str, str] = field(default_factory=dict)
 
 
 def tick(watch: Watch, memory: Memory) -> Tick:
@@ -60,9 +67,10 @@ def tick(watch: Watch, memory: Memory) -> Tick:
     for pull in changes.pull_requests:
         if pull.base_branch != watch.base_branch or _is_history(memory, pull):
             continue
-        watched = memory.pulls.setdefault(pull.number, Watched(pull))
-        watched.pull, watched.finished = pull, False
-        watched.reviews = watch.forge.reviews(pull.number)
+        _note_change(watch, memory, pull)
+    unkept: Mapping[str, str] = {}
+    if not memory.merged_since:
+        unkept = _resume(watch, memory, changes.watermark.updated_at)
     git = watch.fetch(
         number
         for number, watched in memory.pulls.items()
@@ -102,9 +110,74 @@ def tick(watch: Watch, memory: Memory) -> Tick:
     memory.pulls = {
         number: watched
         for number, watched in memory.pulls.items()
-        if not watched.finished or watched.pull.is_open
+        if not watched.is_over
+        # It comes once more with the next look, and is no news then.
+        or watched.pull.updated_at == memory.watermark.updated_at
     }
-    return Tick(tuple(requests), told, decisions, memory, unread)
+    unkept = {**unkept, **_move_merged_since(look)}
+    return Tick(tuple(requests), told, decisions, memory, unread, unkept)
+
+
+def _note_change(watch: Watch, memory: Memory, pull: PullRequest) -> None:
+    reviews = watch.forge.reviews(pull.number)
+    watched = memory.pulls.get(pull.number)
+    if watched is None:
+        memory.pulls[pull.number] = Watched(pull, reviews)
+    elif (watched.pull, watched.reviews) != (pull, reviews):
+        watched.pull, watched.reviews, watched.finished = pull, reviews, False
+
+
+def _resume(watch: Watch, memory: Memory, newest: str) -> Mapping[str, str]:
+    """Take up the merged pull requests that a lost memory knew; why an environment could not be asked."""
+    base = (git := watch.fetch(())).head(watch.base_branch)
+    if base is None:
+        return {}
+
+    def records(name: str) -> PullRequestRecords:
+        return records_at(watch, name, git, base)
+
+    # A memory of the version before has the merged ones, and not since when they wait.
+    waits = [_merged_after(watched.pull) for watched in memory.pulls.values() if _waits(watched)]
+    first = min([memory.watermark.updated_at or newest, *waits])
+    found = resume(watch.forge, watch.environments, records, first)
+    memory.merged_since = found.since
+    for pull in found.pulls:
+        if pull.base_branch == watch.base_branch and pull.number not in memory.pulls:
+            _note_change(watch, memory, pull)
+            memory.looked_at = 0  # its runs may be older than the last look at runs
+    if not found.since:
+        return found.unread
+    asked = [name for name in watch.environments if name not in found.unread]
+    failed = note_merged_since(watch.forge.repository, asked, records, found.since)
+    if asked and len(failed) == len(asked):
+        memory.merged_since = ""  # it is kept nowhere yet
+    return {**found.unread, **failed}
+
+
+def _waits(watched: Watched) -> bool:
+    return watched.pull.is_merged and not watched.finished
+
+
+def _merged_after(pull: PullRequest) -> str:
+    return pull.merged_at or pull.created_at  # the version before did not remember when
+
+
+def _move_merged_since(look: Look) -> Mapping[str, str]:
+    """Move the time forward to the oldest merge that waits; where it cannot be kept, the old one is safe."""
+    memory = look.memory
+    waits = [_merged_after(watched.pull) for watched in memory.pulls.values() if _waits(watched)]
+    since = min([memory.watermark.updated_at, *waits])
+    if not memory.merged_since or since <= memory.merged_since or not look.now:
+        return {}
+    failed = note_merged_since(
+        look.watch.forge.repository,
+        look.now,
+        lambda name: look.now[name].records,
+        since,
+    )
+    if not failed:
+        memory.merged_since = since
+    return failed
 
 
 def _with_news(
@@ -130,7 +203,8 @@ def _with_news(
 def _is_history(memory: Memory, pull: PullRequest) -> bool:
     """Whether a pull request was over before it was watched: what it did is no work of ours."""
     seen = pull.number in memory.pulls
-    before = not memory.watermark.updated_at or pull.merged_at <= memory.watermark.updated_at
+    # In the watermark's own second: it may have been merged after that look.
+    before = not memory.watermark.updated_at or pull.merged_at < memory.watermark.updated_at
     return not seen and not pull.is_open and before
 
 

@@ -3,6 +3,7 @@
 ::
 
     pull_requests/ENV/OWNER/NAME/NUMBER.json    the latest plan's report; why its latest run failed
+    pull_requests/ENV/OWNER/NAME/merged_since.json    since when merged pull requests may wait
     queue/ENV.json                              who holds the environment; up to where the branch is applied
 
 Each is one small file, replaced whole by compare-and-swap: the sensor writes beside the environment's runs.
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ray_platform.config.repository import Repository
 from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.report import PlanReport
@@ -91,6 +93,33 @@ class PullRequestRecords:
         """
         self._swap(self._queue, lambda found: change(_read_queue(found)).to_json())
 
+    def merged_since(self, repository: Repository) -> str:
+        """The time at or after which all merged pull requests that wait were merged; empty: never watched.
+
+        Raises:
+            ArtifactError: the store cannot be read, or the record has no such time.
+        """
+        key = self._merged_since(repository)
+        found = self._artifacts.read(key)
+        if found is None:
+            return ""
+        at = found.get("at") if isinstance(found, Mapping) else None
+        if not isinstance(at, str) or not at:
+            raise ArtifactError(
+                "the record of merged pull requests holds no time",
+                where=self._artifacts.store.url(key),
+                fix="restore the object's earlier version",
+            )
+        return at
+
+    def note_merged_since(self, repository: Repository, at: str) -> None:
+        """Move that time forward; it never goes back."""
+
+        def change(found: Mapping[str, Any] | None) -> dict[str, Any]:
+            return {"at": max(at, str((found or {}).get("at", "")))}
+
+        self._swap(self._merged_since(repository), change)
+
     @property
     def _queue(self) -> str:
         return f"queue/{self._environment}.json"
@@ -118,6 +147,9 @@ class PullRequestRecords:
             where=store.url(key),
             fix="run it again",
         )
+
+    def _merged_since(self, repository: Repository) -> str:
+        return f"pull_requests/{self._environment}/{repository}/merged_since.json"
 
     def _key(self, pull: PullRef) -> str:
         return f"pull_requests/{self._environment}/{pull.repository}/{pull.number}.json"

@@ -34,7 +34,7 @@ class RayNode:
     start: float
     end: float | None
     resources: Mapping[str, float]
-    lost: bool = False
+    lost: bool
 
     @property
     def is_up(self) -> bool:

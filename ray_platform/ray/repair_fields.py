@@ -47,7 +47,7 @@ def compare(api: KubernetesApi, namespace: str, wanted: Documents) -> list[Compa
                 raise
             items = []
         live |= {(kind, item["metadata"]["name"]): item for item in items}
-    return [Compared(doc, live.get(identity(doc))) for doc in wanted]
+    return [Compared(doc, live.get(identity(doc)), asked=None) for doc in wanted]
 
 
 def plural(kind: str) -> str:

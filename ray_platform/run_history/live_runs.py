@@ -37,7 +37,7 @@ class LiveRun:
     run_id: str
     environment: str
     infra_version: str
-    started: float | None = None
+    started: float | None
 
 
 @dataclass(frozen=True)

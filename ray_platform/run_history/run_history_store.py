@@ -6,7 +6,7 @@ which infra version it ran is read from Dagster's run storage for each answer, i
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class BurstRun:
     started: float | None
     ended: float | None
     facts: Mapping[str, Any]
-    phases: Sequence[Mapping[str, Any]] = field(default=())
+    phases: Sequence[Mapping[str, Any]]
 
 
 def hold_connections(instance: DagsterInstance) -> None:

@@ -1,0 +1,1 @@
+"""What is stored beyond one process: artifacts, records, leases, the audit log."""

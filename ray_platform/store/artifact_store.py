@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from ray_platform.store.checked_keys import CheckedStore
 from ray_platform.text.canonical import canonical_json, digest_bytes
 from ray_platform.text.errors import ArtifactError, NotFoundError
 
@@ -40,26 +41,25 @@ class Store(Protocol):
     def url(self, key: str) -> str: ...
 
 
-class FileStore:
+class FileStore(CheckedStore):
     """A folder; files are readable by their owner alone, since a saved plan holds every value."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str) -> bytes | None:
+    def _get(self, key: str) -> bytes | None:
         try:
             return (self.folder / key).read_bytes()
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None  # other keys may lie below this one, or this one below another
         except OSError as error:
-            raise _unreadable(self.url(key), error) from error
+            raise _unreadable(self._url(key), error) from error
 
-    def put(self, key: str, content: bytes) -> None:
+    def _put(self, key: str, content: bytes) -> None:
         with self._written(key, content) as (beside, path):
             beside.replace(path)
 
-    def add(self, key: str, content: bytes) -> bool:
-        """Store it only where nothing is stored yet; whether it was. Of two at once one wins."""
+    def _add(self, key: str, content: bytes) -> bool:
         with self._written(key, content) as (beside, path):
             try:
                 os.link(beside, path)
@@ -67,20 +67,15 @@ class FileStore:
                 return False
         return True
 
-    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
-        """The content and what names this version of it, for `replace`; None where nothing is stored."""
-        content = self.get(key)
+    def _get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        content = self._get(key)
         return None if content is None else (content, digest_bytes(content))
 
-    def replace(self, key: str, content: bytes, version: str | None) -> str | None:
-        """Store it only in place of that version (None: of nothing); the new version, None if it was not.
-
-        Of two at once one wins. A content must not come again under a key, or its version does too.
-        """
+    def _replace(self, key: str, content: bytes, version: str | None) -> str | None:
         if version is None:
-            return digest_bytes(content) if self.add(key, content) else None
+            return digest_bytes(content) if self._add(key, content) else None
         with self._written(key, content) as (beside, path), self._guarded(path):
-            found = self.get_versioned(key)
+            found = self._get_versioned(key)
             if found is None or found[1] != version:
                 return None
             beside.replace(path)
@@ -115,7 +110,7 @@ class FileStore:
                 fix="free some disk space or mend the folder's rights, then run it again",
             ) from error
 
-    def keys(self, prefix: str) -> list[str]:
+    def _keys(self, prefix: str) -> list[str]:
         start = self.folder / prefix
         if not start.is_dir():
             return []
@@ -125,22 +120,23 @@ class FileStore:
             if path.is_file() and not path.name.startswith(".")
         )
 
-    def remove(self, key: str) -> None:
-        """Nothing is left under the key, whether or not anything was."""
+    def _remove(self, key: str) -> None:
         try:
             (self.folder / key).unlink(missing_ok=True)
+        except (NotADirectoryError, IsADirectoryError):
+            return
         except OSError as error:
             raise ArtifactError(
                 f"an artifact cannot be removed: {error.strerror}",
-                where=self.url(key),
+                where=self._url(key),
                 fix="mend the folder's rights, then run it again",
             ) from error
 
-    def url(self, key: str) -> str:
+    def _url(self, key: str) -> str:
         return str(self.folder / key)
 
 
-class S3Store:
+class S3Store(CheckedStore):
     """A prefix in an S3 bucket, with the credentials of the environment (OIDC or IRSA, never keys)."""
 
     def __init__(self, bucket: str, prefix: str, client: Any) -> None:
@@ -148,28 +144,26 @@ class S3Store:
         self.prefix = prefix.strip("/")
         self.client = client
 
-    def get(self, key: str) -> bytes | None:
-        found = self.get_versioned(key)
+    def _get(self, key: str) -> bytes | None:
+        found = self._get_versioned(key)
         return None if found is None else found[0]
 
-    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
-        """The content and what names this version of it, for `replace`; None where nothing is stored."""
+    def _get_versioned(self, key: str) -> tuple[bytes, str] | None:
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
             return answer["Body"].read(), answer["ETag"]
         except self.client.exceptions.NoSuchKey:
             return None
         except Exception as error:
-            raise _unreadable(self.url(key), error) from error
+            raise _unreadable(self._url(key), error) from error
 
-    def put(self, key: str, content: bytes) -> None:
+    def _put(self, key: str, content: bytes) -> None:
         try:
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=content)
         except Exception as error:
             raise self._unwritable(key, error) from error
 
-    def add(self, key: str, content: bytes) -> bool:
-        """Store it only where nothing is stored yet; whether it was. Of two at once one wins."""
+    def _add(self, key: str, content: bytes) -> bool:
         try:
             self.client.put_object(
                 Bucket=self.bucket, Key=self._key(key), Body=content, IfNoneMatch="*"
@@ -180,12 +174,7 @@ class S3Store:
             raise self._unwritable(key, error) from error
         return True
 
-    def replace(self, key: str, content: bytes, version: str | None) -> str | None:
-        """Store it only in place of that version (None: of nothing); the new version, None if it was not.
-
-        Of two at once one wins. None may also be said of a write that was done, when its first answer was
-        lost on the way: read again to know.
-        """
+    def _replace(self, key: str, content: bytes, version: str | None) -> str | None:
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
         try:
             answer = self.client.put_object(
@@ -197,7 +186,7 @@ class S3Store:
             raise self._unwritable(key, error) from error
         return str(answer["ETag"])
 
-    def keys(self, prefix: str) -> list[str]:
+    def _keys(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self._key(prefix.rstrip("/") + "/")
         )
@@ -205,26 +194,25 @@ class S3Store:
         try:
             return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
         except Exception as error:
-            raise _unreadable(self.url(prefix), error) from error
+            raise _unreadable(self._url(prefix), error) from error
 
-    def remove(self, key: str) -> None:
-        """Nothing is left under the key, whether or not anything was."""
+    def _remove(self, key: str) -> None:
         try:
             self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
         except Exception as error:
             raise ArtifactError(
                 f"an artifact cannot be removed: {error}",
-                where=self.url(key),
+                where=self._url(key),
                 fix="see that this role may delete objects below usage/ in the bucket",
             ) from error
 
-    def url(self, key: str) -> str:
+    def _url(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"
 
     def _unwritable(self, key: str, error: Exception) -> ArtifactError:
         return ArtifactError(
             f"the artifact store cannot be written: {error}",
-            where=self.url(key),
+            where=self._url(key),
             fix="see that the bucket exists and that this role may put objects into it",
         )
 

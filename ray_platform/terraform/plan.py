@@ -37,7 +37,7 @@ class ResourceChange:
     after_unknown: Mapping[str, Any]
     before_sensitive: Any
     after_sensitive: Any
-    replace_paths: tuple[tuple[Any, ...], ...] = ()
+    replace_paths: tuple[tuple[Any, ...], ...]
 
     @property
     def top_module(self) -> str:

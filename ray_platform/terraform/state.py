@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.text.errors import StateError
@@ -22,9 +22,9 @@ class TerraformState:
     serial: int
     resources: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, Any]
-    marks: Mapping[str, Any] = field(default_factory=dict)
-    sensitive_outputs: frozenset[str] = frozenset()
-    secrets: frozenset[str] = NOTHING
+    marks: Mapping[str, Any]
+    sensitive_outputs: frozenset[str]
+    secrets: frozenset[str]
 
     @property
     def clean_outputs(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def read_terraform_state(content: bytes, *, where: str = "state") -> TerraformSt
         StateError: not a state, or of another format version.
     """
     if not content:
-        return TerraformState("", 0, {}, {})
+        return TerraformState("", 0, {}, {}, {}, frozenset(), NOTHING)
     try:
         data = json.loads(content)
         if data["version"] != 4:

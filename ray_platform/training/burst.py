@@ -15,6 +15,7 @@ from ray_platform.ray.spec import HEAD_GROUP, worker_groups
 from ray_platform.run_history.burst_metrics import BurstMetrics, join_messages, read_metrics
 from ray_platform.session.applied import require_applied
 from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.store.checked_keys import check_key
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, RayError, StalePlan
 from ray_platform.training.autoscaling_trace import Trace, read_trace
@@ -115,7 +116,7 @@ def keep(
 
     Raises:
         RayError: it sent nothing back.
-        ArtifactError: what it sent is damaged.
+        ArtifactError: what it sent is damaged, or bears a name that is no file's of a run.
     """
     files = join_messages(messages)
     if "metrics.json" not in files or "trace.json" not in files:
@@ -124,6 +125,8 @@ def keep(
             where=f"run {run_id}",
             fix="its log says how far it came: see the run's compute logs",
         )
+    for name in files:
+        check_key(f"runs/{run_id}/{name}")  # before the first one is written
     for name, content in files.items():
         session.artifacts.write(f"runs/{run_id}/{name}", content)
     metrics = read_metrics(files["metrics.json"])

@@ -39,8 +39,8 @@ from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.session.environment_session import EnvironmentSession, make_policies, open_session
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import PlatformError
+from tests.support.fuse import Fuse
 from tests.support.pull_request_world import (
-    Fuse,
     RecordedPolicies,
     RecordedSession,
     Standing,
@@ -63,14 +63,16 @@ runtime = "existing"
 required = {required}
 people = ["alice", "bob", "carol"]
 [pull_requests]
-apply = "approved"
+apply = "{apply}"
 [budget]
 monthly_usd = 10.0
 [watch]
 """
 
 
-def new_checkout(folder: Path, environments: Iterable[str], *, required: int = 2) -> str:
+def new_checkout(
+    folder: Path, environments: Iterable[str], *, required: int = 2, apply: str = "approved"
+) -> str:
     """A Git repository of a small configuration with some environments; its commit."""
     files = {
         "workspace.yaml": "",
@@ -81,7 +83,7 @@ def new_checkout(folder: Path, environments: Iterable[str], *, required: int = 2
         "helm/ray/Chart.yaml": "name: ray",
     }
     for name in environments:
-        files[f"environments/{name}.toml"] = _SETTINGS.format(required=required)
+        files[f"environments/{name}.toml"] = _SETTINGS.format(required=required, apply=apply)
         files[f"terraform/environments/{name}.tfvars"] = 'region = "us-east-1"\n'
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -126,11 +128,12 @@ class Flow:
         environments: Iterable[str],
         *,
         required: int = 2,
+        apply: str = "approved",
     ) -> None:
         self.server, self.forge, self.environments = server, forge, tuple(environments)
         self.name = str(forge.repository)
         checkout, self.home = folder / "checkout", folder / "home"
-        commit = new_checkout(checkout, self.environments, required=required)
+        commit = new_checkout(checkout, self.environments, required=required, apply=apply)
         owner, _, name = self.name.partition("/")
         server.create_repository(owner, name, from_git=checkout, commit=commit)
         self.settings = Settings(checkout, self.home, {})

@@ -134,6 +134,7 @@ def open_pull_request(world: World, number: int, fork: bool = False) -> None:
         merge_commit="",
         created_at=at,
         updated_at=at,
+        merged_at="",
     )
 
 

@@ -9,7 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,23 +26,13 @@ from ray_platform.config.partitions import (
     PULL_TAG,
     WHY_TAG,
 )
-from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.git.git_client import Git
 from ray_platform.git.revision import Revision
 from ray_platform.github.model import (
-    Changes,
-    CheckReport,
-    Comment,
-    DeploymentState,
-    Issue,
     PullRef,
-    PullRequest,
-    Review,
-    ReviewState,
-    Watermark,
 )
 from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.policy.verdict import Verdict, Violation
@@ -68,71 +58,16 @@ from ray_platform.terraform.plan import Plan, read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.canonical import digest, digest_bytes
 from ray_platform.text.errors import PlatformError
+from ray_platform.text.redaction import NOTHING
+from tests.support.fuse import Fuse
+from tests.support.memory_forge import DAY, REPOSITORY, MemoryForge
+from tests.support.memory_store import MemoryStore
 
-REPOSITORY = Repository("acme", "infra")
 RESOURCE = "module.storage.terraform_data.this"
-_DAY = "2026-03-01T"
-_FORGE_TIME = re.compile(_DAY + r"\d\d:\d\d:\d\dZ")
+_FORGE_TIME = re.compile(DAY + r"\d\d:\d\d:\d\dZ")
 _MACHINE_TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 _THEN = "2020-01-01T00:00:00+00:00"
 Content = Mapping[str, str]
-
-
-class Killed(BaseException):
-    """The process ended here, as with ``kill -9``."""
-
-
-@dataclass
-class Fuse:
-    """Ends the process at a write: ``left`` writes are still made. ``blown``: it did."""
-
-    left: int | None = None
-    writes: int = 0
-
-    def burn(self) -> None:
-        self.writes += 1
-        if self.left is not None:
-            if self.left == 0:
-                raise Killed
-            self.left -= 1
-
-
-class MemoryStore:
-    """An artifact store of one process."""
-
-    def __init__(self, items: dict[str, bytes], fuse: Fuse) -> None:
-        self.items, self.fuse = items, fuse
-
-    def get(self, key: str) -> bytes | None:
-        return self.items.get(key)
-
-    def put(self, key: str, content: bytes) -> None:
-        self.fuse.burn()
-        self.items[key] = content
-
-    def add(self, key: str, content: bytes) -> bool:
-        self.fuse.burn()
-        return self.items.setdefault(key, content) is content
-
-    def get_versioned(self, key: str) -> tuple[bytes, str] | None:
-        content = self.items.get(key)
-        return None if content is None else (content, digest_bytes(content))
-
-    def replace(self, key: str, content: bytes, version: str | None) -> str | None:
-        found = self.get_versioned(key)
-        if (found[1] if found else None) != version:
-            return None
-        self.put(key, content)
-        return digest_bytes(content)
-
-    def keys(self, prefix: str) -> list[str]:
-        return sorted(key for key in self.items if key.startswith(f"{prefix}/"))
-
-    def remove(self, key: str) -> None:
-        self.items.pop(key, None)
-
-    def url(self, key: str) -> str:
-        return f"memory://{key}"
 
 
 @dataclass(frozen=True)
@@ -210,132 +145,6 @@ class MemoryGit:
         return folder
 
 
-@dataclass
-class MemoryForge:
-    """A forge as a value. ``shown`` is told whenever a comment is written."""
-
-    repository: Repository = REPOSITORY
-    pulls: dict[int, PullRequest] = field(default_factory=dict)
-    given: dict[int, tuple[Review, ...]] = field(default_factory=dict)
-    written: dict[int, tuple[Comment, ...]] = field(default_factory=dict)
-    checks: dict[str, CheckReport] = field(default_factory=dict)
-    deployments: dict[str, str] = field(default_factory=dict)
-    seconds: int = 0
-    fuse: Fuse = field(default_factory=Fuse)
-    shown: Callable[[int, str, str], None] = lambda number, body, at: None
-
-    def copy(self) -> "MemoryForge":
-        made = copy.copy(self)
-        made.pulls, made.given, made.written = (
-            dict(self.pulls),
-            dict(self.given),
-            dict(self.written),
-        )
-        made.checks, made.deployments = dict(self.checks), dict(self.deployments)
-        return made
-
-    def now(self) -> str:
-        """The next second of the forge's clock."""
-        self.seconds += 1
-        minutes, seconds = divmod(self.seconds, 60)
-        return f"{_DAY}{minutes // 60:02}:{minutes % 60:02}:{seconds:02}Z"
-
-    def set(self, number: int, **changed: Any) -> None:
-        self.pulls[number] = replace(self.pulls[number], updated_at=self.now(), **changed)
-
-    def review(self, number: int, by: str, state: ReviewState) -> None:
-        """Review the present head; a dismissal takes the place of the reviewer's last approval."""
-        self.set(number)
-        at, before = self.pulls[number].updated_at, self.given.get(number, ())
-        review = Review(len(before), by, state, self.pulls[number].head, at, True)
-        self.given[number] = (*before, review)
-
-    def dismiss(self, number: int, by: str) -> None:
-        self.set(number)
-        self.given[number] = tuple(
-            replace(item, state="DISMISSED") if item.author == by else item
-            for item in self.given[number]
-        )
-
-    # As `Forge` ----------------------------------------------------------------------------------
-
-    def changed(self, since: Watermark) -> Changes:
-        newest = max((pull.updated_at for pull in self.pulls.values()), default="")
-        if since.etag and since.etag == newest:
-            return Changes((), since)
-        found = [p for p in self.pulls.values() if p.updated_at >= since.updated_at]
-        if not since.updated_at:
-            found = [pull for pull in found if pull.is_open]
-        return Changes(
-            tuple(sorted(found, key=lambda p: (p.updated_at, p.number))), Watermark(newest, newest)
-        )
-
-    def pull_request(self, number: int) -> PullRequest:
-        return self.pulls[number]
-
-    def reviews(self, number: int) -> tuple[Review, ...]:
-        return self.given.get(number, ())
-
-    def members(self, team: str) -> frozenset[str]:
-        raise AssertionError("no team is named")
-
-    def may_write(self, login: str) -> bool:
-        return login != "mallory"
-
-    def comments(self, number: int) -> tuple[Comment, ...]:
-        return self.written.get(number, ())
-
-    def write_comment(self, number: int, marker: str, body: str, known: int | None) -> Comment:
-        self.fuse.burn()
-        before = self.written.get(number, ())
-        mine = [item for item in before if item.id == known or (item.by_us and marker in item.body)]
-        self.set(number)
-        at = self.pulls[number].updated_at
-        first = mine[0] if mine else Comment(number * 100 + len(before), "us", "", at, at, True)
-        comment = replace(first, body=body, updated_at=at)
-        self.written[number] = (*(item for item in before if item.id != comment.id), comment)
-        self.shown(number, body, at)
-        return comment
-
-    def write_check(self, report: CheckReport, known: int | None) -> int:
-        self.fuse.burn()
-        self.checks[f"{report.head} {report.name}"] = report
-        return int(report.head[:6], 16)
-
-    def deployment(
-        self,
-        commit: str,
-        environment: str,
-        state: DeploymentState,
-        *,
-        key: str,
-        log_url: str,
-        said: str,
-    ) -> str:
-        self.fuse.burn()
-        self.deployments[f"{environment} {commit} {key}"] = state
-        return "address"
-
-    def issues(self, label: str) -> tuple[Issue, ...]:
-        return ()
-
-    def write_issue(
-        self, marker: str, title: str, body: str, labels: tuple[str, ...], *, is_open: bool
-    ) -> str:
-        raise AssertionError("no pull request writes an issue")
-
-    def open_pull_request(
-        self, *, head_branch: str, base_branch: str, title: str, body: str
-    ) -> str:
-        raise AssertionError("no pull request opens another")
-
-    def git_url(self) -> str:
-        return ""
-
-    def git_token(self, *, write: bool = False) -> str:
-        return ""
-
-
 @dataclass(frozen=True)
 class Standing:
     """What Terraform keeps of one environment: the state's lineage and serial, and what stands."""
@@ -349,7 +158,8 @@ class RecordedPolicies(PolicyEngine):
     """Rules that deny what their text names, with the real digest of that text."""
 
     def check_plan(self, plan: Plan, environment: str, destroy: bool = False) -> Verdict:
-        text = (self.policy_root / "terraform.rego").read_text(encoding="utf-8")
+        self._require_numbers(environment)
+        text = self.bundle["rules"]["terraform.rego"]
         denied = [word for word in re.findall(r"deny (\S+)", text) if word in str(plan.changes)]
         return Verdict(
             tuple(Violation("rule", RESOURCE, f"has {word}", "take it out") for word in denied),
@@ -379,7 +189,8 @@ class RecordedTerraform:
     def state(self) -> TerraformState:
         now = self.world.states[self.session.name]
         resources = {RESOURCE: {"content": now.content}} if now.content else {}
-        return TerraformState(now.lineage, now.serial, resources, {"cluster_name": "ray"})
+        outputs = {"cluster_name": "ray"}
+        return TerraformState(now.lineage, now.serial, resources, outputs, {}, frozenset(), NOTHING)
 
     def plan(self) -> tuple[dict[str, Any], bytes]:
         """The JSON of a plan and its saved file."""
@@ -765,14 +576,17 @@ class World:
     def key(self) -> str:
         """The same for two worlds from which the same can follow."""
         memory = json.loads(self.memory) or {}
-        for name in ("looked_at", "issues_at"):
+        for name in ("looked_at", "issues_at", "merged_since"):
             memory.pop(name, None)
         for watched in memory.get("pulls", {}).values():
             watched["settled"], watched["told_at"] = bool(watched["settled"]), 0
         kept = {
             key: json.loads(content)
             for key, content in self.items.items()
-            if key.startswith(("pull_requests/", "queue/", "approvals/"))
+            if (
+                key.startswith(("pull_requests/", "queue/", "approvals/"))
+                and not key.endswith("/merged_since.json")
+            )
             or key.endswith("/record.json")
         }
         text = json.dumps(

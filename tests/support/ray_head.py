@@ -10,7 +10,7 @@ class Head:
     """The job server and dashboard of one cluster, on a free loopback port.
 
     ``jobs`` are ids and states; a job that is handed in ends well at once, unless ``broken``. A ``mute`` one
-    answers nothing.
+    answers nothing. tests/contract/ray_jobs holds it to a real head.
     """
 
     def __init__(self) -> None:
@@ -27,8 +27,11 @@ class Head:
                 self.answer(head.post(self.path, json.loads(content or b"{}")))
 
             def answer(self, content: Any) -> None:
+                status = 200
+                if content is None:
+                    status, content = 404, "no such job"
                 body = json.dumps(content).encode()
-                self.send_response(503 if head.mute else 200)
+                self.send_response(503 if head.mute else status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -54,12 +57,19 @@ class Head:
         job = path.removeprefix("/api/jobs/").removesuffix("/logs")
         if not job:
             return [_job(name, state) for name, state in self.jobs.items()]
+        if job not in self.jobs:
+            return None
         return {"logs": "no Ray here"} if path.endswith("/logs") else _job(job, self.jobs[job])
 
     def post(self, path: str, content: dict[str, Any]) -> Any:
         if path.endswith("/stop"):
-            self.jobs[path.split("/")[-2]] = "STOPPED"
-            return {"stopped": True}
+            job = path.split("/")[-2]
+            if job not in self.jobs:
+                return None
+            runs = self.jobs[job] in ("PENDING", "RUNNING")
+            if runs:
+                self.jobs[job] = "STOPPED"
+            return {"stopped": runs}
         self.jobs[content["submission_id"]] = "FAILED" if self.broken else "SUCCEEDED"
         return {"submission_id": content["submission_id"], "job_id": content["submission_id"]}
 

@@ -115,7 +115,7 @@ def kubernetes_access(settings: Settings) -> ClusterAccess:
                 fix="run `ray-platform up`",
             ) from error
 
-    return ClusterAccess(kubernetes_url(settings), authority, token)
+    return ClusterAccess(kubernetes_url(settings), authority, token, "", "")
 
 
 def stop_kubernetes(settings: Settings) -> bool:

@@ -63,7 +63,7 @@ def api(kubernetes: Kubernetes) -> KubernetesApi:
 
 def access(kubernetes: Kubernetes) -> ClusterAccess:
     return ClusterAccess(
-        kubernetes.url, kubernetes.authority.read_text(), lambda refused: kubernetes.token
+        kubernetes.url, kubernetes.authority.read_text(), lambda refused: kubernetes.token, "", ""
     )
 
 
@@ -257,7 +257,9 @@ def test_without_the_token_nothing_is_answered_and_its_files_are_the_owners_alon
     kubernetes: Kubernetes,
 ) -> None:
     guess = KubernetesApi(
-        ClusterAccess(kubernetes.url, kubernetes.authority.read_text(), lambda refused: "guess"),
+        ClusterAccess(
+            kubernetes.url, kubernetes.authority.read_text(), lambda refused: "guess", "", ""
+        ),
         "x",
     )
     with pytest.raises(KubernetesError) as refused:

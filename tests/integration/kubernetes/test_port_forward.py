@@ -204,7 +204,7 @@ def test_a_token_that_has_ended_is_renewed_and_one_that_is_not_taken_is_said(
         # The first look at the pods gets through; by the connection's the token has ended.
         return good.token(False) if was_refused or len(asked) == 1 else "ended"
 
-    renewed = KubernetesApi(ClusterAccess(good.endpoint, good.authority, token), "test")
+    renewed = KubernetesApi(ClusterAccess(good.endpoint, good.authority, token, "", ""), "test")
     with PortForward(renewed, NAMESPACE, SELECTOR, PORT) as forward:
         assert get_json(forward.address, "/") == {"name": "first"}
     assert asked == [False, False, True, False, True]

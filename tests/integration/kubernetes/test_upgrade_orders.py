@@ -267,7 +267,7 @@ def test_a_run_may_read_what_its_job_told_before_the_old_cluster_goes(
     def live(instance: object, environment: str) -> tuple[LiveRun, ...]:
         asked.append(environment)
         assert world.standing() == [BLUE, GREEN]
-        return (LiveRun("r1", environment, "v"),) if len(asked) < 4 else ()
+        return (LiveRun("r1", environment, "v", None),) if len(asked) < 4 else ()
 
     monkeypatch.setattr(running_jobs, "live_bursts", live)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -287,8 +287,8 @@ def test_a_run_that_read_the_address_before_the_switch_still_finds_its_cluster(
     def live(instance: object, environment: str) -> tuple[LiveRun, ...]:
         asked.append(environment)
         assert world.standing() == [BLUE, GREEN]
-        runs = (LiveRun("r2", environment, "v"),)
-        return (LiveRun("r1", environment, "v"), *runs) if len(asked) < 5 else runs
+        runs = (LiveRun("r2", environment, "v", None),)
+        return (LiveRun("r1", environment, "v", None), *runs) if len(asked) < 5 else runs
 
     def comes_late(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
         if name == BLUE and len(asked) == 3:

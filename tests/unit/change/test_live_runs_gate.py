@@ -25,6 +25,7 @@ from ray_platform.session.environment_session import (
 from ray_platform.terraform.plan import read_plan
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.errors import LiveRunsHarmed
+from ray_platform.text.redaction import NOTHING
 from tests.unit.records.test_records_store import RECORD
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +40,13 @@ class Standing:
 
     def state(self) -> TerraformState:
         return TerraformState(
-            lineage=RECORD.state_lineage, serial=RECORD.state_serial, resources={}, outputs={}
+            lineage=RECORD.state_lineage,
+            serial=RECORD.state_serial,
+            resources={},
+            outputs={},
+            marks={},
+            sensitive_outputs=frozenset(),
+            secrets=NOTHING,
         )
 
     def apply(self, file: Path) -> None:

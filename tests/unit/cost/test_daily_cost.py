@@ -103,9 +103,9 @@ def until(condition: Any, what: str) -> None:
 
 def test_a_run_holds_the_workers_and_never_the_head(session: EnvironmentSession) -> None:
     nodes = [
-        RayNode("h", "head", "", START, None, {}),
-        RayNode("w", "cpu", "", START, None, {}),
-        RayNode("gone", "cpu", "", START, START + 10, {}),
+        RayNode("h", "head", "", START, None, {}, lost=False),
+        RayNode("w", "cpu", "", START, None, {}, lost=False),
+        RayNode("gone", "cpu", "", START, START + 10, {}, lost=False),
     ]
     usage_of(session).append(
         usages(session, nodes, seen=NOW, run_id="r", window=(START + 20, START + 50))

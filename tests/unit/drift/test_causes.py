@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ray_platform.config.node_pools import NodePool
-from ray_platform.drift.causes import Evidence, Scaling
+from ray_platform.drift.causes import NO_EVIDENCE, Scaling
 from ray_platform.drift.configuration import read_configuration
 from ray_platform.drift.items import DriftItem, drift_items
 from ray_platform.drift.rules import read_rules
@@ -74,7 +74,8 @@ def told(
     }
     plan = read_plan(data)
     config = read_configuration(plan, data, {"main.tf": file})
-    return drift_items(plan, BOOK, pools=POOLS, evidence=Evidence(configuration=config, **evidence))
+    known = replace(NO_EVIDENCE, configuration=config, **evidence)
+    return drift_items(plan, BOOK, pools=POOLS, evidence=known)
 
 
 LOG = "aws_cloudwatch_log_group"
@@ -193,8 +194,10 @@ def test_a_default_tag_that_changed_in_git_alone_is_no_drift_of_the_tag() -> Non
 
 
 def test_what_aws_and_kubernetes_make_is_not_unmanaged_and_neither_is_ours() -> None:
+    nothing: dict[str, Any] = {"tags": {}, "details": {}, "arn": "", "owned": False, "made_at": ""}
+
     def live(id_: str, **more: Any) -> LiveResource:
-        return LiveResource("aws_security_group", id_, "in vpc-1", **more)
+        return LiveResource("aws_security_group", id_, "in vpc-1", **{**nothing, **more})
 
     found = find_unmanaged(
         [

@@ -165,7 +165,7 @@ def test_each_change_of_what_is_ours_is_found_where_it_is_and_can_be_put_back(
 
 
 def told(document: dict[str, Any], live: dict[str, Any] | None) -> list[DriftItem]:
-    return list(release_items("ray", [Compared(document, live)], BOOK))
+    return list(release_items("ray", [Compared(document, live, asked=None)], BOOK))
 
 
 def changed(kind: str, name: str, *path: Any, to: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -35,6 +35,7 @@ PULL = PullRequest(
     merge_commit="",
     created_at="2026-03-01T09:00:00Z",
     updated_at="2026-03-01T09:00:00Z",
+    merged_at="",
 )
 REPORT = PlanReport(
     environment="prod",
@@ -66,7 +67,7 @@ REPORT = PlanReport(
     },
     shown_at="2026-03-01T09:02:00Z",
 )
-REVIEW = Review(1, "bob", "APPROVED", "e" * 40, "2026-03-01T08:00:00Z", True)
+REVIEW = Review(1, "bob", "APPROVED", "e" * 40, "2026-03-01T08:00:00Z", True, "http://forge/7#1")
 REVIEWED = Reviewed((Opinion(REVIEW, "was given before the last push"),), ())
 
 #: What somebody may write into a resource's name, a rule's message or a pool's name.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ray_platform.text import redaction
+from tests.support.fuse import Killed
 from tests.support.pull_request_orders import (
     Explored,
     Story,
@@ -21,7 +22,7 @@ from tests.support.pull_request_orders import (
     happen,
     judge,
 )
-from tests.support.pull_request_world import Killed, World, content_of
+from tests.support.pull_request_world import World, content_of
 
 # One process: what was tried is summed up at the end.
 pytestmark = pytest.mark.xdist_group("orders")

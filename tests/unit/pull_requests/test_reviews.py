@@ -10,7 +10,7 @@ from tests.unit.pull_requests.test_comment import PULL
 
 SHOWN = "2026-03-01T09:10:00Z"
 NAMED = Approvers.of(2, ["alice", "bob", "Carol"])
-YES = Review(1, "bob", "APPROVED", PULL.head, "2026-03-01T09:11:00Z", True)
+YES = Review(1, "bob", "APPROVED", PULL.head, "2026-03-01T09:11:00Z", True, "http://forge/7#1")
 
 
 def weighed(*reviews: Review, approvers: Approvers = NAMED, shown_at: str = SHOWN) -> Reviewed:

@@ -73,10 +73,12 @@ def test_a_removal_of_everything_takes_network_control_plane_pools_and_bucket() 
 
 
 def test_one_sentence_names_runs_and_resources() -> None:
-    run = LiveRun("run-1", "local", "f" * 64)
+    run = LiveRun("run-1", "local", "f" * 64, None)
     many = [Harm(f"r{at}", "removed") for at in range(7)]
     assert told([run], many[:1]) == (
         "burst run run-1 is live and needs what this plan takes away: r0 is removed"
     )
-    assert told([run, LiveRun("run-2", "local", "f")], many).endswith("r4 is removed; and 2 more")
+    assert told([run, LiveRun("run-2", "local", "f", None)], many).endswith(
+        "r4 is removed; and 2 more"
+    )
     assert told([], many) == told([run], []) == ""

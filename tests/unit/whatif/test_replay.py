@@ -1,7 +1,6 @@
 """What-if without Ray: the replay's clock, its draws, its sums, and what the options mean."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +13,7 @@ from ray_platform.text.errors import NotFoundError, SettingsError
 from ray_platform.whatif.answer import Answer, change_pools, same_workers
 from ray_platform.whatif.demand import (
     Burst,
-    Decision,
     Group,
-    NodeView,
     Outcome,
     Pace,
     Task,
@@ -26,6 +23,7 @@ from ray_platform.whatif.demand import (
     recorded_burst,
 )
 from ray_platform.whatif.replay import replay
+from tests.support.one_group_scheduler import OneGroup
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CPU = Group("cpu", "m5.xlarge", 1, 0, min=2, max=10, usd_per_hour=Decimal("0.192"))
@@ -38,24 +36,6 @@ PACE = Pace(
     idle_timeout_seconds=6,
     reach_timeout_seconds=60,
 )
-
-
-class OneGroup:
-    """An autoscaler for one group: as many nodes as tasks wait, and none that idled for too long."""
-
-    def __init__(self, group: Group, idle_timeout_seconds: float = 6) -> None:
-        self.group, self.idle_timeout_seconds = group, idle_timeout_seconds
-
-    def decide(self, nodes: Sequence[NodeView], pending: int) -> Decision:
-        room = sum(1 for node in nodes if node.free_cpus >= 1)
-        launch = min(max(0, pending - room), self.group.max - len(nodes))
-        idle = [node for node in nodes if node.up and node.idle_seconds > self.idle_timeout_seconds]
-        spare = max(0, len(nodes) - self.group.min) if not pending else 0
-        return Decision(
-            launch={self.group.name: launch} if launch else {},
-            terminate=tuple(node.node_id for node in idle[:spare]),
-            infeasible=max(0, pending - room - launch),
-        )
 
 
 def burst(*waves: tuple[int, float], nodes: int = 2) -> Burst:
