@@ -101,7 +101,16 @@ def instance(storage: MakeInstance) -> Iterator[dg.DagsterInstance]:
 
 
 #: Groups of tests, the longest first.
-GROUPS = ("walk", "terraform", "ray", "kubernetes", "blue-green", "canaries", "orders")
+GROUPS = (
+    "walk",
+    "terraform",
+    "ray",
+    "kubernetes",
+    "blue-green",
+    "canaries",
+    "orders",
+    "dagster-ui",
+)
 _has_begun = False
 
 

@@ -34,6 +34,7 @@ _COMMANDS = {
     "github": "github_commands",
     "ray": "ray_commands",
     "status": "watch_commands",
+    "unlock": "unlock",
     "doctor": "machine_commands",
     "down": "machine_commands",
 }

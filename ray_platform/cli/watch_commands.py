@@ -13,7 +13,7 @@ from ray_platform.config.settings import load_settings
 from ray_platform.drift.causes import WORDS
 from ray_platform.ray.endpoint import running_services
 from ray_platform.session.environment_session import open_session
-from ray_platform.store.lease import told
+from ray_platform.store.lease import describe
 from ray_platform.store.lease_store import EnvironmentLease
 from ray_platform.text.errors import SettingsError
 
@@ -114,7 +114,8 @@ def _day(text: str | None) -> str:
 def status(env: str, as_json: bool) -> None:
     """What stands in an environment, and the addresses of what runs on this machine.
 
-    Also who changes it just now: run, host, since when, last heartbeat.
+    Also the owner of its lease: what for, host, since when, last heartbeat, and its token, which
+    `ray-platform unlock` asks for.
 
     \b
     Examples:
@@ -133,7 +134,10 @@ def status(env: str, as_json: bool) -> None:
         "commit": applied.commit if applied else None,
         "state_serial": applied.state_serial if applied else None,
         "latest_plan": planned.plan_digest if planned else None,
-        "held_by": told(owner) if owner else None,
+        "held_by": describe(owner) if owner else None,
+        "held_for": owner.what if owner else None,
+        "held_since": owner.acquired_at if owner else None,
+        "owner": owner.token if owner else None,
         "emulator": services.get("emulator"),
         "kubernetes": services.get("kubernetes"),
         "ray": services.get("ray"),

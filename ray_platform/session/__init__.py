@@ -1,0 +1,1 @@
+"""One environment as a change works in it: held against other changes."""

@@ -1,12 +1,14 @@
-"""The lease of an environment: who holds it, when its owner is provably dead, and what to tell.
+"""The lease of an environment: who holds it, and when its owner counts as dead.
 
-An owner renews its lease every `INTERVAL_SECONDS`. Whoever waits takes it over only on proof:
+An owner renews its lease every `INTERVAL_SECONDS`. Another process takes it over in two cases only:
 
 - on the owner's machine: the owner's process is gone, and so is the terraform that it started;
-- elsewhere: Dagster says that the owner's run has ended, and since that was seen the heartbeat has not
-  moved for `SILENT_SECONDS` of the waiter's own clock. A run that Dagster does not know proves nothing.
+- elsewhere: Dagster has recorded the end of the owner's run, and since then the heartbeat has not moved
+  for `SILENT_SECONDS` of the observer's own clock. Not while a ``terraform apply`` is recorded: on a machine
+  that cannot be seen it may still run.
 
-No two clocks are ever compared: a heartbeat is old when the one who looks has seen it stand still.
+In every other case a person decides, by `ray-platform unlock`. Two clocks are never compared: a heartbeat
+is old when the observer has seen it unchanged for that long.
 """
 
 from collections.abc import Mapping
@@ -25,8 +27,8 @@ RunState = Literal["live", "ended", "unknown"]
 class Host:
     """A machine as its processes see it. ``boot`` and ``processes`` name the boot and the process table.
 
-    A container has the boot of its machine and a process table of its own. Where the system does not
-    tell them they are empty, and no two hosts count as the same.
+    A container has the boot of its machine and a process table of its own. Both are empty where the system
+    does not report them; then no two hosts count as the same.
     """
 
     name: str
@@ -53,10 +55,11 @@ class Child:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease. Times are ISO 8601 in UTC by the owner's own clock.
+    """The holder of a lease. Times are ISO 8601 in UTC by the owner's own clock.
 
-    ``token`` differs with each time that a lease is taken; ``beats`` counts the renewals; ``started`` is
-    the start of the process in its system's spelling; ``user`` is empty where the user has no name.
+    ``token`` differs each time a lease is taken; ``run_id`` is the Dagster run that makes the change;
+    ``beats`` counts the renewals; ``started`` is the start of the process in its system's spelling;
+    ``user`` is empty where the user has no name.
     """
 
     token: str
@@ -74,7 +77,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Lease:
-    """What the store holds. ``left`` are dead owners whose terraform may have left a lock on the state."""
+    """The stored record. ``left`` are dead owners whose terraform may have left a lock on the state."""
 
     owner: Owner | None = None
     left: tuple[Owner, ...] = ()
@@ -111,71 +114,97 @@ def _owner(data: Mapping[str, Any]) -> Owner:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What an observer sees of an owner.
+
+    Args:
+        process: The owner's process.
+        child: Its terraform; ``unseen`` also where it has none.
+        run: Its Dagster run.
+        silent_seconds: For how long the observer has seen heartbeat and run unchanged.
+    """
+
+    process: ProcessState
+    child: ProcessState
+    run: RunState
+    silent_seconds: float
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """Whether an owner is provably dead, why or why not, and what a person can do who waits for it."""
+    """Whether an owner is dead, why or why not, and what a person who waits for it can do."""
 
     dead: bool
     why: str
     fix: str = ""
 
 
-def judge(
-    owner: Owner,
-    *,
-    process: ProcessState,
-    child: ProcessState,
-    run: RunState,
-    silent_seconds: float,
-) -> Judgement:
-    """What is known of an owner, weighed.
+def judge(owner: Owner, seen: Seen, unlock: str) -> Judgement:
+    """Whether the lease of this owner may be taken over.
 
     Args:
         owner: As last read.
-        process: Its process.
-        child: Its terraform; ``unseen`` also where it has none.
-        run: Its Dagster run.
-        silent_seconds: For how long the one who looks has seen its heartbeat stand still, and its run be
-            what it is.
+        seen: What is seen of it.
+        unlock: The command by which a person frees the lease.
     """
-    if child == "running" and owner.child is not None and process != "running":
+    child = owner.child
+    if child is not None and seen.child == "running" and seen.process != "running":
         return Judgement(
             False,
-            f"its process is gone, its terraform {owner.child.call} (process {owner.child.pid}) goes on",
-            "wait: it finishes by itself, saves its state, and then the environment is free",
+            f"its process is gone, its terraform {child.call} (process {child.pid}) still runs",
+            "wait: terraform finishes, saves its state, and then the environment is free",
         )
-    if process == "gone":
+    if seen.process == "gone":
         return Judgement(True, f"its process {owner.pid} on {owner.host.name} is gone")
-    if silent_seconds < SILENT_SECONDS:
-        if run == "ended" and process != "running":
+    if seen.silent_seconds < SILENT_SECONDS:
+        if seen.run == "ended" and seen.process != "running":
             watched = f"its run {owner.run_id} has ended, its heartbeat is watched for a minute"
             return Judgement(False, watched, "wait: the environment is free then")
-        seems = "is" if process == "running" else "seems"
-        return Judgement(
-            False, f"it {seems} alive", "wait until it has ended; the environment is free then"
-        )
-    silent = f"its heartbeat has stood still for {silent_seconds:.0f} s"
-    if child == "running":
-        return Judgement(False, f"{silent}, its terraform is running", "wait until it has ended")
-    if run == "ended":
-        return Judgement(True, f"{silent}, and its run {owner.run_id} has ended")
-    if run == "live":
         return Judgement(
             False,
-            f"{silent}, but Dagster has its run {owner.run_id} as live",
-            f"wait: Dagster's run monitoring ends a run whose worker is gone. If {owner.host.name} is gone "
-            f"for good, terminate the run in the Dagster UI, and the environment is free within "
-            f"{SILENT_SECONDS:.0f} s",
+            f"it {'is' if seen.process == 'running' else 'seems'} alive",
+            "wait until it has ended; the environment is free then",
         )
+    silent = f"no heartbeat for {seen.silent_seconds:.0f} s"
+    if seen.child == "running":
+        return Judgement(False, f"{silent}, its terraform runs", "wait until it has ended")
+    if seen.run == "ended":
+        if child is None or child.call == "plan" or seen.child == "gone":
+            return Judgement(True, f"{silent}, and its run {owner.run_id} has ended")
+        silent += (
+            f", its run {owner.run_id} has ended, but its terraform {child.call} may still run"
+        )
+    elif seen.run == "live":
+        silent += f", but Dagster lists its run {owner.run_id} as live"
+    else:
+        silent += f", but this Dagster does not know its run {owner.run_id or '(none)'}"
     return Judgement(
         False,
-        f"{silent}, but this Dagster does not know its run {owner.run_id or '(none)'}",
-        f"run the same command on {owner.host.name}: there it is seen whether process {owner.pid} is "
-        "gone; or run it with the Dagster storage that the run was started in",
+        silent,
+        f"see on {owner.host.name} whether process {owner.pid} or a terraform of it still runs; "
+        f"once neither does: {unlock}",
     )
 
 
-def told(owner: Owner) -> str:
-    """The owner in words: what, who, where, since when, when last heard of."""
+def signs_of_life(owner: Owner, seen: Seen, renewed: bool) -> str:
+    """Why an owner is known to be alive; empty: nothing shows that it is.
+
+    Args:
+        owner: As last read.
+        seen: What is seen of it.
+        renewed: Whether it has renewed its lease while it was watched.
+    """
+    if seen.child == "running" and owner.child is not None:
+        return f"its terraform {owner.child.call} runs on this machine (process {owner.child.pid})"
+    if seen.process == "running":
+        return f"its process {owner.pid} runs on this machine"
+    if renewed and seen.run == "live":
+        return f"its run {owner.run_id} is live and renews the lease"
+    return "it renews the lease" if renewed else ""
+
+
+def describe(owner: Owner) -> str:
+    """The owner in words: what for, who, where, since when, the last heartbeat."""
     user = f" by {owner.user}" if owner.user else ""
     return (
         f"{owner.what}{user} on {owner.host.name} (process {owner.pid}), since {owner.acquired_at}, "

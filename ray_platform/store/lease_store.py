@@ -2,38 +2,48 @@
 
 ::
 
-    locks/ENV.json    who holds it, or that nobody does; replaced whole, by compare-and-swap
+    locks/ENV.json    the owner, or none; replaced whole, by compare-and-swap
 
-A process that is killed between any two steps leaves either the old record or the new one. What it held
-is taken over once `core.lease` has proof that it is dead.
+A process that is killed between any two steps leaves either the old record or the new one. What it held is
+taken over once `store.lease` says that it is dead, or freed by `ray-platform unlock`.
 """
 
+import contextlib
 import json
 import os
 import secrets
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from ray_platform.store import process_table
 from ray_platform.store.artifact_store import Store
-from ray_platform.store.held_lease_store import HELD_HERE, Held, now
 from ray_platform.store.lease import (
+    INTERVAL_SECONDS,
+    Child,
     Host,
     Judgement,
     Lease,
     Owner,
     ProcessState,
     RunState,
+    Seen,
+    describe,
     judge,
-    told,
 )
 from ray_platform.text.canonical import canonical_json
 from ray_platform.text.errors import ArtifactError, BusyError
 
 POLL_SECONDS = 0.5
 _RETRY_SECONDS = 0.05
+#: A compare-and-swap of our own record fails only while another one is under way.
+_TRIES = 5
+#: Tokens that are held in this process: one that is written with our process id and is not among them is
+#: what a failed release left.
+_HELD_HERE: set[str] = set()
 
 
 class Processes(Protocol):
@@ -66,20 +76,20 @@ class TheseProcesses:
 
 @dataclass(frozen=True)
 class Busy:
-    """Somebody else holds the lease."""
+    """The lease is another owner's."""
 
     owner: Owner
     judgement: Judgement
 
 
 class EnvironmentLease:
-    """The lease of one environment, as one who wants it sees it.
+    """The lease of one environment, as seen by one who wants it or only reads it.
 
     Args:
         store: The environment's artifact store.
         environment: Its name.
-        run_id: The Dagster run that wants it; empty outside one.
-        run_state: Tells whether a Dagster run has ended.
+        run_id: The Dagster run that wants it; empty for one that only reads.
+        run_state: Whether a Dagster run has ended.
         processes: The processes of this machine.
         clock: Seconds of this machine's monotonic clock.
     """
@@ -101,12 +111,12 @@ class EnvironmentLease:
         self._run_id = run_id
         self._run_state = run_state
         self._clock = clock
-        #: What was seen of the owner (token, beats, run), and since when it has been just that.
-        self._seen: tuple[str, int, RunState] = ("", 0, "unknown")
-        self._seen_at = 0.0
+        #: The owner as last seen (token, beats, run), and since when it has been just that.
+        self._last: tuple[str, int, RunState] = ("", 0, "unknown")
+        self._last_at = 0.0
 
     def read(self) -> tuple[Lease, str | None]:
-        """The lease and the version of its record; one that nobody holds where there is none.
+        """The lease and the version of its record; one without an owner where there is no record.
 
         Raises:
             ArtifactError: it cannot be read, or is malformed.
@@ -123,21 +133,24 @@ class EnvironmentLease:
                 fix="restore the object's earlier version",
             ) from error
 
-    def try_acquire(self, what: str) -> Held | Busy | None:
-        """The lease, or who holds it; None when somebody else was quicker just now.
+    def try_acquire(self, what: str) -> "Held | Busy | None":
+        """The lease, or its owner; None when another process was quicker just now.
 
         Raises:
+            ValueError: this change is no Dagster run: once its host is lost, nothing would show its end.
             ArtifactError: the store cannot be read or written.
         """
+        if not self._run_id:
+            raise ValueError(f"a lease is taken by a Dagster run; {what!r} has no run id")
         lease, version = self.read()
         left = lease.left
         if lease.owner is not None:
-            judgement = self.judge(lease.owner)
+            judgement = judge(lease.owner, self.seen(lease.owner), self.unlock_command(lease.owner))
             if not judgement.dead:
                 return Busy(lease.owner, judgement)
             if lease.owner.child is not None:
                 left = (*left, lease.owner)
-        at = now()
+        at = _now()
         owner = Owner(
             token=secrets.token_hex(16),
             what=what,
@@ -149,13 +162,13 @@ class EnvironmentLease:
             acquired_at=at,
             heartbeat_at=at,
         )
-        HELD_HERE.add(owner.token)
+        _HELD_HERE.add(owner.token)
         written = None
         try:
             written = self.swap(Lease(owner, left), version)
         finally:
             if written is None:
-                HELD_HERE.discard(owner.token)
+                _HELD_HERE.discard(owner.token)
         if written is None:
             return None
         return Held(self, Lease(owner, left), written, dead=lease.owner)
@@ -167,18 +180,18 @@ class EnvironmentLease:
         wait_seconds: float,
         tell: Callable[[str], None] = lambda line: None,
         pause: Callable[[float], None] = time.sleep,
-    ) -> Held:
+    ) -> "Held":
         """The lease, waited for.
 
         Args:
             what: What for, in words.
             wait_seconds: How long to wait at the most.
-            tell: Is told whom we wait for, again when that or what is known of it changes.
+            tell: Hears whose end is waited for, and again when what is known of it changes.
             pause: Waits so many seconds.
 
         Raises:
-            BusyError: somebody else has held it for all of ``wait_seconds``.
-            ArtifactError: the store cannot be read or written.
+            BusyError: another owner has held it for all of ``wait_seconds``.
+            ValueError, ArtifactError: as `try_acquire`.
         """
         deadline = self._clock() + wait_seconds
         last = ""
@@ -189,43 +202,45 @@ class EnvironmentLease:
             if isinstance(answer, Busy):
                 said = f"{answer.owner.token} {answer.judgement.fix}"
                 if said != last:
-                    tell(f"Waiting for {told(answer.owner)}: {answer.judgement.why}")
+                    tell(f"Waiting for {describe(answer.owner)}: {answer.judgement.why}")
                     last = said
                 if self._clock() >= deadline:
                     raise self.busy(answer, wait_seconds)
             pause(POLL_SECONDS if answer else _RETRY_SECONDS)
 
     def busy(self, answer: Busy, waited_seconds: float) -> BusyError:
-        """What to tell one who waited in vain."""
+        """The error of one who waited in vain."""
         return BusyError(
             f"another change has held {self.environment} for {waited_seconds:.0f} s: "
-            f"{told(answer.owner)}; {answer.judgement.why}",
+            f"{describe(answer.owner)}; {answer.judgement.why}",
             where=self.store.url(self.key),
             fix=answer.judgement.fix,
         )
 
-    def judge(self, owner: Owner) -> Judgement:
-        """Whether an owner is provably dead, by all that is to be seen from here."""
+    def seen(self, owner: Owner) -> Seen:
+        """All that can be seen of an owner from here."""
         seconds = self._clock()
         run = self._run_state(owner.run_id) if owner.run_id else "unknown"
-        # Counted anew from the end of the run: the keeper of a terraform that lost its platform just then
-        # needs its time to be heard.
-        if self._seen != (owner.token, owner.beats, run):
-            self._seen, self._seen_at = (owner.token, owner.beats, run), seconds
+        # Counted from the end of the run: Dagster may record it while the process still changes something.
+        if self._last != (owner.token, owner.beats, run):
+            self._last, self._last_at = (owner.token, owner.beats, run), seconds
         here = self.processes.host.sees(owner.host)
         child = owner.child
-        return judge(
-            owner,
+        return Seen(
             process=self._process(owner) if here else "unseen",
             child=self.processes.state(child.pid, child.started) if here and child else "unseen",
             run=run,
-            silent_seconds=seconds - self._seen_at,
+            silent_seconds=seconds - self._last_at,
         )
 
     def _process(self, owner: Owner) -> ProcessState:
-        if owner.pid == self.processes.pid and owner.token not in HELD_HERE:
+        if owner.pid == self.processes.pid and owner.token not in _HELD_HERE:
             return "gone"
         return self.processes.state(owner.pid, owner.started)
+
+    def unlock_command(self, owner: Owner) -> str:
+        """The command by which a person frees the lease of this owner."""
+        return f"ray-platform unlock --env {self.environment} --owner {owner.token} --reason 'WHY'"
 
     def swap(self, lease: Lease, version: str | None) -> str | None:
         """Put a record in place of that version; the new version, None if another one is there."""
@@ -237,3 +252,138 @@ class EnvironmentLease:
             if found is not None and found[0] == content:
                 return found[1]
         return written
+
+
+class Held:
+    """A lease that is held. Its methods may be called from several threads.
+
+    ``dead`` is the owner whom it was taken over from, None where there was none.
+    """
+
+    def __init__(
+        self, lease: EnvironmentLease, record: Lease, version: str, *, dead: Owner | None
+    ) -> None:
+        self.lease = lease
+        self.dead = dead
+        self._record: Lease | None = record
+        self._version = version
+        self._guard = threading.Lock()
+        self._lost = ""
+
+    @property
+    def owner(self) -> Owner:
+        """Ourselves, as last written.
+
+        Raises:
+            BusyError: the lease is lost or given back.
+        """
+        if self._record is None or self._record.owner is None:
+            raise self._gone()
+        return self._record.owner
+
+    @property
+    def left(self) -> tuple[Owner, ...]:
+        """Dead owners whose terraform may have left a lock on the state."""
+        return self._record.left if self._record else ()
+
+    def require(self) -> None:
+        """Renew it, and so make sure at the store that it is still ours; called before each change.
+
+        Raises:
+            BusyError: it was taken over, or freed by a person.
+            ArtifactError: the store cannot be read or written: whether it is still ours is not known.
+        """
+        self._change()
+
+    def check(self) -> None:
+        """As `require`, by what is known without asking the store. Raises `BusyError`."""
+        if self._lost or self._record is None:
+            raise self._gone()
+
+    def record_child(self, child: Child | None) -> None:
+        """Write down which terraform works under it, or that it has ended. Raises as `require` does."""
+        self._change(child=child)
+
+    def clear_left(self) -> None:
+        """Forget the dead owners: what they left is freed, or not theirs. Raises as `require` does."""
+        self._change(left=())
+
+    def release(self) -> None:
+        """Give it back; nothing to do where it was lost.
+
+        Raises:
+            ArtifactError: the store cannot be written. The next run takes it over.
+        """
+        with self._guard:
+            if self._record is None or self._record.owner is None:
+                return
+            _HELD_HERE.discard(self._record.owner.token)
+            try:
+                self._write(lambda owner: Lease(None, self.left))
+            except BusyError:
+                pass  # lost: it is another's now
+            finally:
+                self._record = None
+
+    @contextlib.contextmanager
+    def kept_alive(self, interval_seconds: float = INTERVAL_SECONDS) -> Iterator["Held"]:
+        """Renew it by a thread of its own until the end of the block."""
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.wait(interval_seconds):
+                try:
+                    self.require()
+                except BusyError:
+                    return
+                except ArtifactError:
+                    continue  # `require` asks again, and says so, before anything is changed
+
+        thread = threading.Thread(target=run, name=f"lease-{self.lease.environment}", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            ended.set()
+            thread.join()
+
+    def _change(self, **changes: Any) -> None:
+        def renewed(owner: Owner) -> Lease:
+            child = changes.get("child", owner.child)
+            beat = replace(owner, beats=owner.beats + 1, heartbeat_at=_now(), child=child)
+            return Lease(beat, changes.get("left", self.left))
+
+        with self._guard:
+            self._write(renewed)
+
+    def _write(self, change: Callable[[Owner], Lease]) -> None:
+        for _ in range(_TRIES):
+            owner = self.owner
+            record = change(owner)
+            if (written := self.lease.swap(record, self._version)) is not None:
+                self._record, self._version = record, written
+                return
+            lease, version = self.lease.read()
+            if version is None or lease.owner is None or lease.owner.token != owner.token:
+                self._lost = describe(lease.owner) if lease.owner else "it was freed"
+                self._record = None
+                raise self._gone()
+            self._version = version
+        raise ArtifactError(
+            f"the lease of {self.lease.environment} cannot be written: other writes come between",
+            where=self.lease.store.url(self.lease.key),
+            fix="run it again",
+        )
+
+    def _gone(self) -> BusyError:
+        why = f": {self._lost}" if self._lost else ""
+        return BusyError(
+            f"{self.lease.environment} is no longer held by this run{why}",
+            where=self.lease.store.url(self.lease.key),
+            fix="nothing more was changed; plan again once the other has ended",
+        )
+
+
+def _now() -> str:
+    """This moment by this machine's clock, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,8 @@
-"""The processes of this machine: which one runs still, and which machine this is."""
+"""The processes of this machine: which one still runs, and which machine this is.
+
+psutil is not used: it gives a start time by the wall clock, which moves when the clock is set. A lease and
+a service are found again by a later process, so they need one that never does: boot and ticks since boot.
+"""
 
 import os
 import pwd

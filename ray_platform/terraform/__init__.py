@@ -1,0 +1,1 @@
+"""Terraform's own lock on a state."""

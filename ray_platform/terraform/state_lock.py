@@ -1,4 +1,4 @@
-"""Terraform's own lock on a state: whose it is, told by what it says of itself.
+"""Terraform's own lock on a state, and whose it is by its own content.
 
 The lock is an object beside the state (``use_lockfile``) that names user and host of the terraform that
 made it and when it did. It belongs to a lease when all of that fits the terraform that the lease records.

@@ -23,8 +23,8 @@ from ray_platform.terraform.state import TerraformState, read_terraform_state
 from ray_platform.text.canonical import digest, digest_bytes
 from ray_platform.text.errors import ToolError
 from ray_platform.text.redaction import NOTHING, plan_secrets, redact_text
-from ray_platform.terraform.state_lock import OPERATIONS
 from ray_platform.config.settings import Environment, Settings, child_environment
+from ray_platform.terraform.state_lock import OPERATIONS
 
 OLDEST_VERSION = (1, 10)
 LOCK_TIMEOUT = "60s"

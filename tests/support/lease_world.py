@@ -4,9 +4,8 @@ import itertools
 from collections.abc import Callable
 
 from ray_platform.store.artifact_store import Store
-from ray_platform.store.held_lease_store import Held
 from ray_platform.store.lease import Host, ProcessState, RunState
-from ray_platform.store.lease_store import EnvironmentLease
+from ray_platform.store.lease_store import EnvironmentLease, Held
 from ray_platform.text.canonical import digest_bytes
 
 
@@ -58,7 +57,7 @@ def lease(
     store: Store,
     machine: Machine,
     *,
-    run_id: str = "",
+    run_id: str = "r0",
     runs: dict[str, RunState] | None = None,
     clock: Clock | None = None,
 ) -> EnvironmentLease:

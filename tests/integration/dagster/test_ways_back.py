@@ -9,9 +9,10 @@ import pytest
 from ray_platform.change.deploy_ray import data_version
 from ray_platform.cli.run_jobs import execute
 from ray_platform.config.partitions import RAY_UPGRADE_TAG
+from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.definitions import defs
 from ray_platform.defs import run_context
-from ray_platform.ray.upgrade.switch import BLUE, GREEN, UpgradeWish
+from ray_platform.ray.upgrade.switch import BLUE, GREEN
 from ray_platform.session import lock
 from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.kubernetes.test_upgrade_orders import SMALL, World, heads, settings, world

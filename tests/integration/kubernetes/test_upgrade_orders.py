@@ -98,7 +98,9 @@ class World:
         **wish: Any,
     ) -> EnvironmentSession:
         how = UpgradeWish(**{"how": "blue-green", "drain_seconds": 0, "waits": True, **wish})
-        session = open_session(self.settings, "local", ray_upgrade=how, instance=instance)
+        session = open_session(
+            self.settings, "local", ray_upgrade=how, instance=instance, run_id="test"
+        )
         pools = session.environment.node_pools
         environment = environment_with(
             session.environment,

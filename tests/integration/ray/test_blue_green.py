@@ -49,7 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def session_with(settings: Settings, **pool: Any) -> EnvironmentSession:
     """The session of `local` with one pool of workers, as a new process would make it."""
     wish = UpgradeWish("blue-green", drain_seconds=200, waits=True)
-    session = open_session(settings, "local", ray_upgrade=wish)
+    session = open_session(settings, "local", ray_upgrade=wish, run_id="test")
     cpu = next(p for p in session.environment.node_pools if p.name == "cpu")
     others = [p for p in session.environment.node_pools if not p.ray_workers]
     changed = dataclasses.replace(cpu, **{"min_size": 1, "max_size": 3, **pool})

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
+from ray_platform.terraform.state_bucket_store import ensure_state_bucket
+from ray_platform.text.errors import BusyError, TerraformError
+from ray_platform_sandbox.aws.service import Emulator
+from ray_platform.session.lock import change_lock
+from ray_platform.config.settings import Settings
+from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.store.lease import Owner
 from ray_platform.store.lease_store import EnvironmentLease
 from ray_platform.store.process_table import process_started, this_host, user_name
-from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 from ray_platform.terraform.state_lock_store import read_lock
-from ray_platform.text.errors import BusyError, TerraformError
-from ray_platform.store.lease import Owner
-from ray_platform_sandbox.aws.service import Emulator
-from ray_platform.config.settings import Settings
-from ray_platform.session.lock import change_lock
-from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.conftest import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("terraform")]
@@ -50,7 +50,7 @@ apply(session_in(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
 
 def session_in(root: Path, home: Path, port: int) -> EnvironmentSession:
     settings = Settings(root, home, {"RAY_PLATFORM_PORT_BASE": str(port)})
-    return open_session(settings, "crash", asked_by="ann by command")
+    return open_session(settings, "crash", asked_by="ann by command", run_id="5b")
 
 
 def apply(session: EnvironmentSession) -> list[str]:
@@ -132,7 +132,7 @@ def test_an_apply_killed_with_its_terraform_is_taken_up_by_the_next_without_a_hu
 
     platform.kill()
     platform.communicate()
-    with pytest.raises(BusyError, match="it finishes by itself"):
+    with pytest.raises(BusyError, match="terraform finishes"):
         apply(session)
     os.kill(owner.child.pid, signal.SIGKILL)
     gone = owner.child.pid

@@ -148,10 +148,13 @@ def test_status_of_nothing_says_so(tmp_path: Path) -> None:
 
 def test_status_names_who_changes_the_environment_now(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "home" / "artifacts")
-    held = EnvironmentLease(store, "local").acquire("apply, run 4f", wait_seconds=0)
-    told = json.loads(run(tmp_path, "status", "--json").stdout)["held_by"]
-    assert told.startswith("apply, run 4f by ")
-    assert f"(process {os.getpid()}), since {held.owner.acquired_at}" in told
+    held = EnvironmentLease(store, "local", run_id="4f").acquire("apply, run 4f", wait_seconds=0)
+    answer = json.loads(run(tmp_path, "status", "--json").stdout)
+    assert answer["held_by"].startswith("apply, run 4f by ")
+    assert f"(process {os.getpid()}), since {held.owner.acquired_at}" in answer["held_by"]
+    assert (answer["held_for"], answer["held_since"]) == ("apply, run 4f", held.owner.acquired_at)
+    assert answer["owner"] == held.owner.token
+    assert held.owner.token in run(tmp_path, "status").stdout
 
 
 def test_down_with_nothing_running_ends_nothing(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from ray_platform.store.lease import (
     Owner,
     ProcessState,
     RunState,
+    Seen,
+    describe,
     judge,
-    told,
+    signs_of_life,
 )
 from ray_platform.terraform.state_lock import StateLock, foreign
 
@@ -38,36 +40,48 @@ OWNER = Owner(
 LOCK = StateLock("11-22", "OperationTypeApply", "ann@runner-1", "2026-11-21T10:00:07.123456789Z")
 
 
+PLANNING = replace(OWNER, child=replace(APPLY, call="plan"))
+
+
 def judged(
+    owner: Owner = OWNER,
     *,
     process: ProcessState = "unseen",
     child: ProcessState = "unseen",
     run: RunState = "unknown",
     silent: float = 0,
 ) -> Judgement:
-    return judge(OWNER, process=process, child=child, run=run, silent_seconds=silent)
+    return judge(owner, Seen(process, child, run, silent), "ray-platform unlock --owner t")
 
 
 def test_on_its_machine_it_is_dead_when_process_and_terraform_are_gone() -> None:
     assert judged(process="gone", child="gone").dead
     orphan = judged(process="gone", child="running", run="ended", silent=10 * SILENT_SECONDS)
     assert not orphan.dead
-    assert "terraform apply (process 77) goes on" in orphan.why
+    assert "terraform apply (process 77) still runs" in orphan.why
 
 
 def test_elsewhere_it_is_dead_when_its_heart_stands_still_and_its_run_has_ended() -> None:
-    assert not judged(run="ended", silent=SILENT_SECONDS - 1).dead
-    assert judged(run="ended", silent=SILENT_SECONDS).dead
+    assert not judged(PLANNING, run="ended", silent=SILENT_SECONDS - 1).dead
+    assert judged(PLANNING, run="ended", silent=SILENT_SECONDS).dead
+
+
+def test_elsewhere_an_apply_is_never_dead_by_itself() -> None:
+    waits = judged(run="ended", silent=100 * SILENT_SECONDS)
+    assert not waits.dead
+    assert "its terraform apply may still run" in waits.why
+    assert "ray-platform unlock --owner t" in waits.fix
 
 
 @pytest.mark.parametrize(
     ("run", "says"),
-    [("live", "terminate the run"), ("unknown", "run the same command on runner-1")],
+    [("live", "lists its run 4f as live"), ("unknown", "does not know its run 4f")],
 )
 def test_what_proves_nothing_is_waited_for_and_says_what_to_do(run: RunState, says: str) -> None:
     waits = judged(run=run, silent=100 * SILENT_SECONDS)
     assert not waits.dead
-    assert says in waits.fix
+    assert says in waits.why
+    assert "see on runner-1 whether process 70" in waits.fix
 
 
 @given(
@@ -79,8 +93,27 @@ def test_what_proves_nothing_is_waited_for_and_says_what_to_do(run: RunState, sa
 def test_without_a_dead_process_only_silence_and_an_ended_run_together_are_proof(
     process: ProcessState, child: ProcessState, run: RunState, silent: float
 ) -> None:
+    proof = run == "ended" and silent >= SILENT_SECONDS
+    dead = judged(PLANNING, process=process, child=child, run=run, silent=silent).dead
+    assert dead == (proof and child != "running")
     dead = judged(process=process, child=child, run=run, silent=silent).dead
-    assert dead == (run == "ended" and silent >= SILENT_SECONDS and child != "running")
+    assert dead == (proof and child == "gone")
+
+
+@pytest.mark.parametrize(
+    ("seen", "renewed", "sign"),
+    [
+        (Seen("running", "gone", "ended", 1e6), False, "its process 70 runs on this machine"),
+        (Seen("gone", "running", "ended", 1e6), False, "its terraform apply runs on this machine"),
+        (Seen("unseen", "unseen", "live", 0), True, "its run 4f is live and renews the lease"),
+        (Seen("unseen", "unseen", "unknown", 0), True, "it renews the lease"),
+        (Seen("unseen", "unseen", "live", 1e6), False, ""),
+        (Seen("gone", "gone", "live", 0), False, ""),
+    ],
+)
+def test_what_shows_that_an_owner_is_alive(seen: Seen, renewed: bool, sign: str) -> None:
+    found = signs_of_life(OWNER, seen, renewed)
+    assert found.startswith(sign) if sign else found == ""
 
 
 def test_a_container_with_a_process_table_of_its_own_is_another_host() -> None:
@@ -100,7 +133,7 @@ def test_a_lease_is_read_as_it_was_written_and_a_malformed_one_is_told() -> None
 
 
 def test_the_owner_is_told_with_run_machine_since_when_and_last_heartbeat() -> None:
-    assert told(OWNER) == (
+    assert describe(OWNER) == (
         "apply, run 4f by ann on runner-1 (process 70), since 2026-11-21T10:00:00.000+00:00, "
         "last heartbeat 2026-11-21T10:03:00.000+00:00"
     )

@@ -7,9 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from ray_platform.store.held_lease_store import Held
 from ray_platform.store.lease import SILENT_SECONDS, Child, Lease, RunState
-from ray_platform.store.lease_store import Busy, EnvironmentLease
+from ray_platform.store.lease_store import Busy, EnvironmentLease, Held
 from ray_platform.text.errors import BusyError
 from tests.support.lease_world import Clock, Machine, Memory, Process, die
 
@@ -25,9 +24,10 @@ class Killed(BaseException):
 class Contenders(RuleBasedStateMachine):
     """Two processes of one machine and one of another want an environment, and die at any step.
 
-    Dagster ends a run once its process is gone; its terraform may go on then, and is kept alive in the
-    lease by its keeper. A person may also say so of a process that lives but was not heard of
-    (`is_declared_dead_while_it_lives`): that one must find out before it changes anything.
+    Dagster ends a run once its process is gone; its terraform may run on then. An apply of a machine that
+    cannot be seen is waited for until a person unlocks; a plan changes nothing and is not. A person may
+    also end the run of a process that lives but was not heard of (`is_declared_dead_while_it_lives`): that
+    one must find out before it changes anything.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Contenders(RuleBasedStateMachine):
         self.wanted = [self.fresh(number) for number in range(3)]
         self.held: list[Held | None] = [None] * 3
         self.children: list[int | None] = [None] * 3
-        self.kept: list[Held | None] = [None] * 3
+        self.calls = [""] * 3
         self.count = 0
 
     def fresh(self, number: int) -> EnvironmentLease:
@@ -96,8 +96,6 @@ class Contenders(RuleBasedStateMachine):
 
     def kill(self, number: int) -> None:
         die(self.wanted[number])
-        if self.children[number] is not None and self.held[number]:
-            self.kept[number] = self.held[number]
         self.held[number] = None
 
     def acquire_plainly(self, number: int) -> None:
@@ -132,8 +130,8 @@ class Contenders(RuleBasedStateMachine):
         self.attempt(number, fault, at, act)
 
     @precondition(lambda self: self.holding(live=True))
-    @rule(whom=whom, fault=faults, at=ats)
-    def start_terraform(self, whom: int, fault: str, at: int) -> None:
+    @rule(whom=whom, fault=faults, at=ats, call=st.sampled_from(["plan", "apply"]))
+    def start_terraform(self, whom: int, fault: str, at: int, call: str) -> None:
         number = pick(self.holding(live=True), whom)
         held = self.held[number]
         assert held is not None
@@ -141,8 +139,8 @@ class Contenders(RuleBasedStateMachine):
 
         def act() -> None:
             # The child waits for a word until it is recorded, and ends without it.
-            held.record_child(Child(pid, f"s{pid}", "apply", "2026-11-21T10:00:00+00:00"))
-            self.children[number] = pid
+            held.record_child(Child(pid, f"s{pid}", call, "2026-11-21T10:00:00+00:00"))
+            self.children[number], self.calls[number] = pid, call
 
         self.attempt(number, fault, at, act)
         if self.children[number] != pid:
@@ -198,9 +196,6 @@ class Contenders(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, SILENT_SECONDS / 2, SILENT_SECONDS]))
     def time_passes(self, seconds: float) -> None:
         self.clock.now += seconds
-        for keeper in self.kept:
-            if keeper:
-                keeper.beat()
 
     def free(self) -> list[int]:
         return [n for n in range(3) if self.alive(n) and self.held[n] is None]
@@ -223,7 +218,7 @@ class Contenders(RuleBasedStateMachine):
     def end_terraform(self, number: int) -> None:
         if (pid := self.children[number]) is not None:
             self.machines[number].alive.discard(pid)
-            self.children[number] = self.kept[number] = None
+            self.children[number] = None
 
     def alive(self, number: int) -> bool:
         return self.wanted[number].processes.pid in self.machines[number].alive
@@ -238,7 +233,7 @@ class Contenders(RuleBasedStateMachine):
     def one_at_the_most(self) -> None:
         may_change = []
         for number, held in enumerate(self.held):
-            working = self.children[number] is not None
+            working = self.children[number] is not None and self.calls[number] == "apply"
             if held is not None and self.runs[self.run_of(number)] == "live":
                 may_change.append(number)  # it has not been told otherwise, and nobody may think so
             elif working:
@@ -253,6 +248,7 @@ class Contenders(RuleBasedStateMachine):
         stranger = EnvironmentLease(
             self.store,
             "dev",
+            run_id="the last",
             run_state=lambda asked: self.runs[asked],
             processes=Process(Machine("c")),
             clock=self.clock,
@@ -260,6 +256,11 @@ class Contenders(RuleBasedStateMachine):
         answer = stranger.try_acquire("the next change")
         if isinstance(answer, Busy):
             self.clock.now += SILENT_SECONDS
+            answer = stranger.try_acquire("the next change")
+        if isinstance(answer, Busy):
+            cut_short = answer.owner.child
+            assert cut_short is not None and cut_short.call == "apply"
+            assert stranger.swap(Lease(), stranger.read()[1])  # a person unlocks
             answer = stranger.try_acquire("the next change")
         assert isinstance(answer, Held)
 

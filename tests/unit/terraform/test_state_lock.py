@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,22 @@ from ray_platform.store.artifact_store import S3Store, open_store
 from ray_platform.store.lease_store import EnvironmentLease
 from ray_platform.store.process_table import this_host, user_name
 from ray_platform.terraform.state_lock_store import free_lock, read_lock
+from ray_platform.store.artifact_store import FileStore
+from ray_platform.records.audit import AuditEvent
 from ray_platform.text.canonical import canonical_json
-from ray_platform.text.errors import BusyError, StateError
-from ray_platform.store.lease import Child, Lease, Owner
+from ray_platform.text.errors import BusyError, NotFoundError, SettingsError, StateError
 from ray_platform.config.environment_file import Artifacts
+from ray_platform.session.lock import change_lock, run_state, unlock
 from ray_platform.config.settings import Settings
 from ray_platform.session.lock import change_lock, run_state
 from dataclasses import dataclass
 from ray_platform.session.adapters import Adapters
 from ray_platform.session.environment_session import EnvironmentSession, open_session
+from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.store.lease import Child, Host, Lease, Owner
+from ray_platform.store.lease_store import EnvironmentLease
+from ray_platform.store.process_table import process_started, this_host, user_name
+from ray_platform.terraform.state_lock_store import free_lock, read_lock
 
 ROOT = Path(__file__).resolve().parents[3]
 DEAD = Owner(
@@ -66,7 +76,7 @@ class S3Alone:
 @pytest.fixture
 def session(tmp_path: Path, s3_emulator: Any) -> EnvironmentSession:
     adapters = Adapters(S3Alone(s3_emulator), None)
-    return open_session(Settings(ROOT, tmp_path / "home", {}), "local", adapters=adapters)
+    return open_session(Settings(ROOT, tmp_path / "home", {}), "local", adapters=adapters, run_id="5b", asked_by="ann by command")
 
 
 @pytest.fixture
@@ -229,3 +239,143 @@ def test_a_change_that_was_overtaken_stops_before_it_changes_anything(session: E
         with pytest.raises(BusyError, match="apply, run 5a"):
             session.require_held()
     assert EnvironmentLease(session.artifacts.store, "local").read()[0].owner == other
+
+
+def test_a_change_that_is_no_dagster_run_cannot_be_locked_for(session: EnvironmentSession) -> None:
+    session.run_id = ""
+    with pytest.raises(ValueError, match="no run id"), change_lock(session, "ray rollback"):
+        raise AssertionError("it was locked")
+    assert EnvironmentLease(session.artifacts.store, "local").read()[0] == Lease()
+
+
+# Unlocked by a person ------------------------------------------------------------------------------
+
+#: Of a machine that cannot be seen from here, in the middle of an apply.
+ELSEWHERE = replace(DEAD, host=Host("pod-7", "boot-x", "pid:[9]"))
+
+
+def freed(session: EnvironmentSession, owner: str = "t", pause: Callable[[float], None] = lambda s: None) -> Any:
+    said: list[str] = []
+    done = unlock(session, owner, "its pod was evicted", tell=said.append, pause=pause)
+    return done, said
+
+
+def unlocks(session: EnvironmentSession) -> list[AuditEvent]:
+    return [r.event for r in session.audit.records() if r.event.action == "unlock"]
+
+
+def test_a_person_frees_lease_and_state_lock_of_an_owner_that_is_gone(
+    session: EnvironmentSession, lock: Any
+) -> None:
+    lock({**OURS, "Who": f"{user_name()}@pod-7"})
+    left_by(session, ELSEWHERE)
+    with pytest.raises(BusyError):
+        take(session)
+    session.run_id = ""  # the command is no run
+    done, said = freed(session)
+    assert (done.owner, done.state_lock) == (ELSEWHERE, "11-22")
+    assert said[0].startswith("Watching for 30 s whether apply, run 4f")
+    assert not locked(session)
+    lease, by_person = EnvironmentLease(session.artifacts.store, "local"), unlocks(session)
+    assert lease.read()[0] == Lease()
+    assert [event.decision for event in by_person] == ["lease freed", "state freed"]
+    assert {event.asked_by for event in by_person} == {"ann by command"}
+    assert by_person[0].reason.startswith("its pod was evicted (apply, run 4f")
+    with pytest.raises(NotFoundError, match="has no owner"):
+        freed(session)
+    session.run_id = "5b"
+    take(session)
+
+
+def test_a_state_lock_of_anybody_else_stays_when_a_person_unlocks(
+    session: EnvironmentSession, lock: Any
+) -> None:
+    lock({**OURS, "Who": "bob@laptop"})
+    left_by(session, ELSEWHERE)
+    done, said = freed(session)
+    assert done.state_lock == ""
+    assert "made by bob@laptop" in said[-1]
+    assert locked(session)
+
+
+def test_an_owner_whose_process_runs_here_is_not_unlocked(session: EnvironmentSession) -> None:
+    with change_lock(session, "apply, run 5b"):
+        owner = EnvironmentLease(session.artifacts.store, "local").read()[0].owner
+        assert owner is not None
+        with pytest.raises(BusyError, match=f"is alive: apply.*process {os.getpid()} runs"):
+            freed(session, owner.token)
+        session.require_held()
+    assert unlocks(session) == []
+
+
+def test_an_owner_whose_terraform_runs_here_is_not_unlocked(session: EnvironmentSession) -> None:
+    child = Child(os.getpid(), process_started(os.getpid()) or "", "apply", DEAD.acquired_at)
+    left_by(session, replace(DEAD, child=child))
+    with pytest.raises(BusyError, match="its terraform apply runs on this machine"):
+        freed(session)
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.STARTED, DagsterRunStatus.FAILURE])
+def test_an_owner_that_renews_its_lease_is_not_unlocked(
+    session: EnvironmentSession, status: DagsterRunStatus
+) -> None:
+    with DagsterInstance.ephemeral() as instance:
+        run_id = instance.add_run(DagsterRun("x", status=status)).run_id
+        owner = replace(ELSEWHERE, run_id=run_id)
+        session.instance = instance
+        left_by(session, owner)
+
+        def renews(seconds: float) -> None:
+            left_by(session, replace(owner, beats=owner.beats + 1))
+
+        with pytest.raises(BusyError, match=r"renews the lease"):
+            freed(session, pause=renews)
+        assert unlocks(session) == []
+        # A run that Dagster has as live, and whose process is heard of no more, is what this is for.
+        assert freed(session)[0].owner.run_id == run_id
+
+
+def test_another_owner_than_the_one_named_is_not_unlocked(session: EnvironmentSession) -> None:
+    left_by(session, ELSEWHERE)
+    with pytest.raises(BusyError, match="held by another owner, t: apply, run 4f"):
+        freed(session, "an older token")
+
+    def another_takes_it(seconds: float) -> None:
+        left_by(session, replace(ELSEWHERE, token="u"))
+
+    with pytest.raises(BusyError, match="held by another owner, u"):
+        freed(session, pause=another_takes_it)
+    with pytest.raises(SettingsError, match="--reason is empty"):
+        unlock(session, "u", " ", tell=lambda line: None)
+    assert unlocks(session) == []
+
+
+def test_an_owner_that_was_unlocked_while_it_lives_changes_nothing_more(session: EnvironmentSession) -> None:
+    with change_lock(session, "apply"):
+        left_by(session, ELSEWHERE)
+        freed(session)
+        with pytest.raises(BusyError, match="no longer held by this run: it was freed"):
+            session.require_held()
+
+
+def test_the_command_unlocks_and_says_what_was_held(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "artifacts")
+    owner = replace(DEAD, child=None)
+    store.put("locks/local.json", canonical_json(Lease(owner).to_json()))
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ray_platform.cli", "unlock", "--reason", "lost", *more]
+        variables = {**os.environ, "RAY_PLATFORM_HOME": str(tmp_path)}
+        return subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+        )
+
+    refused = run("--owner", "other")
+    assert refused.returncode == 2
+    assert "held by another owner, t: apply, run 4f" in refused.stderr
+    done = json.loads(run("--owner", "t", "--json").stdout)
+    assert (done["owner"], done["run_id"], done["state_lock"]) == ("t", "4f", None)
+    assert done["was"].startswith("apply, run 4f")
+    assert (
+        json.loads((tmp_path / "artifacts" / "locks" / "local.json").read_text())["owner"] is None
+    )

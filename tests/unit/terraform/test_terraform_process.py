@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_platform.store.process_table import process_started
 from ray_platform.terraform.terraform_process import Finished, run
 from ray_platform.text.errors import BusyError, ToolError
+from ray_platform.store.process_table import process_started
 
 LOST = BusyError("somebody took it over")
 
