@@ -24,6 +24,7 @@ from ray_platform.defs import (  # noqa: E402 - after the filters above  # noqa:
     walk_jobs,
 )
 from ray_platform.defs.progress import progress  # noqa: E402
+from ray_platform.defs.resources import EnvironmentSessions  # noqa: E402
 
 
 @dg.definitions
@@ -49,6 +50,7 @@ def defs() -> dg.Definitions:
             destroy_job,
             failed_runs,
         ],
+        resources={"sessions": EnvironmentSessions()},
         executor=dg.in_process_executor,
         loggers={"progress": progress},
     )

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,6 +20,15 @@ from ray_platform.cli.output import (
 from ray_platform.cli.run_jobs import asker, run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG, despite
 from ray_platform.config.settings import load_settings
+from ray_platform.defs.facts import (
+    POLICY_CHECK,
+    ModuleFacts,
+    PlanFacts,
+    PolicyFacts,
+    RemovalFacts,
+)
+from ray_platform.lineage.asset_facts import RayClusterFacts
+from ray_platform.policy.verdict import Violation
 from ray_platform.pull_requests.connection import (
     require_may_approve,
     session_for,
@@ -45,11 +54,9 @@ def plan(env: str, as_json: bool, text: bool) -> None:
     """
     known(env)
     outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env})
-    if "terraform_plan" not in outcome.facts:
-        outcome.require()
-    facts = outcome.facts["terraform_plan"]
-    checks = {check.name: check for check in outcome.checks}
-    violations = checks["policy"].metadata["violations"] if "policy" in checks else []
+    facts = outcome.facts("terraform_plan", PlanFacts)
+    policy_check = outcome.check(POLICY_CHECK)
+    violations = policy_check.facts(PolicyFacts, outcome.run_id).violations if policy_check else ()
     failed = [check for check in outcome.checks if not check.passed]
     if not failed:
         outcome.require()
@@ -58,55 +65,39 @@ def plan(env: str, as_json: bool, text: bool) -> None:
             {
                 "environment": env,
                 "run_id": outcome.run_id,
-                "plan_digest": facts["plan digest"],
-                "state_serial": facts["state serial"],
-                "commit": facts["commit"],
-                "dirty": facts["dirty"],
-                "counts": {
-                    name: facts[f"to {name}"] for name in ("create", "update", "replace", "delete")
-                },
-                "estimate": monthly_estimate(facts),
-                "whatif": facts.get("what if JSON"),
-                "violations": violations,
+                "plan_digest": facts.plan_digest,
+                "state_serial": facts.state_serial,
+                "commit": facts.commit,
+                "dirty": facts.dirty,
+                "counts": asdict(facts.counts),
+                "estimate": facts.monthly_usd(),
+                "whatif": facts.whatif,
+                "violations": [item.to_json() for item in violations],
                 "checks": {check.name: check.passed for check in outcome.checks},
             }
         )
     else:
         if text:
-            say(facts["plan"].removeprefix("```\n").removesuffix("\n```"))
-        say(f"\nplan {short(facts['plan digest'])}: {facts['summary']}")
-        say(f"a month costs {month_at('minimum', facts)}, {month_at('maximum', facts)}")
-        if "what if" in facts:
-            say(f"\n{facts['what if']}")
+            records = open_session(load_settings(), env).records
+            say(records.plan_text(records.plan(facts.plan_digest)))
+        say(f"\nplan {short(facts.plan_digest)}: {facts.counts}")
+        say(f"a month costs {facts.month_at('minimum')}, {facts.month_at('maximum')}")
+        if facts.whatif_table:
+            say(f"\n{facts.whatif_table}")
         print_violations(violations)
         for check in failed:
-            if check.name != "policy":
+            if check.name != POLICY_CHECK:
                 say(f"✗ {check.name}: {check.description}")
         if not failed:
-            say(f"apply it: ray-platform apply --env {env} --plan {short(facts['plan digest'])}")
+            say(f"apply it: ray-platform apply --env {env} --plan {short(facts.plan_digest)}")
     if failed:
         sys.exit(DENIED)
 
 
-def monthly_estimate(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a month costs after a plan: ``at minimum``, ``more at minimum`` ... in US dollars."""
-    return {
-        name.removeprefix("monthly USD "): value
-        for name, value in facts.items()
-        if name.startswith("monthly USD ")
-    }
-
-
-def month_at(size: str, facts: Mapping[str, Any]) -> str:
-    """A month's cost at ``minimum`` or ``maximum`` size and, in brackets, how much more it is than now."""
-    usd, more = facts[f"monthly USD at {size}"], facts[f"monthly USD more at {size}"]
-    return f"${usd:,.2f} at {size}{' size' if size == 'minimum' else ''} ({more:+,.2f})"
-
-
-def print_violations(violations: list[dict[str, Any]]) -> None:
+def print_violations(violations: Sequence[Violation]) -> None:
     """Each violation with its rule, resource, value and remedy."""
     for item in violations:
-        say(f"✗ [{item['id']}] {item['resource']}: {item['message']}\n    fix: {item['fix']}")
+        say(f"✗ [{item.id}] {item.resource}: {item.message}\n    fix: {item.fix}")
 
 
 @click.command()
@@ -148,7 +139,7 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
     if as_json:
         print_json({"environment": env, **found.to_json()})
     else:
-        print_violations([item.to_json() for item in found.violations])
+        print_violations(found.violations)
         say("denied" if found.denied else "no rule denies this plan")
     if found.denied:
         sys.exit(DENIED)
@@ -234,19 +225,19 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
     else:
         tags = {**despite(despite_live_runs), CHANGE_TAG: env}
         outcome = run_job("change", partition=env, tags=tags).require()
-    facts = outcome.facts["vpc"]
+    facts = outcome.facts("vpc", ModuleFacts)
     answer = {
         "environment": env,
         "run_id": outcome.run_id,
-        "plan_digest": facts["plan digest"],
-        "infra_version": outcome.facts["ray_cluster"]["infra version"],
-        "state_serial": facts["state serial"],
-        "approved_by": facts["approved by"],
+        "plan_digest": facts.plan_digest,
+        "infra_version": outcome.facts("ray_cluster", RayClusterFacts).infra_version,
+        "state_serial": facts.state_serial,
+        "approved_by": ", ".join(facts.approved_by),
     }
     if as_json:
         print_json(answer)
     else:
-        say(f"applied {short(facts['plan digest'])}: infra version {answer['infra_version']}")
+        say(f"applied {short(facts.plan_digest)}: infra version {answer['infra_version']}")
 
 
 @click.command()
@@ -273,15 +264,15 @@ def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> N
         )
     tags = {**despite(despite_live_runs), CHANGE_TAG: env}
     outcome = run_job("destroy", partition=env, tags=tags).require()
-    facts = outcome.facts["vpc"]
+    facts = outcome.facts("vpc", RemovalFacts)
     answer = {
         "environment": env,
         "run_id": outcome.run_id,
-        "removed": facts["resources removed"],
-        "backup": facts["state backup"],
-        "records": facts["records backup"],
-        "ends_by_itself": facts["ends by itself"],
-        "approved_by": facts["approved by"],
+        "removed": facts.resources_removed,
+        "backup": facts.state_backup,
+        "records": facts.records_backup,
+        "ends_by_itself": list(facts.ends_by_itself),
+        "approved_by": ", ".join(facts.approved_by),
     }
     if as_json:
         print_json(answer)
@@ -290,5 +281,5 @@ def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> N
             f"{env}: {answer['removed']} resources removed, nothing with its tags is left; the state before "
             f"lies in {answer['backup']}, the records in {answer['records']}"
         )
-        for item in answer["ends_by_itself"]:
+        for item in facts.ends_by_itself:
             say(f"  still there: {item}")

@@ -71,7 +71,12 @@ def lineage(run_id: str | None, rebuild_index: bool, as_json: bool) -> None:
             ("Ray values", ray.get("values_digest")),
             ("policies", answer["policy_bundle_digest"]),
             ("price book", answer["price_book_version"]),
-            *((name, value) for name, value in run.facts.items() if name != "infra version"),
+            *(
+                (name.replace("_", " "), value)
+                for name, value in run.facts.items()
+                if name not in ("infra_version", "commit")
+            ),
+            *((("results", f"not readable: {run.unreadable}"),) if run.unreadable else ()),
         ],
     )
 
@@ -102,7 +107,7 @@ def runs(infra_version: str | None, limit: int, as_json: bool) -> None:
         return
     table(
         "Burst runs",
-        ("run", "environment", "status", "infra version", "started (UTC)", "loss", "US dollars"),
+        ("run", "environment", "status", "infra version", "started (UTC)", "loss", "USD"),
         [
             (
                 run.run_id,
@@ -111,7 +116,7 @@ def runs(infra_version: str | None, limit: int, as_json: bool) -> None:
                 short(run.infra_version),
                 _time(run.started),
                 run.facts.get("loss", ""),
-                run.facts.get("US dollars", ""),
+                run.facts.get("usd", "not readable" if run.unreadable else ""),
             )
             for run in found
         ],
@@ -127,6 +132,7 @@ def _run(run: BurstRun) -> dict[str, Any]:
         "started": run.started,
         "ended": run.ended,
         "facts": dict(run.facts),
+        **({"unreadable": run.unreadable} if run.unreadable else {}),
     }
 
 
@@ -215,7 +221,7 @@ def bisect(good: str, bad: str, metric: str, as_json: bool) -> None:
     \b
     Examples:
       ray-platform bisect --good 1b2c3d4e --bad 5f6a7b8c --metric loss
-      ray-platform bisect --good 1b2c3d4e --bad 5f6a7b8c --metric "US dollars" --json | jq -r .next
+      ray-platform bisect --good 1b2c3d4e --bad 5f6a7b8c --metric usd --json | jq -r .next
     """
     history = open_history()
     found = bisect_runs(history, good, bad, metric)

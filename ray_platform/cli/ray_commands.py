@@ -14,6 +14,7 @@ from ray_platform.config.settings import load_settings
 from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.gitops import deployed
 from ray_platform.gitops.deliver import is_by_git
+from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours
@@ -140,17 +141,16 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
         tags={CHANGE_TAG: env},
         ops={"make_earlier_revision_current": {"revision": revision}},
     ).require()
-    facts = outcome.facts["ray_cluster"]
-    current = int(facts["release revision"])
-    (release,) = (
-        r for r in ray_clusters(session).releases.history(facts["release"]) if r.revision == current
-    )
+    facts = outcome.facts("ray_cluster", RayClusterFacts)
+    current = facts.release_revision
+    releases = ray_clusters(session).releases.history(facts.release or "")
+    (release,) = (item for item in releases if item.revision == current)
     if as_json:
         print_json(
             {
                 "environment": env,
                 "run_id": outcome.run_id,
-                "infra_version": facts["infra version"],
+                "infra_version": facts.infra_version,
                 "release": release.to_json(),
             }
         )
@@ -220,12 +220,13 @@ def upgrade(
             "backed_out": True,
         }
     else:
-        facts = run_job("deploy_ray_cluster", partition=env, tags=tags).require().facts
+        outcome = run_job("deploy_ray_cluster", partition=env, tags=tags).require()
+        facts = outcome.facts("ray_cluster", RayClusterFacts)
         answer = {
             "environment": env,
             "active": ray_clusters(session).switch().active,
-            "infra_version": facts["ray_cluster"]["infra version"],
-            "address": facts["ray_cluster"]["address"],
+            "infra_version": facts.infra_version,
+            "address": facts.address,
         }
     if as_json:
         print_json(answer)

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from ray_platform.cli.change_commands import month_at, monthly_estimate
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
 from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG
 from ray_platform.config.settings import load_settings
+from ray_platform.defs.facts import PlanFacts
 from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.terraform.losses import losses
@@ -36,10 +36,8 @@ def rollback(env: str, version: str, as_json: bool) -> None:
     session = open_session(load_settings(), env)
     whole, commit = _commit_of(session, version)
     outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env, COMMIT_TAG: commit})
-    if "terraform_plan" not in outcome.facts:
-        outcome.require()
-    facts = outcome.facts["terraform_plan"]
-    record = session.records.plan(facts["plan digest"])
+    facts = outcome.facts("terraform_plan", PlanFacts)
+    record = session.records.plan(facts.plan_digest)
     lost = losses(stored_plan(session.records, record))
     failed = [check for check in outcome.checks if not check.passed]
     if not failed:
@@ -52,18 +50,18 @@ def rollback(env: str, version: str, as_json: bool) -> None:
         "plan_digest": record.plan_digest,
         "counts": dict(record.counts),
         "losses": [loss.to_json() for loss in lost],
-        "estimate": monthly_estimate(facts),
-        "whatif": facts.get("what if JSON"),
+        "estimate": facts.monthly_usd(),
+        "whatif": facts.whatif,
         "checks": {check.name: check.passed for check in outcome.checks},
     }
     if as_json:
         print_json(answer)
     else:
-        say(f"\nback to {short(whole)}, commit {short(commit)}: {facts['summary']}")
+        say(f"\nback to {short(whole)}, commit {short(commit)}: {facts.counts}")
         for loss in lost:
             with_it = f", and with it {loss.holds}" if loss.holds else ""
             say(f"  {loss.action}: {loss.address}{with_it}")
-        say(f"a month costs {month_at('minimum', facts)}")
+        say(f"a month costs {facts.month_at('minimum')}")
         for check in failed:
             say(f"✗ {check.name}: {check.description or 'no'}")
         if record.empty:

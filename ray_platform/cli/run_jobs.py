@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
+from dagster._core.execution.plan.objects import UserFailureData
 from dagster._core.instance import InstanceRef
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -19,7 +20,11 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from ray_platform.config.partitions import ASKED_BY_TAG, CODE_LOCATION
 from ray_platform.config.settings import load_settings
+from ray_platform.defs.facts import POLICY_CHECK, PolicyFacts
 from ray_platform.defs.progress import stdout_as_progress
+from ray_platform.policy.verdict import Violation
+from ray_platform.store.failure_facts import FailureFacts
+from ray_platform.store.typed_facts import Facts
 from ray_platform.text.errors import PlatformError, Refused
 
 #: Which process a run of the command lives in, so that a later command can tell a dead run from a live one.
@@ -27,6 +32,9 @@ from ray_platform.text.errors import PlatformError, Refused
 PROCESS_TAG = "ray_platform/process"
 #: How often the daemon re-executes a run whose process was lost. A person started this one, and reruns it.
 _RETRIES_TAG = "dagster/max_retries"
+
+
+F = TypeVar("F", bound=Facts)
 
 
 @dataclass(frozen=True)
@@ -39,16 +47,40 @@ class Check:
     description: str
     metadata: Mapping[str, Any]
 
+    def facts(self, kind: type[F], run_id: str) -> F:
+        """What the check stored of its result. Raises `FactsError` where it cannot be read."""
+        return kind.from_metadata(self.metadata, where=f"check {self.name}, run {run_id}")
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a job came to. ``facts`` are the metadata of its materializations, by asset."""
+    """What a run of a job came to. ``metadata`` is that of its materializations, by asset."""
 
     run_id: str
     success: bool
     checks: tuple[Check, ...]
-    facts: Mapping[str, Mapping[str, Any]]
+    metadata: Mapping[str, Mapping[str, Any]]
     failure: PlatformError | None
+
+    def facts(self, asset: str, kind: type[F]) -> F:
+        """The facts of the asset's materialization in this run.
+
+        Args:
+            asset: Its name.
+            kind: The class of its facts.
+
+        Raises:
+            PlatformError: the run failed before it made the asset.
+            FactsError: it made none although it did not fail, or its facts cannot be read.
+        """
+        if asset not in self.metadata:
+            self.require()
+        where = f"{asset}, run {self.run_id}"
+        return kind.from_metadata(self.metadata.get(asset, {}), where=where)
+
+    def check(self, name: str) -> "Check | None":
+        """The result of a check; None where the run did not get to it."""
+        return next((check for check in self.checks if check.name == name), None)
 
     def require(self) -> "Outcome":
         """Itself when it went well.
@@ -132,17 +164,17 @@ def run_job(
         )
         for event in result.get_asset_check_evaluations()
     )
-    facts: dict[str, dict[str, Any]] = {}
+    metadata: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         made = event.step_materialization_data.materialization
-        facts[made.asset_key.to_user_string()] = {
+        metadata[made.asset_key.to_user_string()] = {
             key: value.value for key, value in made.metadata.items()
         }
     return Outcome(
         run_id=result.run_id,
         success=result.success,
         checks=checks,
-        facts=facts,
+        metadata=metadata,
         failure=None if result.success else _failure(result, checks),
     )
 
@@ -208,13 +240,7 @@ def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> Pl
     for event in result.filter_events(lambda event: event.is_step_failure):
         data = event.step_failure_data
         if data.user_failure_data is not None:
-            metadata = {key: value.value for key, value in data.user_failure_data.metadata.items()}
-            kind = _RunRefused if metadata.get("exit_code") == Refused.exit_code else _RunFailed
-            return kind(
-                str(metadata.get("what") or data.user_failure_data.description),
-                where=str(metadata.get("where", "")),
-                fix=str(metadata.get("what to do", "")),
-            )
+            return _stage_failure(data.user_failure_data, result.run_id)
         denied = [check for check in checks if not check.passed]
         if denied and data.error and "AssetCheckFailed" in str(data.error.cls_name):
             return _denial(denied, result.run_id)
@@ -228,14 +254,26 @@ def _failure(result: dg.ExecuteInProcessResult, checks: tuple[Check, ...]) -> Pl
     return _RunFailed("the run failed without a reason", where=f"run {result.run_id}")
 
 
+def _stage_failure(data: UserFailureData, run_id: str) -> PlatformError:
+    """A stage's failure as it was raised; one that is not a stage's has only its description."""
+    where = f"run {run_id}"
+    facts = FailureFacts.found_in(data.metadata, where=where)
+    if facts is None:
+        return _RunFailed(data.description or "the run failed without a reason", where=where)
+    kind = _RunRefused if facts.exit_code == Refused.exit_code else _RunFailed
+    return kind(facts.what, where=facts.where, fix=facts.fix)
+
+
 def _denial(denied: list[Check], run_id: str) -> PlatformError:
     """One message for the checks that said no: each violation of a policy, each check's own words."""
     said, fixes = [], []
     for check in denied:
-        violations = check.metadata.get("violations") or []
+        violations: tuple[Violation, ...] = ()
+        if check.name == POLICY_CHECK:
+            violations = check.facts(PolicyFacts, run_id).violations
         for item in violations:
-            said.append(f"[{item['id']}] {item['resource']}: {item['message']}")
-            fixes.append(str(item["fix"]))
+            said.append(f"[{item.id}] {item.resource}: {item.message}")
+            fixes.append(item.fix)
         if not violations:
             said.append(f"{check.name}: {check.description or 'no'}")
     return _RunRefused(

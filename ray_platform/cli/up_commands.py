@@ -20,6 +20,8 @@ from ray_platform.cli.output import (
 )
 from ray_platform.cli.run_jobs import Outcome, run_job
 from ray_platform.config.partitions import CHANGE_TAG, day_key, despite
+from ray_platform.defs.facts import CostFacts, DriftFacts, ModuleFacts, PlanFacts
+from ray_platform.lineage.asset_facts import BurstFacts
 from ray_platform.records.infra_version import MODULES
 from ray_platform.text.canonical import short
 
@@ -43,9 +45,7 @@ def up(env: str, despite_live_runs: bool, as_json: bool) -> None:
     walked = run_job("up", partition=env, tags=tags).require()
     today = datetime.now(UTC).date().isoformat()
     cost = run_job("daily_cost", partition=day_key(today, env)).require()
-    drift = run_job("drift", partition=day_key(today, env))
-    if "drift_report" not in drift.facts:
-        drift.require()
+    drift = run_job("drift", partition=env)
     answer = _summary(env, walked, cost, drift)
     failed = [
         f"{check.asset}: {check.name}: {check.description or 'no'}"
@@ -64,25 +64,24 @@ def up(env: str, despite_live_runs: bool, as_json: bool) -> None:
 
 
 def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[str, Any]:
-    burst = walked.facts["burst_run"]
-    plan = walked.facts["terraform_plan"]
+    burst = walked.facts("burst_run", BurstFacts)
+    plan = walked.facts("terraform_plan", PlanFacts)
+    report = cost.facts("daily_cost_report", CostFacts)
     return {
         "environment": env,
         "run_id": walked.run_id,
-        "infra_version": burst["infra version"],
-        "commit": plan["commit"],
-        "dirty": plan["dirty"],
-        "plan": plan["summary"],
-        "resources": {module: walked.facts[module]["resources"] for module in MODULES},
-        "phases": burst["phases"],
-        "loss": burst["loss"],
-        "node_seconds": burst["node-seconds"],
-        "burst_usd": burst["US dollars"],
-        "cost": {
-            key: value for key, value in cost.facts["daily_cost_report"].items() if "USD" in key
-        },
-        "cost_page": cost.facts["daily_cost_report"]["page"],
-        "drift": drift.facts["drift_report"]["summary"],
+        "infra_version": burst.infra_version,
+        "commit": plan.commit,
+        "dirty": plan.dirty,
+        "plan": str(plan.counts),
+        "resources": {module: walked.facts(module, ModuleFacts).resources for module in MODULES},
+        "phases": burst.plain_phases(),
+        "loss": burst.loss,
+        "node_seconds": burst.node_seconds,
+        "burst_usd": burst.usd,
+        "cost_usd": report.usd(),
+        "cost_page": report.page,
+        "drift": drift.facts("drift_report", DriftFacts).summary,
     }
 
 
@@ -116,7 +115,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
             ("burst run", answer["run_id"]),
             ("node-seconds", f"{answer['node_seconds']:.0f}"),
             ("burst cost", f"${answer['burst_usd']:.4f}"),
-            *((key.replace(" USD", ""), f"${usd:,.2f}") for key, usd in answer["cost"].items()),
+            *((name.replace("_", " "), f"${usd:,.2f}") for name, usd in answer["cost_usd"].items()),
             ("cost report", answer["cost_page"].removeprefix(f"{Path.cwd()}/")),
             ("drift", answer["drift"]),
         ],
@@ -142,25 +141,23 @@ def burst(env: str, as_json: bool) -> None:
     """
     known(env)
     outcome = run_job("burst", partition=env)
-    if "burst_run" not in outcome.facts:
-        outcome.require()
-    facts = outcome.facts["burst_run"]
+    facts = outcome.facts("burst_run", BurstFacts)
     failed = [check for check in outcome.checks if not check.passed]
     answer = {
         "environment": env,
         "run_id": outcome.run_id,
-        "infra_version": facts["infra version"],
-        "phases": facts["phases"],
-        "loss": facts["loss"],
-        "node_seconds": facts["node-seconds"],
-        "usd": facts["US dollars"],
+        "infra_version": facts.infra_version,
+        "phases": facts.plain_phases(),
+        "loss": facts.loss,
+        "node_seconds": facts.node_seconds,
+        "usd": facts.usd,
         "reached_its_workers": not failed,
     }
     if as_json:
         print_json(answer)
     else:
-        phase_table(f"Burst run {outcome.run_id}", facts["phases"])
-        say(f"infra version {facts['infra version']}\nloss {facts['loss']:.6f}")
+        phase_table(f"Burst run {outcome.run_id}", facts.plain_phases())
+        say(f"infra version {facts.infra_version}\nloss {facts.loss:.6f}")
         for check in failed:
             say(f"✗ {check.name}: {check.description}")
     if failed:

@@ -1,8 +1,8 @@
 """The commands that answer: drift, cost, status."""
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Any
 
 import click
 
@@ -10,6 +10,7 @@ from ray_platform.cli.output import DENIED, env_option, json_option, known, prin
 from ray_platform.cli.run_jobs import run_job
 from ray_platform.config.partitions import FIRST_DAY, day_key
 from ray_platform.config.settings import load_settings
+from ray_platform.defs.facts import CostFacts, DriftFacts
 from ray_platform.drift.causes import WORDS
 from ray_platform.ray.endpoint import running_services
 from ray_platform.session.environment_session import open_session
@@ -33,29 +34,27 @@ def drift(env: str, as_json: bool) -> None:
       ray-platform drift --env prod --json | jq '.items[] | select(.severity == "major")'
     """
     known(env)
-    outcome = run_job("drift", partition=day_key(datetime.now(UTC).date().isoformat(), env))
-    if "drift_report" not in outcome.facts:
-        outcome.require()
-    facts = outcome.facts["drift_report"]
-    items: list[dict[str, Any]] = facts["items"]
-    drifted = [item for item in items if item["severity"] != "none"]
+    outcome = run_job("drift", partition=env)
+    items = outcome.facts("drift_report", DriftFacts).items
+    drifted = [item for item in items if item.severity != "none"]
     if as_json:
-        print_json({"environment": env, "run_id": outcome.run_id, "items": items})
+        plain = [asdict(item) for item in items]
+        print_json({"environment": env, "run_id": outcome.run_id, "items": plain})
     elif items:
         table(
             f"Drift in {env}",
             ("severity", "resource", "attribute", "before", "after", "cause", "why"),
             [
                 (
-                    i["severity"],
-                    i["address"],
-                    i["attribute"],
-                    i["before"],
-                    i["after"],
-                    f"{WORDS[i['cause']]}: {i['evidence']}",
-                    i["reason"],
+                    item.severity,
+                    item.address,
+                    item.attribute,
+                    item.before,
+                    item.after,
+                    f"{WORDS[item.cause]}: {item.evidence}",
+                    item.reason,
                 )
-                for i in items
+                for item in items
             ],
         )
     else:
@@ -79,14 +78,12 @@ def cost(env: str, day: str | None, as_json: bool) -> None:
     known(env)
     day = _day(day)
     outcome = run_job("daily_cost", partition=day_key(day, env))
-    if "daily_cost_report" not in outcome.facts:
-        outcome.require()
-    facts = outcome.facts["daily_cost_report"]
+    facts = outcome.facts("daily_cost_report", CostFacts)
     if as_json:
-        print_json(facts["report JSON"])
+        print_json(facts.report)
     else:
-        say(facts["report"])
-        say(f"\nthe page: {facts['page']}")
+        say(facts.report_table)
+        say(f"\nthe page: {facts.page}")
 
 
 def _day(text: str | None) -> str:

@@ -34,10 +34,15 @@ class EstimateLine:
 
 @dataclass(frozen=True)
 class FixedCost:
-    """What is paid by the hour whether or not anything runs: US dollars an hour, unrounded."""
+    """What is paid by the hour whether or not anything runs: US dollars an hour, unrounded.
+
+    ``what`` is for people. ``service`` is the price book's name of the service, empty where no advice
+    asks for it.
+    """
 
     what: str
     hourly: Decimal
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Estimate:
     by_use: tuple[UsePrice, ...]
     unpriced: tuple[str, ...]
     notes: tuple[str, ...]
-    _fixed: tuple[tuple[str, str, Decimal], ...]
+    _fixed: tuple[tuple[str, str, str, Decimal], ...]
     _volumes: tuple[tuple[str, int], ...]
 
     @property
@@ -87,11 +92,11 @@ class Estimate:
             observed_pools: Pools whose nodes the usage ledger sees. The nodes of the others (the
                 system pool) count here, at the pools' minimum size.
         """
-        sums: dict[str, Decimal] = {}
-        for what, pool, hourly in self._fixed:
+        sums: dict[tuple[str, str], Decimal] = {}
+        for what, service, pool, hourly in self._fixed:
             if pool not in observed_pools:
-                sums[what] = sums.get(what, Decimal(0)) + hourly
-        return tuple(FixedCost(what, hourly) for what, hourly in sorted(sums.items()))
+                sums[what, service] = sums.get((what, service), Decimal(0)) + hourly
+        return tuple(FixedCost(what, usd, service) for (what, service), usd in sorted(sums.items()))
 
     @property
     def volume_gb(self) -> Mapping[str, int]:
@@ -156,7 +161,7 @@ def estimate(plan: Plan, book: PriceBook) -> Estimate:
     """
     reader = ResourcePrices(plan, book)
     lines: list[EstimateLine] = []
-    fixed: list[tuple[str, str, Decimal]] = []
+    fixed: list[tuple[str, str, str, Decimal]] = []
     by_use: list[UsePrice] = []
     unpriced: list[str] = []
     for change in sorted(plan.changes, key=lambda c: c.address):
@@ -165,7 +170,7 @@ def estimate(plan: Plan, book: PriceBook) -> Estimate:
         before = list(reader.parts(change, change.before)) if change.before else []
         after = list(reader.parts(change, change.after)) if change.after else []
         lines.extend(_lines(change.address, before, after, book.hours_per_month))
-        fixed.extend((part.what, part.pool, part.low) for part in after)
+        fixed.extend((part.what, part.service, part.pool, part.low) for part in after)
         if change.after:
             uses = list(reader.by_use(change))
             by_use.extend(uses)

@@ -17,6 +17,9 @@ from ray_platform.text.canonical import digest
 from ray_platform.text.errors import NotFoundError, SettingsError
 
 BOOK_FILE = "ray_platform/cost/price_book.json"
+#: The services of an EKS control plane's hour, as the book names them.
+CONTROL_PLANE = "eks_control_plane"
+CONTROL_PLANE_EXTENDED = "eks_control_plane_extended"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class PriceBook:
         """
         end = self.standard_support_ends.get(kubernetes_version)
         extended = end is not None and (on or self.date) > end
-        return self.service("eks_control_plane_extended" if extended else "eks_control_plane")
+        return self.service(CONTROL_PLANE_EXTENDED if extended else CONTROL_PLANE)
 
     def database_hourly(self, instance_class: str, two_zones: bool) -> Decimal:
         """US dollars for one hour of a PostgreSQL of RDS, with its standby where it has one.

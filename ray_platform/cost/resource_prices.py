@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.cost.price_book import PriceBook
+from ray_platform.cost.price_book import CONTROL_PLANE, CONTROL_PLANE_EXTENDED, PriceBook
 from ray_platform.terraform.plan import Plan, ResourceChange
 
 #: EKS gives a node this much when nothing says otherwise, in GB.
@@ -56,12 +56,17 @@ class UsePrice:
 
 @dataclass(frozen=True)
 class HourlyPart:
-    """One side of a line: US dollars an hour at minimum and maximum size."""
+    """One side of a line: US dollars an hour at minimum and maximum size.
+
+    ``what`` is for people. ``service`` is the price book's name of the service, empty where no rule
+    asks for it.
+    """
 
     what: str
     low: Decimal
     high: Decimal
     pool: str = ""
+    service: str = ""
 
 
 def is_free(type_: str) -> bool:
@@ -93,12 +98,12 @@ class ResourcePrices:
             case "aws_eks_cluster":
                 version = str(values.get("version") or "")
                 price = self._book.control_plane(version)
-                if price is self._book.service("eks_control_plane_extended"):
+                if price is self._book.service(CONTROL_PLANE_EXTENDED):
                     self._notes.add(
                         f"Kubernetes {version} is past its standard support: the control plane "
                         f"costs ${price.usd} an hour until it is upgraded."
                     )
-                yield self._always("EKS control plane", price.usd)
+                yield HourlyPart("EKS control plane", price.usd, price.usd, service=CONTROL_PLANE)
             case "aws_nat_gateway":
                 yield self._always("NAT gateway", self._book.service("nat_gateway").usd)
             case "aws_eip":

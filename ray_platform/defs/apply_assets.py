@@ -1,6 +1,6 @@
 """Stages `approval` and `apply`: one apply of the approved saved plan makes five assets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -8,7 +8,8 @@ import dagster as dg
 from ray_platform.change.apply import AppliedPlan, apply_plan
 from ray_platform.change.tags_present import untagged
 from ray_platform.config.partitions import PLAN_TAG, environments
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.facts import ModuleFacts
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.lineage.version_page import page_of
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.infra_version import MODULES
@@ -50,9 +51,11 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
         for module in MODULES
     ],
 )
-def infrastructure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+def infrastructure(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> Iterator[dg.MaterializeResult[Any]]:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"apply, run {context.run_id}", tell=context.log.info),
     ):
         context.log.info(f"Applying the saved plan in {session.name}")
@@ -80,14 +83,18 @@ def _metadata(done: AppliedPlan, module: str) -> dict[str, Any]:
         for name in _OUTPUTS[module]
         if (value := done.outputs.get(name)) is not None
     }
+    facts = ModuleFacts(
+        resources=len(resources),
+        infra_version=done.infra_version,
+        plan_digest=done.record.plan_digest,
+        commit=done.applied.commit,
+        state_serial=done.applied.state_serial,
+        approved_by=done.approved_by,
+    )
     return {
-        "resources": len(resources),
+        **facts.to_metadata(),
+        # For people alone.
         "addresses": dg.MetadataValue.md(f"| resource |\n|---|\n{rows}"),
-        "infra version": done.infra_version,
-        "plan digest": done.record.plan_digest,
-        "commit": done.applied.commit,
-        "state serial": done.applied.state_serial,
-        "approved by": ", ".join(done.approved_by),
         **outputs,
     }
 
@@ -104,15 +111,27 @@ def _metadata(done: AppliedPlan, module: str) -> dict[str, Any]:
         for module in MODULES
     ],
 )
-def tags_present(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    with stage(context) as session:
+def tags_present(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> Iterator[dg.AssetCheckResult]:
+    with sessions.open(context) as session:
         for module, missing in untagged(session).items():
             yield dg.AssetCheckResult(
                 asset_key=module,
                 check_name="tags_present",
                 passed=not missing,
                 severity=dg.AssetCheckSeverity.WARN,
+                description=_untagged_text(missing),
                 metadata={
                     "missing": dg.MetadataValue.json({k: list(v) for k, v in missing.items()})
                 },
             )
+
+
+def _untagged_text(missing: Mapping[str, Sequence[str]]) -> str:
+    """Which resources lack which tags, in one line; the first three of many."""
+    if not missing:
+        return "every resource that can bear tags has them"
+    said = [f"{address} lacks {', '.join(tags)}" for address, tags in sorted(missing.items())[:3]]
+    more = len(missing) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")

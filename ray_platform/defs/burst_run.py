@@ -2,15 +2,16 @@
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG, environments
 from ray_platform.cost.ledger.usage import watching
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.own_report import report_to_judge
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import LIGHT
+from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.lineage.export_run import exported
 from ray_platform.lineage.version_page import page_of
 from ray_platform.ray.endpoint import ray_endpoint
@@ -35,8 +36,10 @@ from ray_platform.whatif.simulate import remember
     code_version="1",
     description="Six phases of training that make the Ray cluster grow and shrink.",
 )
-def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as session:
+def burst_run(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> dg.MaterializeResult[Any]:
+    with sessions.open(context) as session:
         ground = settle(session)
         # Before the job starts, so that a run that dies half-way can be traced too.
         context.instance.add_run_tags(context.run_id, {INFRA_VERSION_TAG: ground.infra_version})
@@ -44,23 +47,27 @@ def burst_run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             result = _train(context, session, ground)
             export.finish(result)
         metrics = result.metrics
+        facts = BurstFacts(
+            infra_version=ground.infra_version,
+            commit=str(ground.manifest["commit"]),
+            loss=metrics.loss,
+            seconds=round(metrics.seconds, 1),
+            node_seconds=result.node_seconds,
+            usd=float(result.usd),
+            failures=metrics.failures,
+            retries=metrics.retries,
+            phases=tuple(PhaseFacts.of(phase) for phase in metrics.phases),
+        )
         plot = base64.b64encode(plot_png(result.trace)).decode()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"{short(ground.infra_version)}-{context.run_id}"),
             metadata={
-                "infra version": ground.infra_version,
-                "commit": str(ground.manifest["commit"]),
+                **facts.to_metadata(),
+                # For people alone.
                 "autoscaling": dg.MetadataValue.md(
                     f"![workers wanted, nodes up and tasks running](data:image/png;base64,{plot})"
                 ),
                 "phase table": dg.MetadataValue.md(_phase_table(metrics)),
-                "phases": dg.MetadataValue.json([_phase(phase) for phase in metrics.phases]),
-                "loss": metrics.loss,
-                "seconds": round(metrics.seconds, 1),
-                "node-seconds": result.node_seconds,
-                "US dollars": float(result.usd),
-                "failures": metrics.failures,
-                "retries": metrics.retries,
                 "manifest": dg.MetadataValue.md(
                     f"```json\n{json.dumps(ground.manifest, indent=2)}\n```"
                 ),
@@ -106,23 +113,6 @@ def _train(
     return result
 
 
-def _phase(phase: Any) -> dict[str, Any]:
-    return {
-        "name": phase.name,
-        "tasks": phase.tasks,
-        "workers_wanted": phase.workers_wanted,
-        "workers_reached": phase.workers_reached,
-        "seconds_to_reach": phase.seconds_to_reach,
-        "seconds": round(phase.seconds, 3),
-        "samples_per_second": phase.samples_per_second,
-        "failures": phase.failures,
-        "retries": phase.retries,
-        "loss": phase.loss,
-        "node_seconds": dict(phase.node_seconds),
-        "error": phase.error,
-    }
-
-
 def _phase_table(metrics: BurstMetrics) -> str:
     rows = [
         f"| {p.name} | {p.workers_wanted} | {p.workers_reached} "
@@ -144,30 +134,21 @@ def _phase_table(metrics: BurstMetrics) -> str:
     description="Every phase of the burst got the workers that it wanted and finished.",
 )
 def burst_reached_its_workers(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    phases = _latest_phases(context)
-    short_of = [
-        f"{phase['name']}: {phase['error'] or 'reached too few workers'}"
-        for phase in phases
-        if phase["error"] or phase["workers_reached"] < phase["workers_wanted"]
-    ]
+    report = report_to_judge(context, burst_run.key, BurstFacts)
+    if isinstance(report, dg.AssetCheckResult):
+        return report
+    phases = report.facts.phases
+    short_of = [f"{phase.name}: {phase.shortfall}" for phase in phases if phase.shortfall]
     return dg.AssetCheckResult(
         passed=not short_of,
         description="; ".join(short_of) or "every phase reached its workers",
         metadata={
+            "judged_run": report.run_id,
             "workers": dg.MetadataValue.json(
-                {p["name"]: [p["workers_wanted"], p["workers_reached"]] for p in phases}
-            )
+                {phase.name: [phase.workers_wanted, phase.workers_reached] for phase in phases}
+            ),
         },
     )
-
-
-def _latest_phases(context: dg.AssetCheckExecutionContext) -> list[Mapping[str, Any]]:
-    event = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=burst_run.key, asset_partitions=[context.partition_key]),
-        limit=1,
-    ).records[0]
-    phases: list[Mapping[str, Any]] = event.asset_materialization.metadata["phases"].value
-    return phases
 
 
 burst = dg.define_asset_job(

@@ -10,14 +10,21 @@ import dagster as dg
 from ray_platform.config.partitions import day_key, days_by_environment
 from ray_platform.config.settings import load_settings
 from ray_platform.cost.daily_cost import fire_alerts, report_day
-from ray_platform.cost.report.cost_report import CostReport
 from ray_platform.cost.report.report_json import report_json
 from ray_platform.cost.report.report_page import cost_page, cost_plot_png
 from ray_platform.cost.report.report_text import report_markdown
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.facts import CostFacts
+from ray_platform.defs.own_report import report_to_judge
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import LIGHT, REPEATABLE
 from ray_platform.notify.issue_board import tell_cost
 from ray_platform.text.canonical import digest
+
+#: A report a day, at 00:30 UTC: one missed night is a warning after two hours, two mean that the
+#: schedule has stopped.
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)
+)
 
 
 @dg.asset(
@@ -28,14 +35,17 @@ from ray_platform.text.canonical import digest
         )
     ],
     partitions_def=days_by_environment,
+    freshness_policy=FRESHNESS,
     group_name="watch",
     kinds={"aws"},
     owners=["team:platform"],
     code_version="1",
     description="What a day cost: burst runs, idle, overhead and fixed parts that sum to the whole.",
 )
-def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-    with stage(context) as session:
+def daily_cost_report(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> dg.MaterializeResult[Any]:
+    with sessions.open(context) as session:
         day = date.fromisoformat(context.partition_key.keys_by_dimension["day"])
         report = report_day(session, day, context.log.warning)
         base = f"reports/{session.name}/{day}"
@@ -47,41 +57,26 @@ def daily_cost_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult
         store.put(f"{base}/cost.html", cost_page(report).encode())
         fired = fire_alerts(session, report, context.log.warning)
         issue = tell_cost(session, report, context.log.warning)
-        kinds = report.cents_by_kind()
+        facts = CostFacts.of(
+            report,
+            alerts_fired=fired,
+            content=content,
+            table=text,
+            page=store.url(f"{base}/cost.html"),
+        )
         plot = base64.b64encode(cost_plot_png(report)).decode()
         context.log.info(f"{day} in {session.name}: {report.currency.text(report.total_cents)}")
-        to_usd = 100 * float(report.currency.rate)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest(content)),
             metadata={
-                "total USD": round(report.total_cents / to_usd, 2),
-                "burst runs USD": round(kinds["run"] / to_usd, 2),
-                "idle USD": round(kinds["idle"] / to_usd, 2),
-                "overhead USD": round(kinds["overhead"] / to_usd, 2),
-                "fixed USD": round(kinds["fixed"] / to_usd, 2),
-                "month to date USD": round(report.month_to_date_cents / to_usd, 2),
-                "budget used percent": float(report.budget_used_percent),
-                "alerts fired": dg.MetadataValue.json(list(fired)),
-                **_forecast(report),
+                **facts.to_metadata(),
+                "report_table": dg.MetadataValue.md(facts.report_table),
+                "page": dg.MetadataValue.path(facts.page),
+                # For people alone.
                 "plot": dg.MetadataValue.md(f"![cost by part](data:image/png;base64,{plot})"),
-                "report": dg.MetadataValue.md(text),
-                "report JSON": dg.MetadataValue.json(content),
-                "page": dg.MetadataValue.path(store.url(f"{base}/cost.html")),
                 **({"issue": dg.MetadataValue.url(issue)} if issue else {}),
             },
         )
-
-
-def _forecast(report: CostReport) -> dict[str, Any]:
-    """Numbers that Dagster plots over the days; those that are not known are left out."""
-    to_usd = 100 * float(report.currency.rate)
-    found: dict[str, Any] = {}
-    if report.forecast is not None:
-        found["forecast USD"] = round(report.forecast.cents / to_usd, 2)
-    bill = report.reconciliation
-    if bill is not None and bill.percent is not None:
-        found["ledger against bill percent"] = float(bill.percent)
-    return found
 
 
 @dg.asset_check(
@@ -90,20 +85,17 @@ def _forecast(report: CostReport) -> dict[str, Any]:
     description="The month to date is within the environment's budget.",
 )
 def cost_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    event = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=daily_cost_report.key, asset_partitions=[str(context.partition_key)]
-        ),
-        limit=1,
-    ).records[0]
-    used = float(event.asset_materialization.metadata["budget used percent"].value)
+    report = report_to_judge(context, daily_cost_report.key, CostFacts)
+    if isinstance(report, dg.AssetCheckResult):
+        return report
+    used = report.facts.budget_used_percent
     reached = next((percent for percent in (100, 90, 80) if used >= percent), 0)
     return dg.AssetCheckResult(
         passed=reached == 0,
         severity=dg.AssetCheckSeverity.ERROR if reached == 100 else dg.AssetCheckSeverity.WARN,
         description=f"the month to date is {used:.1f} % of the budget"
         + (f": past {reached} %" if reached else ""),
-        metadata={"budget used percent": used},
+        metadata={"judged_run": report.run_id, "budget_used_percent": used},
     )
 
 

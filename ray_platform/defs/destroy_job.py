@@ -5,7 +5,8 @@ import dagster as dg
 from ray_platform.change.destroy import destroy_environment
 from ray_platform.change.make_plan import make_plan
 from ray_platform.config.partitions import environments
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.facts import RemovalFacts
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.notify.issue_board import board_of
 from ray_platform.pull_requests.removals.removals import outcome_noted, plan_kept
 from ray_platform.pull_requests.requests_now import RemovalIssueNow
@@ -15,9 +16,9 @@ from ray_platform.text.canonical import digest, short
 
 
 @dg.op(description="Plan the removal that an issue asks for; nothing is changed.")
-def plan_everything_away(context: dg.OpExecutionContext) -> None:
+def plan_everything_away(context: dg.OpExecutionContext, sessions: EnvironmentSessions) -> None:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"plan_removal, run {context.run_id}", tell=context.log.info),
         outcome_noted(session),
     ):
@@ -36,13 +37,21 @@ def plan_removal() -> None:
 
 
 @dg.op(description="Save the state, pass the gates, remove everything.")
-def remove_everything(context: dg.OpExecutionContext) -> None:
+def remove_everything(context: dg.OpExecutionContext, sessions: EnvironmentSessions) -> None:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"destroy, run {context.run_id}", tell=context.log.info),
     ):
         done = destroy_environment(
             session, progress=context.log.info, request=RemovalIssueNow(board_of)
+        )
+        facts = RemovalFacts(
+            resources_removed=done.removed,
+            state_backup=done.backup,
+            records_backup=done.records,
+            ends_by_itself=done.ending,
+            plan_digest=done.plan_digest,
+            approved_by=done.approved_by,
         )
         for module in MODULES:
             context.log_event(
@@ -50,15 +59,8 @@ def remove_everything(context: dg.OpExecutionContext) -> None:
                     module,
                     partition=session.name,
                     description="removed",
-                    metadata={
-                        "resources": 0,
-                        "resources removed": done.removed,
-                        "state backup": done.backup,
-                        "records backup": done.records,
-                        "ends by itself": dg.MetadataValue.json(list(done.ending)),
-                        "plan digest": done.plan_digest,
-                        "approved by": ", ".join(done.approved_by),
-                    },
+                    # The number of resources is 0, so that the UI plots it over the applies before.
+                    metadata={"resources": 0, **facts.to_metadata()},
                     tags={"dagster/data_version": digest({})},
                 )
             )

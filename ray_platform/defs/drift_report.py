@@ -1,7 +1,13 @@
-"""Stage `drift_report`: what changed behind Terraform's and Helm's back, looked for every hour."""
+"""Stage `drift_report`: what changed behind Terraform's and Helm's back, looked for every hour.
+
+The report's partition is the environment, and each look is one event of it. A look says what is so at
+that moment, and no later run can look at an hour that is over: a partition of an hour or a day would
+promise that. The events of a partition are the history, in order, with no bound on their number. Hours
+times environments would pass Dagster's 100,000 partitions an asset within three years.
+"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,12 +16,13 @@ from ray_platform.config.partitions import (
     ASKED_BY_TAG,
     CHANGE_TAG,
     COMMIT_TAG,
-    day_key,
-    days_by_environment,
+    environments,
 )
 from ray_platform.config.settings import load_settings
 from ray_platform.defs import ray_cluster_asset, terraform_plan, walk_jobs
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.facts import DriftFacts
+from ray_platform.defs.own_report import report_to_judge
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import REPEATABLE
 from ray_platform.drift import items as drifts
 from ray_platform.drift.detect import find_drift
@@ -27,37 +34,34 @@ from ray_platform.session.environment_session import open_session
 from ray_platform.session.lock import change_lock
 from ray_platform.text.canonical import digest
 
+#: A look an hour: two missed looks are a warning, and four mean that the schedule has stopped. Dagster
+#: counts any environment's look, so one environment that is no longer looked at is seen in its
+#: partition's last event.
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=4, minutes=15)
+)
+
 
 @dg.asset(
     pool="terraform",
-    deps=[
-        dg.AssetDep(
-            module,
-            partition_mapping=dg.MultiToSingleDimensionPartitionMapping("environment"),
-        )
-        for module in (*MODULES, "ray_cluster")
-    ],
-    partitions_def=days_by_environment,
+    deps=[*MODULES, "ray_cluster"],
+    partitions_def=environments,
+    freshness_policy=FRESHNESS,
     group_name="watch",
     kinds={"terraform"},
     owners=["team:platform"],
     code_version="1",
     description="Each difference of what lives from state and release: its cause, severity, incidents.",
 )
-def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+def drift_report(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"drift, run {context.run_id}", tell=context.log.info),
     ):
         items = find_drift(session, progress=context.log.info)
         report = drifts.to_json(items)
-        counts = report["counts"]
-        summary = (
-            f"{counts['major']} major, {counts['minor']} minor, {counts['none']} expected"
-            if items
-            else "none"
-        )
-        context.log.info(f"Drift: {summary}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         session.artifacts.write(f"drift/{session.name}/{now}.json", report)
         # The one refresh serves the report, the check and the incidents.
@@ -70,48 +74,52 @@ def drift_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]
             context.log.info(
                 f"Incident {incident.key}, open since {incident.opened_at}: {incident.title}"
             )
+        facts = DriftFacts.of(
+            items,
+            report,
+            open_incidents=tuple(incident.key for incident in lasting),
+            seen_at=now,
+            proposed=proposed or None,
+        )
+        context.log.info(f"Drift: {facts.summary}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest(report)),
             metadata={
-                "summary": summary,
-                "severity": report["severity"],
-                "major": counts["major"],
-                "minor": counts["minor"],
-                "causes": dg.MetadataValue.json(report["causes"]),
-                "open incidents": dg.MetadataValue.json([i.key for i in lasting]),
-                "report": dg.MetadataValue.md(drifts.to_markdown(items)),
-                "items": dg.MetadataValue.json(report["items"]),
-                "seen at": now,
+                **facts.to_metadata(),
                 **({"proposed": dg.MetadataValue.url(proposed)} if proposed else {}),
+                # For people alone.
+                "summary": facts.summary,
+                "table": dg.MetadataValue.md(drifts.to_markdown(items)),
             },
         )
 
 
 @dg.asset_check(
     asset=drift_report,
-    partitions_def=days_by_environment,
+    partitions_def=environments,
     description="Nothing was removed or opened up behind Terraform's back.",
 )
 def no_major_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    event = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=drift_report.key, asset_partitions=[str(context.partition_key)]
-        ),
-        limit=1,
-    ).records[0]
-    metadata = event.asset_materialization.metadata
-    major = int(metadata["major"].value)
+    report = report_to_judge(context, drift_report.key, DriftFacts)
+    if isinstance(report, dg.AssetCheckResult):
+        return report
+    facts = report.facts
     return dg.AssetCheckResult(
-        passed=major == 0,
-        description=f"{major} major drift items" if major else "no major drift",
-        metadata={"major": major, "report": metadata["report"]},
+        passed=facts.major == 0,
+        description=facts.verdict,
+        metadata={
+            "judged_run": report.run_id,
+            "major": facts.major,
+            "seen_at": facts.seen_at,
+            "table": dg.MetadataValue.md(drifts.to_markdown(facts.items)),
+        },
     )
 
 
 drift = dg.define_asset_job(
     "drift",
     selection=dg.AssetSelection.assets(drift_report),
-    partitions_def=days_by_environment,
+    partitions_def=environments,
     description="Look for drift in one environment.",
     tags=REPEATABLE,
 )
@@ -133,7 +141,7 @@ def hourly_drift(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
     for name in watched:
         yield dg.RunRequest(
             run_key=f"drift-{at:%Y-%m-%dT%H}-{name}",
-            partition_key=day_key(at.date().isoformat(), name),
+            partition_key=name,
         )
 
 

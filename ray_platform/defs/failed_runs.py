@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster._core.execution.plan.objects import UserFailureData
 
 from ray_platform.config.partitions import COMMIT_TAG
+from ray_platform.store.failure_facts import FailureFacts
+from ray_platform.text.errors import FactsError
 from ray_platform.text.redaction import redact_text
 
 _PARTITION_TAG = "dagster/partition"
@@ -45,11 +48,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
         data = event.step_failure_data
         failure = data.user_failure_data
         if failure is not None:
-            remedy = failure.metadata.get("what to do")
-            steps[event.step_key or "?"] = (
-                (failure.description or "").split("\n  what to do:")[0],
-                str(remedy.value) if remedy and remedy.value else "see the run's log",
-            )
+            steps[event.step_key or "?"] = _told(failure, run.run_id)
         else:
             error = data.error.cause or data.error if data.error else None
             denied = error is not None and error.cls_name == "DagsterAssetCheckFailedError"
@@ -67,3 +66,16 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
         steps=steps or {"run": (context.failure_event.message or "", "see the run's log")},
     )
     context.log.error(message)
+
+
+def _told(failure: UserFailureData, run_id: str) -> tuple[str, str]:
+    """(what and where, what to do) of a failed step."""
+    see = "see the run's log"
+    try:
+        facts = FailureFacts.found_in(failure.metadata, where=f"run {run_id}")
+    except FactsError as error:
+        return failure.description or error.what, see
+    if facts is None:
+        return failure.description or "no reason given", see
+    at = f"\n  where: {facts.where}" if facts.where else ""
+    return f"{facts.what}{at}", facts.fix or see

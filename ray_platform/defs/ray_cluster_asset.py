@@ -8,7 +8,8 @@ import dagster as dg
 from ray_platform.change.deploy_ray import RayClusterReady, data_version, deploy
 from ray_platform.change.verify import verify
 from ray_platform.config.partitions import environments
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.resources import EnvironmentSessions
+from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.pull_requests.reporting import note_verified
 from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.records.infra_version import MODULES
@@ -24,9 +25,11 @@ from ray_platform.session.lock import change_lock
     code_version="1",
     description="The Ray cluster: one worker group for each node pool that carries Ray workers.",
 )
-def ray_cluster(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+def ray_cluster(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"ray_cluster, run {context.run_id}", tell=context.log.info),
     ):
         ready = deploy(session, progress=context.log.info)
@@ -44,21 +47,26 @@ def metadata_of(ready: RayClusterReady) -> Mapping[str, Any]:
         f"| {group.name} | {group.instance_type} | {group.min} | {group.max} | {group.gpus} |"
         for group in ready.groups
     )
+    facts = RayClusterFacts(
+        address=ready.address,
+        ray_version=ready.ray.version,
+        image=ready.ray.image,
+        release=ready.release.name if ready.release else None,
+        release_revision=ready.release.revision if ready.release else None,
+        git_commit=ready.by_git.commit if ready.by_git else None,
+        manifest_digest=ready.ray.manifest_digest,
+        chart_digest=ready.ray.chart_digest,
+        values_digest=ready.ray.values_digest,
+        infra_version=ready.infra_version,
+    )
     return {
-        "address": dg.MetadataValue.url(ready.address),
-        "ray version": ready.ray.version,
-        "image": ready.ray.image,
-        **({"release": ready.release.name} if ready.release else {}),
-        **({"release revision": ready.release.revision} if ready.release else {}),
-        **({"Git commit": ready.by_git.commit} if ready.by_git else {}),
+        **facts.to_metadata(),
+        "address": dg.MetadataValue.url(facts.address),
+        # For people alone.
         "worker groups": dg.MetadataValue.md(
             "| group | instance type | min | max | GPUs |\n|---|---|---|---|---|\n" + rows
         ),
         "manifest": dg.MetadataValue.md(f"```yaml\n{ready.manifest}\n```"),
-        "manifest digest": ready.ray.manifest_digest,
-        "chart digest": ready.ray.chart_digest,
-        "values digest": ready.ray.values_digest,
-        "infra version": ready.infra_version,
     }
 
 
@@ -67,8 +75,10 @@ def metadata_of(ready: RayClusterReady) -> Mapping[str, Any]:
     partitions_def=environments,
     description="The EKS control plane is active and the Ray API answers with live nodes.",
 )
-def cluster_reachable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as session:
+def cluster_reachable(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> dg.AssetCheckResult:
+    with sessions.open(context) as session:
         info = ray_endpoint(session).info
         name = (session.artifacts.read(f"environments/{session.name}/outputs.json") or {}).get(
             "cluster_name", ""
@@ -78,7 +88,7 @@ def cluster_reachable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
         return dg.AssetCheckResult(
             passed=status == "ACTIVE" and alive > 0,
             description=f"EKS cluster {name} is {status}; Ray has {alive} live nodes",
-            metadata={"EKS status": status, "live Ray nodes": alive},
+            metadata={"eks_status": status, "live_ray_nodes": alive},
         )
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 from ray_platform.change.deploy_ray import finish_upgrade
 from ray_platform.config.partitions import ASKED_BY_TAG, CHANGE_TAG, environments
 from ray_platform.config.settings import Environment, load_settings
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.ray.endpoint import running_services
 from ray_platform.ray.upgrade.drain import Due, due, now
 from ray_platform.session.environment_session import open_session
@@ -16,9 +16,9 @@ from ray_platform.text.errors import NotFoundError, PlatformError
 
 
 @dg.op(description="End the Ray cluster that takes no new work, if it has no jobs.")
-def end_drained_cluster(context: dg.OpExecutionContext) -> None:
+def end_drained_cluster(context: dg.OpExecutionContext, sessions: EnvironmentSessions) -> None:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"finish_ray_upgrade, run {context.run_id}", tell=context.log.info),
     ):
         finish_upgrade(session, progress=context.log.info)
@@ -62,7 +62,7 @@ def drained_ray_clusters(
         # A run that failed is asked for again: the next hour, or for one that is late the next day.
         again = f"{now():%Y-%m-%dT%H}" if found is Due.END else f"{now():%Y-%m-%d}"
         yield dg.RunRequest(
-            run_key=f"ray-drain-{name}-{switch.upgrade.started}-{switch.upgrade.step}-{found}-{again}",
+            run_key=f"ray-drain-{name}-{switch.upgrade.started}-{switch.upgrade.step}-{found.value}-{again}",
             partition_key=name,
             tags={CHANGE_TAG: name, ASKED_BY_TAG: "sensor drained_ray_clusters"},
         )

@@ -5,7 +5,7 @@ import dagster as dg
 from ray_platform.change.deploy_ray import RayClusterReady, back_out, data_version, roll_back
 from ray_platform.config.partitions import CHANGE_TAG, environments
 from ray_platform.defs.ray_cluster_asset import metadata_of
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.session.lock import change_lock
 
 #: Of both jobs: one change of an environment at a time, whoever starts the run.
@@ -23,9 +23,11 @@ class EarlierRevision(dg.Config):
 
 
 @dg.op(description="Make an earlier revision of the Ray release the current one.")
-def make_earlier_revision_current(context: dg.OpExecutionContext, config: EarlierRevision) -> None:
+def make_earlier_revision_current(
+    context: dg.OpExecutionContext, config: EarlierRevision, sessions: EnvironmentSessions
+) -> None:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"roll_back_ray, run {context.run_id}", tell=context.log.info),
     ):
         ready = roll_back(session, config.revision, progress=context.log.info)
@@ -33,9 +35,9 @@ def make_earlier_revision_current(context: dg.OpExecutionContext, config: Earlie
 
 
 @dg.op(description="Send new runs back to the cluster before the upgrade, and end the new one.")
-def return_to_cluster_before(context: dg.OpExecutionContext) -> None:
+def return_to_cluster_before(context: dg.OpExecutionContext, sessions: EnvironmentSessions) -> None:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"back_out_ray_upgrade, run {context.run_id}", tell=context.log.info),
     ):
         active = back_out(

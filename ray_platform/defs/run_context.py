@@ -1,4 +1,4 @@
-"""What every stage does first and last: find its session, and tell a failure in one message."""
+"""What asset, check and op contexts have in common, and a failure of theirs in one message."""
 
 import traceback
 from collections.abc import Iterator, Mapping
@@ -7,17 +7,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from ray_platform.config.partitions import (
-    ASKED_BY_TAG,
-    COMMIT_TAG,
-    DESPITE_LIVE_RUNS_TAG,
-    RAY_UPGRADE_TAG,
-)
-from ray_platform.config.settings import load_settings
-from ray_platform.config.upgrade_wish import UpgradeWish
-from ray_platform.pull_requests.connection import session_of, unreadable_noted
-from ray_platform.pull_requests.reporting import failure_noted
-from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.store.failure_facts import FailureFacts
 from ray_platform.text.errors import PlatformError, ToolError
 from ray_platform.text.redaction import redact_text
 
@@ -51,34 +41,24 @@ def environment_of(partition_key: str) -> str:
 
 
 @contextmanager
-def stage(context: RunContext) -> Iterator[EnvironmentSession]:
-    """The session that a run works on: its partition's environment, at its commit tag or the working tree.
+def failures_as_dagsters(environment: str) -> Iterator[None]:
+    """Raise what goes wrong inside as Dagster's failure, in one message without secrets.
+
+    Args:
+        environment: Where it happens, for errors that do not say so themselves.
 
     Raises:
-        dg.Failure: in place of a `PlatformError`, with its message, and its exit code as metadata.
+        dg.Failure: in place of a `PlatformError`, with its message and `FailureFacts`.
     """
     try:
-        settings, tags = load_settings(), context.run.tags
-        name = environment_of(context.partition_key)
-        with unreadable_noted(settings, name, tags, context.run.run_id):
-            session = session_of(settings, name, tags, commit=tags.get(COMMIT_TAG))(
-                asked_by=tags.get(ASKED_BY_TAG, "the Dagster UI or API"),
-                run_id=context.run.run_id,
-                instance=context.instance,
-                despite_live_runs=tags.get(DESPITE_LIVE_RUNS_TAG) == "true",
-                ray_upgrade=(
-                    UpgradeWish.from_tag(tags[RAY_UPGRADE_TAG]) if RAY_UPGRADE_TAG in tags else None
-                ),
-            )
-        with failure_noted(session):
-            yield session
+        yield
     except PlatformError as error:
         raise _failure(error) from _safe(error)
     except Exception as error:
         if type(error).__module__.startswith("botocore"):
             told = ToolError(
                 f"AWS does not answer as it should: {error}",
-                where=environment_of(context.partition_key),
+                where=environment,
                 fix="see that the credentials are valid and that the role may do this",
             )
             raise _failure(told) from _safe(error)
@@ -86,7 +66,7 @@ def stage(context: RunContext) -> Iterator[EnvironmentSession]:
             raise _failure(
                 PlatformError(
                     f"{type(error).__name__}: {error}",
-                    where=environment_of(context.partition_key),
+                    where=environment,
                     fix="this is a failure that the platform does not know: its traceback quotes a secret "
                     "and is left out; report it",
                 )
@@ -108,12 +88,6 @@ def _safe(error: BaseException) -> BaseException | None:
 def _failure(error: PlatformError) -> dg.Failure:
     return dg.Failure(
         description=str(error),
-        metadata={
-            "what": error.what,
-            "where": error.where,
-            "what to do": error.fix,
-            "exit_code": error.exit_code,
-            "error": type(error).__name__,
-        },
+        metadata=FailureFacts.of(error).to_metadata(),
         allow_retries=False,
     )

@@ -10,7 +10,8 @@ from ray_platform.change.make_plan import make_plan
 from ray_platform.config.partitions import PLAN_TAG, WHY_TAG, environments
 from ray_platform.cost.estimate import estimate
 from ray_platform.cost.session_parts import prices_of
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.facts import PlanFacts, PolicyFacts
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import LIGHT, REPEATABLE
 from ray_platform.pull_requests.reporting import keep_report
 from ray_platform.records.records_store import PlanRecord
@@ -32,9 +33,11 @@ from ray_platform.whatif.simulate import for_plan
     code_version="1",
     description="The saved Terraform plan: what an apply will do, to the byte. Nothing is changed here.",
 )
-def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+def terraform_plan(
+    context: dg.AssetExecutionContext, sessions: EnvironmentSessions
+) -> dg.MaterializeResult[Any]:
     with (
-        stage(context) as session,
+        sessions.open(context) as session,
         change_lock(session, f"plan, run {context.run_id}", tell=context.log.info),
     ):
         context.log.info(f"Planning {session.name} at {session.revision}")
@@ -43,7 +46,7 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
             destroy=False,
             progress=context.log.info,
         )
-        record, counts, totals = made.record, made.plan.counts, made.estimate.totals
+        record, counts = made.record, made.plan.counts
         text = session.records.plan_text(record)
         context.log.info(f"Plan {short(record.plan_digest)}: {counts}")
         replayed = for_plan(session)
@@ -53,38 +56,33 @@ def terraform_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[An
             why=context.run.tags.get(WHY_TAG, ""),
             whatif=replayed[0] if replayed else "",
         )
+        facts = PlanFacts(
+            plan_digest=record.plan_digest,
+            commit=session.revision.commit,
+            dirty=session.revision.dirty,
+            state_serial=record.state_serial,
+            to_create=counts.create,
+            to_update=counts.update,
+            to_replace=counts.replace,
+            to_delete=counts.delete,
+            **PlanFacts.of_totals(made.estimate.totals),
+            saved_in=session.artifacts.store.url(f"plans/{session.name}/{record.plan_digest}"),
+            whatif=replayed[1] if replayed else None,
+            whatif_table=replayed[0] if replayed else None,
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(record.plan_digest),
             metadata={
-                "plan digest": record.plan_digest,
+                **facts.to_metadata(),
+                "saved_in": dg.MetadataValue.path(facts.saved_in),
+                **({"whatif_table": dg.MetadataValue.md(replayed[0])} if replayed else {}),
+                # For people alone.
                 "summary": str(counts),
                 "revision": str(session.revision),
-                "commit": session.revision.commit,
-                "dirty": session.revision.dirty,
-                "to create": counts.create,
-                "to update": counts.update,
-                "to replace": counts.replace,
-                "to delete": counts.delete,
-                "state serial": record.state_serial,
                 "plan": dg.MetadataValue.md(f"```\n{text}\n```"),
                 "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
-                "monthly USD at minimum": float(totals.after_min),
-                "monthly USD at maximum": float(totals.after_max),
-                "monthly USD more at minimum": float(totals.difference_min),
-                "monthly USD more at maximum": float(totals.difference_max),
-                "saved in": dg.MetadataValue.path(
-                    session.artifacts.store.url(f"plans/{session.name}/{record.plan_digest}")
-                ),
-                **_whatif_metadata(replayed),
             },
         )
-
-
-def _whatif_metadata(replayed: tuple[str, dict[str, Any]] | None) -> dict[str, dg.MetadataValue]:
-    if replayed is None:
-        return {}
-    text, facts = replayed
-    return {"what if": dg.MetadataValue.md(text), "what if JSON": dg.MetadataValue.json(facts)}
 
 
 def plan_of(session: EnvironmentSession, tags: Mapping[str, str]) -> PlanRecord:
@@ -104,8 +102,10 @@ def plan_of(session: EnvironmentSession, tags: Mapping[str, str]) -> PlanRecord:
     partitions_def=environments,
     description="No rule of policies/terraform.rego denies the plan.",
 )
-def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as session:
+def policy(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> dg.AssetCheckResult:
+    with sessions.open(context) as session:
         record = plan_of(session, context.run.tags)
         verdict = gates.verdict(session, record)
         audit_notes.note(
@@ -118,14 +118,14 @@ def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         )
         for violation in verdict.violations:
             context.log.warning(f"[{violation.id}] {violation.resource}: {violation.message}")
+        facts = PolicyFacts.of(record.plan_digest, verdict)
         return dg.AssetCheckResult(
             passed=not verdict.denied,
+            description=facts.summary,
             metadata={
-                "plan digest": record.plan_digest,
+                **facts.to_metadata(),
                 "denied": len(verdict.violations),
-                "violations": dg.MetadataValue.json([v.to_json() for v in verdict.violations]),
                 "verdict": dg.MetadataValue.md(verdict.to_markdown()),
-                "policy bundle": verdict.bundle_digest,
             },
         )
 
@@ -136,8 +136,10 @@ def policy(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     partitions_def=environments,
     description="The Terraform state is still the one that the plan was made from.",
 )
-def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as session:
+def plan_is_fresh(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> dg.AssetCheckResult:
+    with sessions.open(context) as session:
         record = plan_of(session, context.run.tags)
         terraform = session.terraform()
         terraform.init()
@@ -148,7 +150,7 @@ def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
         return dg.AssetCheckResult(
             passed=not why,
             description=why or "the state has not moved since the plan was made",
-            metadata={"plan digest": record.plan_digest, "state serial": record.state_serial},
+            metadata={"plan_digest": record.plan_digest, "state_serial": record.state_serial},
         )
 
 
@@ -159,8 +161,10 @@ def plan_is_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
     partitions_def=environments,
     description="A month at the pools' minimum sizes costs no more than the environment's budget.",
 )
-def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as session:
+def plan_within_budget(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> dg.AssetCheckResult:
+    with sessions.open(context) as session:
         record = plan_of(session, context.run.tags)
         costs = estimate(stored_plan(session.records, record), prices_of(session))
         why = gates.over_budget(session, costs)
@@ -171,9 +175,9 @@ def plan_within_budget(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
             passed=not why,
             description=why or "within the budget",
             metadata={
-                "monthly USD at minimum": float(costs.totals.after_min),
-                "monthly USD at maximum": float(costs.totals.after_max),
-                "monthly budget USD": session.environment.budget.monthly_usd,
+                "monthly_usd_at_minimum": float(costs.totals.after_min),
+                "monthly_usd_at_maximum": float(costs.totals.after_max),
+                "monthly_budget_usd": session.environment.budget.monthly_usd,
             },
         )
 
@@ -187,8 +191,10 @@ _WAIT = "; wait until it has ended or cancel it, or say --despite-live-runs, whi
     partitions_def=environments,
     description="No burst run is live on what the plan would remove or replace.",
 )
-def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    with stage(context) as session:
+def no_live_runs_harmed(
+    context: dg.AssetCheckExecutionContext, sessions: EnvironmentSessions
+) -> dg.AssetCheckResult:
+    with sessions.open(context) as session:
         record = plan_of(session, context.run.tags)
         why, live, harm = gates.harmed_runs(session, record)
         overruled = " (somebody said --despite-live-runs)" if session.despite_live_runs else ""
@@ -196,9 +202,9 @@ def no_live_runs_harmed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
             passed=not why or session.despite_live_runs,
             description=f"{why}{overruled or _WAIT}" if why else "no live burst run loses anything",
             metadata={
-                "plan digest": record.plan_digest,
-                "live burst runs": dg.MetadataValue.json([run.run_id for run in live]),
-                "taken away": dg.MetadataValue.json([item.to_json() for item in harm]),
+                "plan_digest": record.plan_digest,
+                "live_burst_runs": dg.MetadataValue.json([run.run_id for run in live]),
+                "taken_away": dg.MetadataValue.json([item.to_json() for item in harm]),
             },
         )
 

@@ -30,8 +30,16 @@ from ray_platform.text.redaction import redact, redact_marked
 from ray_platform.text.tree_differences import leaves, path_text, plain, seal, shown
 
 _ORDER: Mapping[Severity, int] = {"none": 0, "minor": 1, "major": 2}
-_ICON: Mapping[Severity, str] = {"none": "·", "minor": "!", "major": "!!"}
-_CELL_CHARS = 120
+#: What a cell of the table holds at most: a line of 120 characters fits the UI's dialog on a small screen.
+_PLACE_CHARS, _SIDE_CHARS, _CAUSE_CHARS, _MOST_ROWS = 56, 20, 24, 200
+_SHORT: Mapping[Cause, str] = {
+    "autoscaler": "autoscaler",
+    "provider_default": "filled in by AWS",
+    "unapplied_change": "not applied yet",
+    "by_hand": "by hand",
+    "unmanaged": "beside Terraform",
+    "unknown": "not known",
+}
 #: The attribute of what could not be looked at.
 NOT_ASKED = "(not asked)"
 _FOLLOWS = "computed by AWS: it repeats or follows other attributes"
@@ -116,25 +124,23 @@ def to_json(items: Sequence[DriftItem]) -> dict[str, Any]:
 
 
 def to_markdown(items: Sequence[DriftItem]) -> str:
-    """A table for people, the worst first."""
+    """A table for people, one line an item, the worst first; `to_json` has what it cuts short.
+
+    The lines are so short that none wraps in the dialog in which the Dagster UI shows Markdown.
+    """
     if not items:
         return "No drift: what runs is what the state and the release of Ray say.\n"
-    lines = [
-        "| severity | resource | attribute | state | live | cause | evidence | reason |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for item in items:
-        cells = (
-            f"{_ICON[item.severity]} {item.severity}",
-            _code(item.address),
-            _code(item.attribute),
-            _code(item.before),
-            _code(item.after),
-            _text(WORDS[item.cause]),
-            _text(item.evidence),
-            _text(item.reason),
+    lines = ["| severity | resource and attribute | state → live | cause |", "|---|---|---|---|"]
+    for item in items[:_MOST_ROWS]:
+        place = f"{item.address.removeprefix('module.')} {item.attribute}".strip()
+        change = f"{_cut(item.before, _SIDE_CHARS)} → {_cut(item.after, _SIDE_CHARS)}"
+        cause = f"{_SHORT[item.cause]} {item.who}".strip()
+        lines.append(
+            f"| {item.severity} | {_code(_middle(place, _PLACE_CHARS))} | {_code(change)} "
+            f"| {_code(_cut(cause, _CAUSE_CHARS))} |"
         )
-        lines.append(f"| {' | '.join(cells)} |")
+    if len(items) > _MOST_ROWS:
+        lines += ["", f"and {len(items) - _MOST_ROWS} more items"]
     return "\n".join(lines) + "\n"
 
 
@@ -248,9 +254,23 @@ def _unmanaged_item(found: LiveResource, book: RuleBook, evidence: Evidence) -> 
     )
 
 
-def _code(value: Any) -> str:
+def _cut(value: Any, chars: int) -> str:
+    """A value in so many characters at most; an absent one is a dash."""
+    if value is None:
+        return "-"
     text = value if isinstance(value, str) else canonical_json(value).decode()
-    text = text if len(text) <= _CELL_CHARS else text[: _CELL_CHARS - 1] + "…"
+    return text if len(text) <= chars else text[: chars - 1] + "…"
+
+
+def _middle(text: str, chars: int) -> str:
+    """A text in so many characters at most, without its middle: both ends tell what it names."""
+    if len(text) <= chars:
+        return text
+    head = (chars - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (chars - 1 - head) :]}"
+
+
+def _code(text: str) -> str:
     return f"`{_text(text).replace('`', chr(39))}`" if text else ""
 
 

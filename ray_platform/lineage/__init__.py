@@ -1,0 +1,1 @@
+"""From a training run to what it ran on, and back."""

@@ -84,6 +84,8 @@ def _value(run: BurstRun, metric: str) -> float:
         raise SettingsError(
             f"run {run.run_id} has no metric {metric!r}",
             where="--metric",
-            fix=f"it has: {', '.join(known)}" if known else "it did not end well: give another run",
+            fix=f"it has: {', '.join(known)}"
+            if known
+            else f"give another run: {run.unreadable or 'this one did not end well'}",
         )
     return known[metric]

@@ -26,7 +26,7 @@ def describe(records: Records, run: BurstRun) -> dict[str, Any]:
 
     Returns:
         ``run_id``, ``status``, ``environment``, ``infra_version``, ``pull_request`` (empty for none),
-        the run's own ``facts``, and all of
+        the run's own ``facts``, ``unreadable`` where those cannot be read, and all of
         the manifest: ``commit``, ``plan_digest``, ``state_lineage``, ``state_serial``, ``modules`` by
         asset name, ``ray`` ...
     """
@@ -38,6 +38,7 @@ def describe(records: Records, run: BurstRun) -> dict[str, Any]:
         "pull_request": records.pull_request_of(manifest["plan_digest"]),
         **manifest,
         "facts": dict(run.facts),
+        **({"unreadable": run.unreadable} if run.unreadable else {}),
     }
 
 

@@ -21,7 +21,9 @@ import dagster as dg
 from dagster import DagsterInstance, RunsFilter
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
+from ray_platform.lineage.asset_facts import BurstFacts
 from ray_platform.run_history.index_store import LineageIndex, Place
+from ray_platform.text.errors import FactsError
 
 BURST_ASSET = dg.AssetKey("burst_run")
 SETTLE_SECONDS = 120
@@ -142,16 +144,17 @@ def _events(instance: DagsterInstance, after: int) -> list[dg.EventLogRecord]:
 
 
 def _told(record: dg.EventLogRecord) -> dict[str, Any]:
-    """The scalar metadata of a burst run's materialization, and its phases."""
+    """What a burst run's materialization says: the scalar facts and the phases, or why they cannot be read.
+
+    One materialization that this version cannot read does not keep the others from being answered.
+    """
     made = record.asset_materialization
     metadata = made.metadata if made else {}
-    facts = {
-        name: value.value
-        for name, value in metadata.items()
-        if isinstance(value.value, (int, float, str, bool)) and len(str(value.value)) < 200
-    }
-    phases = metadata["phases"].value if "phases" in metadata else []
-    return {"facts": facts, "phases": phases}
+    try:
+        facts = BurstFacts.from_metadata(metadata, where=f"burst_run, run {record.run_id}")
+    except FactsError as error:
+        return {"facts": {}, "phases": [], "unreadable": error.what}
+    return {"facts": facts.scalars(), "phases": facts.plain_phases(), "unreadable": ""}
 
 
 def _is_settled(timestamp: float) -> bool:

@@ -20,7 +20,8 @@ from typing import Any
 
 from ray_platform.text.errors import ArtifactError, BusyError
 
-SCHEMA = "2"
+#: 3: facts by machine keys. A file of another schema is filled again.
+SCHEMA = "3"
 #: How long a question waits for another process that fills the index.
 WAIT_SECONDS = 600
 _POLL_SECONDS = 0.05

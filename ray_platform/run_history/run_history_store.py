@@ -15,6 +15,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import load_settings
+from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.run_history.index_reader import BURST_ASSET as BURST_ASSET
 from ray_platform.run_history.index_reader import catch_up
 from ray_platform.run_history.index_store import (
@@ -43,9 +44,10 @@ _END = 1 << 62
 class BurstRun:
     """One training run as Dagster's storage tells it.
 
-    ``started`` and ``ended`` are epoch seconds, None while unknown; ``facts`` are the scalar metadata of
-    its materialization (loss, node-seconds, US dollars ...), empty for a run that did not end well;
-    ``phases`` are its phases, each with ``name``, ``seconds``, ``seconds_to_reach`` ...
+    ``started`` and ``ended`` are epoch seconds, None while unknown; ``facts`` are the scalar fields of
+    its `BurstFacts` (``loss``, ``node_seconds``, ``usd`` ...), empty for a run that did not end well;
+    ``phases`` are its `PhaseFacts` as dictionaries. ``unreadable`` says why the facts of its
+    materialization cannot be read, empty when they can or when there is none.
     """
 
     run_id: str
@@ -56,6 +58,7 @@ class BurstRun:
     ended: float | None
     facts: Mapping[str, Any]
     phases: Sequence[Mapping[str, Any]]
+    unreadable: str
 
 
 def hold_connections(instance: DagsterInstance) -> None:
@@ -165,7 +168,11 @@ class RunHistory:
         return tuple(run for run in found if run.environment == one.environment)
 
     def deployments(self, environment: str, *, before: float) -> Iterator[tuple[float, str]]:
-        """When a Ray cluster was deployed on which infra version, newest first, before an epoch second."""
+        """When a Ray cluster was deployed on which infra version, newest first, before an epoch second.
+
+        Raises:
+            FactsError: a deployment's facts cannot be read, so that the order would have a gap.
+        """
         cursor: str | None = None
         while True:
             page = self.instance.fetch_materializations(
@@ -179,9 +186,11 @@ class RunHistory:
             )
             for record in page.records:
                 made = record.asset_materialization
-                version = made.metadata.get("infra version") if made else None
-                if version is not None and version.value:
-                    yield record.timestamp, str(version.value)
+                # An event that a person reported in the UI has no facts, and deployed nothing.
+                if made is not None and RayClusterFacts.are_in(made.metadata):
+                    where = f"ray_cluster of {environment}, run {record.run_id}"
+                    facts = RayClusterFacts.from_metadata(made.metadata, where=where)
+                    yield record.timestamp, facts.infra_version
             if not page.has_more:
                 return
             cursor = page.cursor
@@ -303,6 +312,7 @@ def _burst(record: dg.RunRecord, told: Mapping[str, Any]) -> BurstRun:
         ended=record.end_time,
         facts=told.get("facts", {}),
         phases=told.get("phases", ()),
+        unreadable=told.get("unreadable", ""),
     )
 
 

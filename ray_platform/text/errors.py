@@ -16,6 +16,7 @@
     ├── ForgeError              GitHub does not answer, or refuses
     │   └── RateLimited         GitHub asks to wait; carries the seconds
     ├── ArtifactError           the artifact store cannot be read or written, or lies
+    ├── FactsError              what Dagster's storage holds of an asset cannot be read by this version
     ├── NotFoundError           no such run, plan, infra version
     └── Refused                 the answer is no; exit code 2
         ├── PolicyDenied        a policy rule denies the plan
@@ -132,6 +133,10 @@ class RateLimited(ForgeError):
 
 class ArtifactError(PlatformError):
     """The artifact store cannot be read or written, or its content does not match its name."""
+
+
+class FactsError(PlatformError):
+    """Facts in Dagster's metadata are missing, malformed, or of a later schema."""
 
 
 class NotFoundError(PlatformError):

@@ -35,6 +35,7 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._serdes import serialize_value
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
+from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.records.infra_version import MODULES, Applied, Ray, manifest
 from ray_platform.run_history.run_history_store import BURST_ASSET
 from ray_platform.store.artifact_store import Artifacts
@@ -340,24 +341,40 @@ def _entries(story: Story, run: Run) -> list[Any]:
 
 
 def _materialization(story: Story, run: Run) -> dg.AssetMaterialization:
-    phases = [
-        {"name": f"phase-{at}", "seconds": 10.0 + at, "seconds_to_reach": 2.0 + at, "error": ""}
+    phases = tuple(
+        PhaseFacts(
+            name=f"phase-{at}",
+            tasks=2,
+            workers_wanted=2,
+            workers_reached=2,
+            seconds_to_reach=2.0 + at,
+            seconds=10.0 + at,
+            samples_per_second=100.0,
+            failures=0,
+            retries=0,
+            loss=run.loss,
+            node_seconds={"cpu": 60.0},
+            error="",
+        )
         for at in range(6)
-    ]
+    )
+    facts = BurstFacts(
+        infra_version=run.version,
+        commit=run.commit,
+        loss=run.loss,
+        seconds=LASTS,
+        node_seconds=400.0,
+        usd=0.25,
+        failures=0,
+        retries=1,
+        phases=phases,
+    )
     return dg.AssetMaterialization(
         BURST_ASSET,
         partition="local",
         metadata={
-            "infra version": run.version,
-            "commit": run.commit,
+            **facts.to_metadata(),
             "autoscaling": dg.MetadataValue.md(f"![](data:image/png;base64,{story.picture})"),
-            "phases": dg.MetadataValue.json(phases),
-            "loss": run.loss,
-            "seconds": LASTS,
-            "node-seconds": 400.0,
-            "US dollars": 0.25,
-            "failures": 0,
-            "retries": 1,
             "manifest": dg.MetadataValue.md(
                 f"```json\n{json.dumps(dict(story.manifests[0]), indent=2)}\n```"
             ),

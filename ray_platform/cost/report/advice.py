@@ -12,7 +12,7 @@ from decimal import Decimal
 from ray_platform.config.node_pools import INSTANCE_TYPES, NodePool
 from ray_platform.cost.estimate import FixedCost
 from ray_platform.cost.ledger.usage_interval import HOUR_MS, HourTotal, Reading, UsageTotal
-from ray_platform.cost.price_book import PriceBook
+from ray_platform.cost.price_book import CONTROL_PLANE, PriceBook
 
 #: Above this share of a pool's node time, idle nodes are worth a word.
 IDLE_SHARE = Decimal("0.3")
@@ -210,9 +210,9 @@ def _commitment(hours: Sequence[HourTotal], book: PriceBook) -> Iterator[Advice]
 
 
 def _control_plane(fixed: Sequence[FixedCost], fixed_ms: int, book: PriceBook) -> Iterator[Advice]:
-    standard = book.service("eks_control_plane").usd
+    standard = book.service(CONTROL_PLANE).usd
     for cost in fixed:
-        if cost.what == "EKS control plane" and cost.hourly > standard:
+        if cost.service == CONTROL_PLANE and cost.hourly > standard:
             yield Advice(
                 "Upgrade Kubernetes: its version is past standard support",
                 ((cost.hourly - standard) * fixed_ms / HOUR_MS).quantize(_CENT),

@@ -109,11 +109,14 @@ def _left_to(session: EnvironmentSession, switch: Switch, jobs: tuple[str, ...])
 
 
 class Due(StrEnum):
-    """What is to be done about an upgrade that nobody stands by."""
+    """What is to be done about an upgrade that no person waits for. The values are part of run keys.
+
+    ``END``: the old cluster has no jobs. ``LATE``: the deadline is over and it still has some.
+    """
 
     NOTHING = "nothing"
-    END = "the cluster that goes has no jobs"
-    LATE = "the time is over, and it has"
+    END = "end"
+    LATE = "late"
 
 
 def due(session: EnvironmentSession) -> tuple[Due, Switch]:

@@ -18,6 +18,7 @@ from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.model import PullRef
+from ray_platform.lineage.asset_facts import BurstFacts
 from ray_platform.pull_requests.comment import MARKER
 from ray_platform.pull_requests.connection import connect, tags_of
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
@@ -145,11 +146,9 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
     look(stage)
     # This checkout's own files are another commit's than what stands now.
     burst = run_job("burst", partition=ENVIRONMENT, tags=_run_tags(stage, record)).require()
-    facts = burst.facts["burst_run"]
-    tell(
-        f"burst run {burst.run_id}: loss {facts['loss']}, infra version {short(facts['infra version'])}"
-    )
-    manifest = stage.session.records.manifest(facts["infra version"])
+    facts = burst.facts("burst_run", BurstFacts)
+    tell(f"burst run {burst.run_id}: loss {facts.loss}, infra version {short(facts.infra_version)}")
+    manifest = stage.session.records.manifest(facts.infra_version)
     origin = stage.session.records.pull_request_of(manifest["plan_digest"])
     tell(f"  ran on what {origin} made; ray-platform lineage {burst.run_id}")
     tell(f"see the pull request, its comment and its checks: {stage.url}")
@@ -158,7 +157,7 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
         "url": stage.url,
         "plan_digest": report.plan_digest,
         "refused": _why(refused),
-        "infra_version": facts["infra version"],
+        "infra_version": facts.infra_version,
         "refused_again": _why(again),
         "burst_run": burst.run_id,
         "lineage": origin,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from ray_platform.definitions import defs
 
@@ -29,6 +30,7 @@ def described() -> dict[str, Any]:
             "code_version": node.code_version,
             "depends_on": sorted(parent.to_user_string() for parent in node.parent_keys),
             "partitions": _partitions(node.partitions_def),
+            "freshness": _freshness(node.freshness_policy),
             "described": bool(node.description),
         }
     checks = {
@@ -57,6 +59,19 @@ def _partitions(definition: dg.PartitionsDefinition[Any] | None) -> list[str]:
     if isinstance(definition, dg.MultiPartitionsDefinition):
         return sorted(dimension.name for dimension in definition.partitions_defs)
     return ["environment"] if definition else []
+
+
+def _freshness(policy: dg.FreshnessPolicy | None) -> dict[str, float]:
+    """Hours since the last materialization after which Dagster warns and fails; empty without a policy."""
+    if policy is None:
+        return {}
+    assert isinstance(policy, TimeWindowFreshnessPolicy)
+    windows = {"warn": policy.warn_window, "fail": policy.fail_window}
+    return {
+        name: window.to_timedelta().total_seconds() / 3600
+        for name, window in windows.items()
+        if window is not None
+    }
 
 
 def test_the_definitions_are_those_of_the_snapshot() -> None:

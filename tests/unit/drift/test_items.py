@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,18 @@ def test_json_and_markdown_tell_the_worst_first() -> None:
     lines = to_markdown(items).splitlines()
     assert "major" in lines[2] and "minor" in lines[3]
     assert r"a\|b" in lines[3]
+
+
+def test_the_table_has_one_short_line_an_item_and_counts_what_it_leaves_out() -> None:
+    rules = [{**RULE, "description": "x" * 300} for _ in range(3)]
+    items = drifted("aws_security_group", {"ingress": []}, {"ingress": rules})
+    long = replace(items[0], address=f"module.vpc.{'a' * 200}.end", who="a-person" * 9)
+    lines = to_markdown([long, *items]).splitlines()
+    assert len(lines) == 2 + 1 + len(items)
+    assert all(len(line) <= 150 for line in lines)
+    assert "…" in lines[2] and "end ingress[0]" in lines[2]
+    many = to_markdown([replace(items[0], attribute=f"a{at}") for at in range(207)])
+    assert many.endswith("\nand 7 more items\n")
 
 
 def test_a_recorded_refresh_only_plan_of_the_real_provider_reads_as_it_happened() -> None:

@@ -15,7 +15,7 @@ from ray_platform.defs.daily_cost_report import daily_costs
 from ray_platform.defs.drift_report import hourly_drift
 from ray_platform.defs.failed_runs import failed_runs, failure_message
 from ray_platform.defs.git_pushes import git_pushes
-from ray_platform.defs.run_context import stage
+from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.records.records_store import Records
 from ray_platform.store.artifact_store import Artifacts, FileStore
 from ray_platform.text.errors import NotApproved
@@ -112,7 +112,7 @@ def test_drift_is_looked_for_every_hour_where_it_is_switched_on(checkout: Path) 
     at = datetime(2026, 11, 21, 13, 7, tzinfo=UTC)
     requests = list(hourly_drift(dg.build_schedule_context(scheduled_execution_time=at)))
     assert [(r.run_key, str(r.partition_key)) for r in requests] == [
-        ("drift-2026-11-21T13-local", "2026-11-21|local")
+        ("drift-2026-11-21T13-local", "local")
     ]
 
 
@@ -132,11 +132,14 @@ def test_a_failed_run_is_told_in_one_message(
     checkout: Path, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @dg.op
-    def refuse(context: dg.OpExecutionContext) -> None:
-        with stage(context):
+    def refuse(context: dg.OpExecutionContext, sessions: EnvironmentSessions) -> None:
+        with sessions.open(context):
             raise NotApproved("the plan has 0 of 2 approvals", where="prod", fix="ask two people")
 
-    @dg.job(partitions_def=dg.StaticPartitionsDefinition(["local"]))
+    @dg.job(
+        partitions_def=dg.StaticPartitionsDefinition(["local"]),
+        resource_defs={"sessions": EnvironmentSessions()},
+    )
     def change() -> None:
         refuse()
 

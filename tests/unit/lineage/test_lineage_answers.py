@@ -18,6 +18,7 @@ from ray_platform.cli import lineage_commands as commands
 from ray_platform.config.settings import Settings
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.git.git_client import Git
+from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.lineage.bisect import bisect_runs
 from ray_platform.lineage.trace import commit_range, explain
 from ray_platform.records.records_store import Records
@@ -124,10 +125,20 @@ def history(tmp_path: Path, instance: dg.DagsterInstance) -> RunHistory:
 
 
 def deploy(history: RunHistory, version: str) -> None:
+    facts = RayClusterFacts(
+        address="http://127.0.0.1:8265",
+        ray_version="2.60.0",
+        image="rayproject/ray:2.60.0",
+        release="ray",
+        release_revision=1,
+        git_commit=None,
+        manifest_digest="1" * 64,
+        chart_digest="2" * 64,
+        values_digest="3" * 64,
+        infra_version=version,
+    )
     history.instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            "ray_cluster", partition="local", metadata={"infra version": version}
-        )
+        dg.AssetMaterialization("ray_cluster", partition="local", metadata=facts.to_metadata())
     )
 
 

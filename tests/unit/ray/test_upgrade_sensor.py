@@ -59,6 +59,9 @@ def test_what_is_due_is_asked_for_as_a_change_of_its_environment(
     (request,) = look().run_requests or []
     assert asked == ["local"]
     assert request.partition_key == "local"
+    assert re.fullmatch(
+        rf"ray-drain-local-[\w:+-]+-{found.name.lower()}-[\dT-]+", request.run_key or ""
+    )
     assert request.tags["ray_platform/change"] == "local"
     assert look().run_requests[0].run_key == request.run_key  # type: ignore[index]
 
