@@ -138,7 +138,11 @@ deletion := [v |
 	not input.destroy == true
 	some r in managed
 	r.type in settings.protected_types
-	"delete" in r.change.actions
+	# What a replacement left behind is not the live object.
+	object.get(r, "deposed", "") == ""
+	some action in r.change.actions
+	# What Terraform forgets lives on, billed and unwatched.
+	action in {"delete", "forget"}
 	v := violation("deletion", r.address, sprintf("actions are %s", [listed(r.change.actions)]))
 ]
 

@@ -18,7 +18,8 @@ from ray_platform.records.version_differences import WHOLE_DIGEST
 from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
-from ray_platform.terraform.plan import top_module
+from ray_platform.terraform.computed import without_computed
+from ray_platform.terraform.plan import top_module, type_of
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.canonical import digest, short
 from ray_platform.text.errors import NotFoundError, Refused
@@ -173,7 +174,8 @@ def _approved(
 def by_module(
     state: TerraformState, plan_json: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Attributes of every managed resource, by module and address: masked, without what moves by itself.
+    """Attributes of every managed resource, by module and address: masked, without what moves by itself
+    and what the provider alone sets.
 
     `WHOLE_DIGEST` stands beside them for the unmasked attributes, so that a changed secret is a change.
 
@@ -185,7 +187,7 @@ def by_module(
     planned = _marks_of(plan_json or {})
     found: dict[str, dict[str, Any]] = {}
     for address, attributes in state.resources.items():
-        lasting = stable(attributes)
+        lasting = stable(without_computed(type_of(address), attributes))
         clean = redact_marked(lasting, state.marks.get(address))
         for marks in planned.get(redact_text(address, state.secrets), ()):
             clean = redact_marked(clean, marks)

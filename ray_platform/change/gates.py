@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ray_platform.cost.estimate import Estimate, estimate
-from ray_platform.cost.session_parts import prices_of
+from ray_platform.cost.estimate import Estimate
+from ray_platform.cost.session_parts import plan_costs
 from ray_platform.policy.verdict import Verdict
 from ray_platform.records import approval
 from ray_platform.records.records_store import PlanRecord
@@ -64,11 +64,16 @@ def over_budget(session: EnvironmentSession, costs: Estimate) -> str:
     """Why a plan's cost does not fit the environment's budget, or an empty string.
 
     What counts is a month at the pools' minimum sizes: that is paid even if nothing trains. A plan that
-    does not cost more than what stands passes, so that an overspent environment can be mended.
+    does not cost more than what stands passes, so that an overspent environment can be mended; nor does
+    a resource count whose cost before is not known. A plan that changes a resource without a price does
+    not fit where the environment refuses such plans.
     """
     budget = Decimal(str(session.environment.budget.monthly_usd))
     totals = costs.totals
-    if totals.after_min <= budget or totals.difference_min <= 0:
+    refused = session.environment.budget.unpriced == "refuse" and unpriced_text(costs)
+    if refused:
+        return f"the cost is not known: {refused}"
+    if totals.after_min <= budget or costs.increase_min <= 0:
         return ""
     return (
         f"a month costs ${totals.after_min:,.2f} at the pools' minimum sizes, "
@@ -76,15 +81,21 @@ def over_budget(session: EnvironmentSession, costs: Estimate) -> str:
     )
 
 
+def unpriced_text(costs: Estimate, *, most: int = 5) -> str:
+    """Which resources a plan changes that have no price, and why; empty where there are none."""
+    found = costs.unpriced_changes
+    named = "; ".join(f"{item.address}: {item.why}" for item in found[:most])
+    return named + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
 def require_within_budget(session: EnvironmentSession, record: PlanRecord) -> None:
     """Raises `OverBudget` when a month at minimum size costs more than the environment's budget."""
-    if why := over_budget(
-        session, estimate(stored_plan(session.records, record), prices_of(session))
-    ):
+    if why := over_budget(session, plan_costs(session, stored_plan(session.records, record))):
         raise OverBudget(
             why,
             where=f"environment {session.name}, plan {short(record.plan_digest)}",
-            fix=f"lower the pools' min_size, or raise budget.monthly_usd in environments/{session.name}.toml",
+            fix="lower the pools' min_size, or raise budget.monthly_usd in "
+            f'environments/{session.name}.toml; for what has no price: budget.unpriced = "approve" there',
         )
 
 
@@ -135,7 +146,7 @@ def require_approved(
     Raises:
         NotApproved: fewer people than the environment requires.
     """
-    required = approvals_required(session, destroy=record.destroy)
+    required = approvals_required(session, record)
     if required == 0:
         give_approval(session, record, by=approval.AUTOMATIC, source="automatic")
     return approval.require(
@@ -149,10 +160,21 @@ def require_approved(
     )
 
 
-def approvals_required(session: EnvironmentSession, *, destroy: bool) -> int:
-    """People who must approve: as the environment says; a destroy outside the emulator at least one."""
+def approvals_required(session: EnvironmentSession, record: PlanRecord) -> int:
+    """People who must approve: as the environment says, one more for a change without a price; a destroy
+    outside the emulator at least one."""
     required = session.environment.approval.required
-    return max(required, 1) if destroy and not session.cloud.is_disposable else required
+    if record.destroy:
+        return required if session.cloud.is_disposable else max(required, 1)
+    return required + more_approvals(
+        session, plan_costs(session, stored_plan(session.records, record))
+    )
+
+
+def more_approvals(session: EnvironmentSession, costs: Estimate) -> int:
+    """How many approvals more a plan needs than the environment asks for: one for what has no price."""
+    asks = session.environment.budget.unpriced == "approve"
+    return 1 if asks and costs.unpriced_changes else 0
 
 
 def give_approval(session: EnvironmentSession, record: PlanRecord, *, by: str, source: str) -> None:

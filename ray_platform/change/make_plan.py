@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ray_platform.change.plan_guard import require_no_foreign_code
-from ray_platform.cost.estimate import Estimate, estimate
-from ray_platform.cost.session_parts import prices_of
+from ray_platform.cost.estimate import Estimate
+from ray_platform.cost.session_parts import plan_costs, prices_of
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.records.version_differences import WHOLE_DIGEST
 from ray_platform.session import audit_notes
@@ -80,7 +80,7 @@ def make_plan(
         ),
         provider_lock_digest=digest_bytes((root / ".terraform.lock.hcl").read_bytes()),
         price_book_version=prices_of(session).version,
-        counts=asdict(plan.counts),
+        counts=plan.counts.to_json(),
         empty=plan.is_empty,
         destroy=destroy,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -100,7 +100,7 @@ def make_plan(
         record=record,
         reason=f"{'removal: ' if destroy else ''}{plan.counts}",
     )
-    return MadePlan(record, plan, estimate(plan, prices_of(session)))
+    return MadePlan(record, plan, plan_costs(session, plan))
 
 
 def _clean_variables(

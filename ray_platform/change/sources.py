@@ -50,4 +50,5 @@ def price_list(book: PriceBook) -> dict[str, Any]:
         },
         "instances": {name: str(price.usd) for name, price in book.instances.items()},
         "services": {name: str(price.usd) for name, price in book.services.items()},
+        "skus": {name: str(price.usd) for name, price in book.skus.items()},
     }

@@ -14,7 +14,8 @@ from ray_platform.text.errors import PlatformError
 _COMMANDS = {
     "up": "up_commands",
     "plan": "change_commands",
-    "policy": "change_commands",
+    "policy": "plan_file",
+    "estimate": "plan_file",
     "approve": "change_commands",
     "apply": "change_commands",
     "burst": "up_commands",

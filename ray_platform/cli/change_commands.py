@@ -1,10 +1,7 @@
-"""The commands of a change: plan, policy, approve, apply, destroy."""
+"""The commands of a change: plan, approve, apply, destroy."""
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -37,7 +34,10 @@ from ray_platform.pull_requests.connection import (
 )
 from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import short
-from ray_platform.text.errors import PlanFormatError, Refused, SettingsError
+from ray_platform.text.errors import Refused, SettingsError
+
+#: What a plan counts.
+COUNTED = ("create", "update", "replace", "delete", "move", "import", "forget", "read")
 
 
 @click.command()
@@ -69,8 +69,11 @@ def plan(env: str, as_json: bool, text: bool) -> None:
                 "state_serial": facts.state_serial,
                 "commit": facts.commit,
                 "dirty": facts.dirty,
-                "counts": asdict(facts.counts),
+                "counts": facts.counts.to_json(),
+                "applyable": facts.applyable,
+                "complete": facts.complete,
                 "estimate": facts.monthly_usd(),
+                "unpriced": list(facts.unpriced),
                 "whatif": facts.whatif,
                 "violations": [item.to_json() for item in violations],
                 "checks": {check.name: check.passed for check in outcome.checks},
@@ -82,6 +85,8 @@ def plan(env: str, as_json: bool, text: bool) -> None:
             say(records.plan_text(records.plan(facts.plan_digest)))
         say(f"\nplan {short(facts.plan_digest)}: {facts.counts}")
         say(f"a month costs {facts.month_at('minimum')}, {facts.month_at('maximum')}")
+        for item in facts.unpriced:
+            say(f"? not priced: {item['address']}: {item['why']}")
         if facts.whatif_table:
             say(f"\n{facts.whatif_table}")
         print_violations(violations)
@@ -98,51 +103,6 @@ def print_violations(violations: Sequence[Violation]) -> None:
     """Each violation with its rule, resource, value and remedy."""
     for item in violations:
         say(f"✗ [{item.id}] {item.resource}: {item.message}\n    fix: {item.fix}")
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@env_option
-@json_option
-@click.option("--destroy", is_flag=True, help="Judge it as a removal.")
-def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
-    """Judge a plan FILE, the output of `terraform show -json`. Exit code 2 when it is denied.
-
-    \b
-    Examples:
-      terraform show -json my.tfplan > my.json && ray-platform policy my.json
-      ray-platform policy my.json --env prod --json
-    """
-    from ray_platform.terraform.plan import read_plan
-    from ray_platform.text.redaction import redact_plan_json
-
-    known(env)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            f"the file cannot be read: {error.strerror}",
-            where=str(file),
-            fix="name a readable file",
-        ) from error
-    except ValueError as error:
-        raise PlanFormatError(
-            f"the file is not JSON: {error}",
-            where=str(file),
-            fix="give the output of `terraform show -json PLANFILE`",
-        ) from error
-    session = open_session(load_settings(), env)
-    read_plan(content, where=str(file))
-    # Judged as a stored plan is: what the answer quotes must hold no secret.
-    plan = read_plan(redact_plan_json(content), where=str(file))
-    found = session.policies.check_plan(plan, environment=env, destroy=destroy)
-    if as_json:
-        print_json({"environment": env, **found.to_json()})
-    else:
-        print_violations(found.violations)
-        say("denied" if found.denied else "no rule denies this plan")
-    if found.denied:
-        sys.exit(DENIED)
 
 
 @click.command()
@@ -178,7 +138,7 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
     )
     if record.pull_request:
         tell_of_approval(session, record)
-    required = gates.approvals_required(session, destroy=record.destroy)
+    required = gates.approvals_required(session, record)
     answer = {
         "environment": env,
         "plan_digest": record.plan_digest,

@@ -1,7 +1,8 @@
 """The shape of ``environments/NAME.toml``: what the platform does in an environment."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.functional_validators import field_validator
@@ -106,14 +107,19 @@ class PullRequests(_Section):
 
 
 class Budget(_Section):
+    """``unpriced``: what a plan needs that changes a resource without a price: one approval more
+    (``approve``), or it is not applied (``refuse``)."""
+
     monthly_usd: float = Field(gt=0)
+    unpriced: Literal["approve", "refuse"] = "approve"
 
 
 class Cost(_Section):
     """Where the bill comes from, and what reports are written in.
 
     ``rate`` is units of ``currency`` for one US dollar, as of ``rate_date``; ``cur_uri`` is the S3
-    place of a Cost and Usage Report, for ``bill = "cur"``.
+    place of a Cost and Usage Report, for ``bill = "cur"``. ``use`` are the units a month that estimates
+    assume of each resource billed by use, by SKU (``s3_standard = 500`` is 500 GB in each bucket).
     """
 
     bill: Literal["none", "cost-explorer", "cur"] = "none"
@@ -121,6 +127,7 @@ class Cost(_Section):
     currency: Literal["USD", "INR", "EUR"] = "USD"
     rate: float = Field(1.0, gt=0)
     rate_date: date | None = None
+    use: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self) -> "Cost":

@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.cost.estimate import FixedCost, estimate
+from ray_platform.cost.estimate import FixedCost
 from ray_platform.cost.ledger import usage
 from ray_platform.cost.ledger.usage_interval import milliseconds
 from ray_platform.cost.money import Currency
 from ray_platform.cost.report.cost_report import CostReport, daily_report, first_needed
 from ray_platform.cost.report.reconciliation import AppliedEstimate, CostSource
-from ray_platform.cost.session_parts import prices_of, usage_of
+from ray_platform.cost.session_parts import plan_costs, prices_of, usage_of
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession
@@ -38,9 +38,8 @@ def report_day(session: EnvironmentSession, day: date, tell: Callable[[str], Non
     applied = session.records.applied()
     costs = None
     if applied is not None:
-        costs = estimate(
-            stored_plan(session.records, session.records.plan(applied.plan_digest)),
-            prices_of(session),
+        costs = plan_costs(
+            session, stored_plan(session.records, session.records.plan(applied.plan_digest))
         )
     pools = session.environment.node_pools
     head = usage.head_pool(pools)
@@ -66,6 +65,7 @@ def report_day(session: EnvironmentSession, day: date, tell: Callable[[str], Non
         bill=source.daily(session.name, first, day) if source else None,
         bill_source=source.name if source else "",
         estimates=applied_estimates(session, datetime.combine(first, time(), UTC).timestamp()),
+        unpriced=[item.address for item in costs.unpriced] if costs else (),
     )
 
 
@@ -146,7 +146,7 @@ def fire_alerts(
 
 def remember_estimate(session: EnvironmentSession, record: PlanRecord) -> None:
     """Keep what a plan that has just been applied was estimated to cost, for a later look back."""
-    totals = estimate(stored_plan(session.records, record), prices_of(session)).totals
+    totals = plan_costs(session, stored_plan(session.records, record)).totals
     now = datetime.now(UTC)
     session.artifacts.write(
         f"estimates/{session.name}/{now:%Y%m%dT%H%M%S}-{record.plan_digest}.json",

@@ -30,6 +30,11 @@ class UnitPrice:
     unit: str
     source: str
 
+    @property
+    def is_hourly(self) -> bool:
+        """Whether a unit is paid for by the hour, else by the month."""
+        return self.unit.split(",")[0].split()[0] == "hour"
+
 
 @dataclass(frozen=True)
 class PriceBook:
@@ -51,6 +56,28 @@ class PriceBook:
     standard_support_ends: Mapping[str, dt.date]
     databases: Mapping[tuple[str, bool], UnitPrice]
     caches: Mapping[str, UnitPrice]
+    skus: Mapping[str, UnitPrice]
+
+    def price(self, sku: str) -> UnitPrice | None:
+        """The price of a SKU as the shapes name it (``ec2/m5.large``, ``nat_gateway``); None without one."""
+        kind, _, rest = sku.partition("/")
+        found = self.skus.get(sku)
+        if found is not None:
+            return found
+        if kind == "ec2" or kind == "ec2-spot":
+            price = self.instances.get(rest) or self.skus.get(f"ec2/{rest}")
+            if price is None or kind == "ec2":
+                return price
+            return UnitPrice(price.usd * self.spot_factor, price.unit, price.source)
+        if kind == "eks_control_plane" and rest:
+            return self.control_plane(rest) if "eks_control_plane" in self.services else None
+        if kind == "rds":
+            engine, name, zones = rest.split("/")
+            return self.databases.get((name, zones == "two")) if engine == "postgres" else None
+        if kind == "cache":
+            engine, _, name = rest.partition("/")
+            return self.caches.get(name) if engine == "redis" else None
+        return self.services.get(sku)
 
     def hourly(self, instance_type: str, spot: bool = False) -> Decimal:
         """US dollars for one hour of a node; with ``spot`` the list price times the assumed factor.
@@ -88,12 +115,25 @@ class PriceBook:
 
         Args:
             kubernetes_version: ``"1.33"``.
-            on: The day to price; the book's own date when left out. A version whose end of support
-                the book does not know is priced as in standard support.
+            on: The day to price; the book's own date when left out. A version that the book does not
+                have is priced as in standard support where it is newer than all that it has, else as past it.
         """
         end = self.standard_support_ends.get(kubernetes_version)
-        extended = end is not None and (on or self.date) > end
-        return self.service(CONTROL_PLANE_EXTENDED if extended else CONTROL_PLANE)
+        extended = (
+            (on or self.date) > end if end is not None else self._is_older(kubernetes_version)
+        )
+        return self.service("eks_control_plane_extended" if extended else "eks_control_plane")
+
+    def _is_older(self, kubernetes_version: str) -> bool:
+        """Whether a version that the book does not have is older than one that it has."""
+        try:
+            asked = [int(part) for part in kubernetes_version.split(".")]
+        except ValueError:
+            return False
+        known = [
+            [int(part) for part in version.split(".")] for version in self.standard_support_ends
+        ]
+        return bool(known) and asked < max(known)
 
     def database_hourly(self, instance_class: str, two_zones: bool) -> Decimal:
         """US dollars for one hour of a PostgreSQL of RDS, with its standby where it has one.
@@ -169,6 +209,11 @@ def read_price_book(data: Mapping[str, Any], region: str, *, where: str = BOOK_F
                 for version, day in data["kubernetes_standard_support_ends"]["dates"].items()
             },
             databases=_databases(prices.get("databases", {})),
+            skus={
+                name: UnitPrice(_money(usd), group["unit"], group["source"])
+                for group in prices.get("skus", ())
+                for name, usd in group["prices"].items()
+            },
             caches={
                 name: UnitPrice(_money(usd), prices["caches"]["unit"], prices["caches"]["source"])
                 for name, usd in prices.get("caches", {}).get("prices", {}).items()
@@ -189,8 +234,25 @@ def load_price_book(region: str = "us-east-1") -> PriceBook:
     Raises:
         NotFoundError: the region is not in the book.
     """
+    return read_price_book(_shipped(), region)
+
+
+def _shipped() -> Mapping[str, Any]:
     text = resources.files("ray_platform.cost").joinpath("price_book.json").read_text("utf-8")
-    return read_price_book(json.loads(text), region)
+    data: Mapping[str, Any] = json.loads(text)
+    return data
+
+
+def price_book_or_empty(region: str) -> PriceBook:
+    """The book of a region; one without any price for a region that the data lacks.
+
+    With it every resource is named as not priced, where no plan could be made at all otherwise.
+    """
+    data = _shipped()
+    if region not in data["regions"]:
+        nothing = {"instances": {"source": "", "unit": "hour", "prices": {}}, "services": {}}
+        data = {**data, "regions": {region: nothing}}
+    return read_price_book(data, region)
 
 
 def _databases(section: Mapping[str, Any]) -> dict[tuple[str, bool], UnitPrice]:

@@ -1,222 +1,196 @@
-"""What each Terraform resource type costs: its attributes turned into hourly parts."""
+"""What the resources of a plan cost a month: their shapes, by the prices of the book of their region."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.cost.price_book import CONTROL_PLANE, CONTROL_PLANE_EXTENDED, PriceBook
+from ray_platform.cost.price_book import CONTROL_PLANE, CONTROL_PLANE_EXTENDED, PriceBook, UnitPrice
+from ray_platform.cost.reading import Free, Item, Look, Note, Part, Use
+from ray_platform.cost.shapes import SHAPES, free_types
+from ray_platform.cost.surroundings import Surroundings
 from ray_platform.terraform.plan import Plan, ResourceChange
+from ray_platform.text.errors import NotFoundError
 
-#: EKS gives a node this much when nothing says otherwise, in GB.
-#: Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateNodegroup.html (diskSize).
-DEFAULT_VOLUME_GB = 20
-
-#: Resource type -> (service in the price book, what the unit counts): billed by use.
-_BY_USE: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "aws_nat_gateway": (("nat_gateway_data", "traffic through the NAT gateway"),),
-    "aws_s3_bucket": (("s3_standard", "objects in the bucket"),),
-    "aws_ecr_repository": (("ecr_storage", "images in the repository"),),
-    "aws_cloudwatch_log_group": (("cloudwatch_logs", "logs written to the group"),),
-    "aws_db_instance": (("rds_backup", "backups of the database"),),
-}
-
-#: Resource types that AWS does not bill by themselves.
-_FREE = frozenset(
-    {
-        "aws_vpc",
-        "aws_subnet",
-        "aws_internet_gateway",
-        "aws_route",
-        "aws_route_table",
-        "aws_flow_log",
-    }
-    | {"aws_security_group", "aws_security_group_rule", "aws_route_table_association"}
-    | {"aws_kms_alias", "aws_kms_key_policy", "aws_launch_template", "aws_eks_addon"}
-    | {"aws_autoscaling_group_tag", "terraform_data"}
-    | {"aws_db_subnet_group", "aws_elasticache_subnet_group"}
-    | {"aws_elasticache_user", "aws_elasticache_user_group"}
-)
-_FREE_FAMILIES = (
-    *("aws_iam_", "aws_default_", "aws_vpc_security_group_", "aws_s3_bucket_", "aws_ecr_"),
-    *("aws_eks_access_", "aws_eks_pod_identity_", "aws_network_acl", "aws_vpc_endpoint"),
-    *("random_", "null_", "tls_", "time_"),
-)
+#: The price book of a region.
+Books = Callable[[str], PriceBook]
 
 
 @dataclass(frozen=True)
 class UsePrice:
-    """A resource that is billed by use: what one ``unit`` costs in US dollars."""
+    """A resource that is billed by use: what one ``unit`` costs in US dollars.
+
+    ``assumed`` is how many units a month the environment's file assumes; None where it assumes none.
+    """
 
     address: str
     what: str
     unit_usd: Decimal
     unit: str
+    assumed: Decimal | None
 
 
 @dataclass(frozen=True)
-class HourlyPart:
-    """One side of a line: US dollars an hour at minimum and maximum size.
+class PricedPart:
+    """One part of one side: US dollars a month at minimum and maximum size, unrounded.
 
-    ``what`` is for people. ``service`` is the price book's name of the service, empty where no rule
-    asks for it.
+    An amount is None where the plan does not say how much there is (``is_open``) or where the book has no
+    price; ``why`` says which. ``service`` is the price book's name of the control plane, else empty.
     """
 
     what: str
-    low: Decimal
-    high: Decimal
-    pool: str = ""
-    service: str = ""
+    low: Decimal | None
+    high: Decimal | None
+    pool: str
+    why: str
+    is_open: bool
+    service: str
 
 
-def is_free(type_: str) -> bool:
-    """Whether AWS bills nothing for a resource of this type by itself.
+@dataclass(frozen=True)
+class Side:
+    """A resource before or after: its parts, what is billed by use, and why something has no price.
 
-    A gateway endpoint is free; an interface endpoint is priced before this is asked.
+    ``items`` is its shape: equal shapes cost the same, also where nobody knows how much.
     """
-    return type_ in _FREE or type_.startswith(_FREE_FAMILIES)
+
+    parts: tuple[PricedPart, ...]
+    uses: tuple[UsePrice, ...]
+    free: bool
+    why: tuple[str, ...]
+    items: tuple[Item, ...]
 
 
 class ResourcePrices:
-    """Turns attributes of resources into hourly parts, remembering what it had to assume."""
+    """Prices the resources of one plan, remembering what it had to assume.
 
-    def __init__(self, plan: Plan, book: PriceBook) -> None:
-        self._plan = plan
+    Args:
+        plan: The plan.
+        book: The prices of the environment's region.
+        books: The prices of other regions.
+        use: Units a month that are assumed of each resource billed by use, by SKU.
+    """
+
+    def __init__(
+        self, plan: Plan, book: PriceBook, books: Books, use: Mapping[str, Decimal]
+    ) -> None:
         self._book = book
+        self._books = books
+        self._use = use
+        self._around = Surroundings(plan, book.region)
         self._notes: set[str] = set()
         self.volumes: dict[str, int] = {}
 
     def notes(self) -> list[str]:
         book = self._book
+        source = f"List prices of {book.region}, {book.date}"
+        if not book.services:
+            source = f"The price book of {book.date} has no prices of {book.region}"
         return [
-            f"List prices of {book.region}, {book.date}; {book.hours_per_month} hours a month.",
+            f"{source}; {book.hours_per_month} hours a month.",
             *sorted(self._notes),
         ]
 
-    def parts(self, change: ResourceChange, values: Mapping[str, Any]) -> Iterator[HourlyPart]:
-        match change.type:
-            case "aws_eks_cluster":
-                version = str(values.get("version") or "")
-                price = self._book.control_plane(version)
-                if price is self._book.service(CONTROL_PLANE_EXTENDED):
-                    self._notes.add(
-                        f"Kubernetes {version} is past its standard support: the control plane "
-                        f"costs ${price.usd} an hour until it is upgraded."
-                    )
-                yield HourlyPart("EKS control plane", price.usd, price.usd, service=CONTROL_PLANE)
-            case "aws_nat_gateway":
-                yield self._always("NAT gateway", self._book.service("nat_gateway").usd)
-            case "aws_eip":
-                yield self._always("public IPv4 address", self._book.service("public_ipv4").usd)
-            case "aws_kms_key":
-                monthly = self._book.service("kms_key").usd
-                yield self._always("KMS key", monthly / self._book.hours_per_month)
-            case "aws_vpc_endpoint" if values.get("vpc_endpoint_type") == "Interface":
-                zones = self._zones(change, values)
-                usd = self._book.service("interface_endpoint").usd * zones
-                yield self._always("interface endpoints", usd)
-            case "aws_eks_node_group":
-                yield from self._node_group(change, values)
-            case "aws_db_instance":
-                yield from self._database(values)
-            case "aws_elasticache_replication_group":
-                nodes = int(values.get("num_cache_clusters") or 1)
-                kind = str(values.get("node_type") or "")
-                usd = self._book.cache_hourly(kind) * nodes
-                yield self._always(f"{nodes} Redis of {kind}", usd)
-
-    def by_use(self, change: ResourceChange) -> Iterator[UsePrice]:
-        uses = _BY_USE.get(change.type, ())
-        if change.type == "aws_vpc_endpoint":
-            if change.after.get("vpc_endpoint_type") != "Interface":
-                return
-            uses = (("interface_endpoint_data", "traffic through the endpoint"),)
-        for service, what in uses:
-            price = self._book.service(service)
-            yield UsePrice(change.address, what, price.usd, price.unit)
-
-    def _database(self, values: Mapping[str, Any]) -> Iterator[HourlyPart]:
-        two = bool(values.get("multi_az"))
-        kind, size = (
-            str(values.get("instance_class") or ""),
-            int(values.get("allocated_storage") or 0),
-        )
-        hours = self._book.hours_per_month
-        zones = "in two zones" if two else "in one zone"
-        yield self._always(f"PostgreSQL {kind} {zones}", self._book.database_hourly(kind, two))
-        volume = self._book.service("rds_gp3_volume_two_zones" if two else "rds_gp3_volume").usd
-        yield self._always(f"its volume of {size} GB", volume * size / hours)
-        if values.get("manage_master_user_password"):
-            yield self._always("its password's secret", self._book.service("secret").usd / hours)
-        if values.get("max_allocated_storage"):
-            self._notes.add(
-                "A database's volume is priced at the size it starts with; RDS makes it larger when it fills."
-            )
-
-    @staticmethod
-    def _always(what: str, hourly: Decimal) -> HourlyPart:
-        return HourlyPart(what, hourly, hourly)
-
-    def _zones(self, change: ResourceChange, values: Mapping[str, Any]) -> int:
-        """One endpoint is billed in each zone; before the subnets exist, zones are counted."""
-        known = values.get("subnet_ids")
-        if isinstance(known, list) and known and all(known):
-            return len(known)
-        zones = {
-            other.after.get("availability_zone")
-            for other in self._plan.changes
-            if other.type == "aws_subnet" and other.module == change.module
-        } - {None}
-        self._notes.add(
-            "Interface endpoints whose subnets are not known before apply are priced in each of "
-            f"the {len(zones) or 1} zones that the plan has subnets in."
-        )
-        return len(zones) or 1
-
-    def _node_group(
-        self, change: ResourceChange, values: Mapping[str, Any]
-    ) -> Iterator[HourlyPart]:
-        scaling = (values.get("scaling_config") or [{}])[0]
-        low, high = int(scaling.get("min_size") or 0), int(scaling.get("max_size") or 0)
-        # Without a value EKS takes t3.medium: let the book say that it has no price for it.
-        instance_type = (values.get("instance_types") or ["t3.medium"])[0]
-        spot = values.get("capacity_type") == "SPOT"
-        pool = str(_index(change.address) or values.get("node_group_name") or change.name)
-        volume = self._volume_gb(change, values)
-        self.volumes[pool] = volume
-        if spot:
-            self._notes.add(self._book.spot_assumption)
-        hourly = self._book.hourly(instance_type, spot)
-        sizes = f"{low} to {high} {instance_type}"
-        yield HourlyPart(
-            f"nodes of {pool}: {sizes}{' (spot)' if spot else ''}",
-            hourly * low,
-            hourly * high,
-            pool,
-        )
-        disk = self._book.volume_hourly(volume)
-        yield HourlyPart(
-            f"volumes of {pool}: {low} to {high} of {volume} GB gp3", disk * low, disk * high, pool
-        )
-
-    def _volume_gb(self, change: ResourceChange, values: Mapping[str, Any]) -> int:
-        """Of the launch template with the same index; ids are not known before the first apply."""
-        side = "before" if values is change.before else "after"
-        templates = {
-            _index(other.address): getattr(other, side)
-            for other in self._plan.changes
-            if other.type == "aws_launch_template" and other.module == change.module
-        }
-        template = templates.get(_index(change.address)) or {}
-        sizes = [
-            int(ebs["volume_size"])
-            for mapping in template.get("block_device_mappings") or ()
-            for ebs in mapping.get("ebs") or ()
-            if ebs.get("volume_size")
+    def side(self, change: ResourceChange, side: str) -> Side:
+        """What a resource costs ``before`` or ``after``."""
+        values: Mapping[str, Any] = getattr(change, side)
+        shape = SHAPES.get(change.type)
+        if shape is None:
+            free = change.type in free_types()
+            why = () if free else (f"there is no price rule for {change.type}",)
+            return Side((), (), free, why, ())
+        unknown = change.after_unknown if side == "after" else {}
+        look = Look(values, unknown, self._around.configured(change))
+        items: Sequence[Item] = list(shape(look, change, self._around, side))
+        self._notes |= {item.text for item in items if isinstance(item, Note)}
+        if all(isinstance(item, Free | Note) for item in items):
+            return Side((), (), True, (), tuple(items))
+        book, why_region = self._book_of(change, values)
+        parts = [
+            self._priced(book, why_region, item, look) for item in items if isinstance(item, Part)
         ]
-        return sum(sizes) or int(values.get("disk_size") or DEFAULT_VOLUME_GB)
+        if side == "after":
+            self._remember_volumes(items)
+        uses: list[UsePrice] = []
+        lacking = [part.why for part in parts if part.why]
+        for item in items:
+            if isinstance(item, Use):
+                price = book.price(item.sku) if book else None
+                if price is None:
+                    lacking.append(why_region or f"no unit price of {item.what} ({item.sku})")
+                    continue
+                assumed = self._use.get(item.sku)
+                uses.append(UsePrice(change.address, item.what, price.usd, price.unit, assumed))
+                if assumed is not None:
+                    parts.append(self._assumed(item, price, assumed))
+        # What is always paid and has a price is priced, whatever its use is worth.
+        if parts and all(not part.why for part in parts):
+            self._notes |= {f"Not counted: {reason}." for reason in lacking}
+            lacking = []
+        return Side(tuple(parts), tuple(uses), False, tuple(dict.fromkeys(lacking)), tuple(items))
+
+    def _book_of(
+        self, change: ResourceChange, values: Mapping[str, Any]
+    ) -> tuple[PriceBook | None, str]:
+        region = self._around.region(change, values)
+        if region is None:
+            return None, "the region of its provider is not known"
+        if region == self._book.region:
+            return self._book, ""
+        try:
+            return self._books(region), ""
+        except NotFoundError:
+            return None, f"the price book has no prices for the region {region!r}"
+
+    def _priced(self, book: PriceBook | None, why: str, part: Part, look: Look) -> PricedPart:
+        if book is None:
+            return PricedPart(part.what, None, None, part.pool, why, False, _service(part))
+        prices: list[UnitPrice] = []
+        for sku in part.skus:
+            price = book.price(sku)
+            if price is None:
+                why = f"no price for {sku} in {book.region}"
+                return PricedPart(part.what, None, None, part.pool, why, False, _service(part))
+            if sku.startswith("ec2-spot/"):
+                self._notes.add(book.spot_assumption)
+            if sku.startswith("eks_control_plane/") and price is book.services.get(
+                "eks_control_plane_extended"
+            ):
+                self._notes.add(
+                    f"Kubernetes {sku.partition('/')[2]} is past its standard support: the control plane "
+                    f"costs ${price.usd} an hour until it is upgraded."
+                )
+            prices.append(price)
+        if not prices:
+            reason = part.why or "; ".join(look.reasons) or "the plan does not say what it is"
+            is_open = part.low is None or part.high is None
+            return PricedPart(part.what, None, None, part.pool, reason, is_open, _service(part))
+        monthly = sorted(
+            price.usd * (book.hours_per_month if price.is_hourly else 1) for price in prices
+        )
+        low = None if part.low is None else monthly[0] * part.low
+        high = None if part.high is None else monthly[-1] * part.high
+        reason = ""
+        if low is None or high is None:
+            reason = part.why or "; ".join(look.reasons) or "the plan does not say how much"
+        return PricedPart(part.what, low, high, part.pool, reason, bool(reason), _service(part))
+
+    def _assumed(self, use: Use, price: UnitPrice, units: Decimal) -> PricedPart:
+        hours = self._book.hours_per_month if price.is_hourly else 1
+        usd = price.usd * hours * units
+        what = f"{use.what}, assumed {units.normalize():f} x {price.unit}"
+        self._notes.add(f"{use.sku}: {units.normalize():f} x {price.unit} is assumed by cost.use.")
+        return PricedPart(what, usd, usd, "", "", False, "")
+
+    def _remember_volumes(self, items: Sequence[Item]) -> None:
+        sizes: dict[str, Decimal] = {}
+        for item in items:
+            if isinstance(item, Part) and item.pool and item.volume_gb is not None:
+                sizes[item.pool] = sizes.get(item.pool, Decimal(0)) + item.volume_gb
+        self.volumes |= {pool: int(size) for pool, size in sizes.items()}
 
 
-def _index(address: str) -> str:
-    """``cpu`` for ``module.node_pools.aws_eks_node_group.this["cpu"]``, else ``""``."""
-    return address.rsplit('["', 1)[1].rstrip('"]') if address.endswith('"]') else ""
+def _service(part: Part) -> str:
+    """The control plane's name in the price book, by which advice finds it; empty for other parts."""
+    names = {sku.partition("/")[0] for sku in part.skus}
+    return CONTROL_PLANE if names & {CONTROL_PLANE, CONTROL_PLANE_EXTENDED} else ""

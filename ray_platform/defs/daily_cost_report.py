@@ -72,6 +72,7 @@ def daily_cost_report(
                 **facts.to_metadata(),
                 "report_table": dg.MetadataValue.md(facts.report_table),
                 "page": dg.MetadataValue.path(facts.page),
+                "unpriced": dg.MetadataValue.json(list(report.unpriced)),
                 # For people alone.
                 "plot": dg.MetadataValue.md(f"![cost by part](data:image/png;base64,{plot})"),
                 **({"issue": dg.MetadataValue.url(issue)} if issue else {}),

@@ -7,9 +7,10 @@ plots them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
-from ray_platform.cost.estimate import Totals
+from ray_platform.cost.estimate import Totals, money_text
 from ray_platform.cost.report.cost_report import CostReport
 from ray_platform.drift.items import DriftItem
 from ray_platform.drift.rules import Severity
@@ -25,8 +26,10 @@ POLICY_CHECK = "policy"
 class PlanFacts(Facts):
     """The saved plan. ``saved_in`` is the address of its folder in the artifact store.
 
-    ``whatif`` is the replay of the latest burst run on the planned worker groups, and ``whatif_table``
-    the same as Markdown. Both are None where the plan leaves the worker groups as they are.
+    ``applyable`` and ``complete`` are Terraform's own words. ``unpriced`` are the resources without a price,
+    each with ``address`` and ``why``. ``whatif`` is the replay of the latest burst run on the planned worker
+    groups, and ``whatif_table`` the same as Markdown. Both are None where the plan leaves the worker groups
+    as they are.
     """
 
     SUBJECT: ClassVar[str] = "terraform_plan"
@@ -56,6 +59,13 @@ class PlanFacts(Facts):
     to_update: int
     to_replace: int
     to_delete: int
+    to_move: int
+    to_import: int
+    to_forget: int
+    to_read: int
+    applyable: bool
+    complete: bool
+    unpriced: tuple[Mapping[str, str], ...]
     monthly_usd_at_minimum: float
     monthly_usd_at_maximum: float
     monthly_usd_more_at_minimum: float
@@ -66,7 +76,32 @@ class PlanFacts(Facts):
 
     @property
     def counts(self) -> Counts:
-        return Counts(self.to_create, self.to_update, self.to_replace, self.to_delete)
+        return Counts(
+            self.to_create,
+            self.to_update,
+            self.to_replace,
+            self.to_delete,
+            self.to_move,
+            self.to_import,
+            self.to_forget,
+            self.to_read,
+        )
+
+    @classmethod
+    def from_first(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Schema 1 counted what is created, updated, replaced and deleted, and refused any other plan."""
+        read = super().from_first(values)
+        changes = [read.get(f"to_{name}", 0) for name in ("create", "update", "replace", "delete")]
+        return {
+            "to_move": 0,
+            "to_import": 0,
+            "to_forget": 0,
+            "to_read": 0,
+            "applyable": any(changes),
+            "complete": True,
+            "unpriced": (),
+            **read,
+        }
 
     def monthly_usd(self) -> dict[str, float]:
         """What a month costs after the plan: ``at_minimum``, ``more_at_minimum`` ... in US dollars."""
@@ -81,7 +116,8 @@ class PlanFacts(Facts):
         """A month's cost at a size, and in brackets how much more it is than now."""
         usd = self.monthly_usd()
         word = " size" if size == "minimum" else ""
-        return f"${usd[f'at_{size}']:,.2f} at {size}{word} ({usd[f'more_at_{size}']:+,.2f})"
+        total = money_text(Decimal(str(usd[f"at_{size}"])), len(self.unpriced))
+        return f"{total} at {size}{word} ({usd[f'more_at_{size}']:+,.2f})"
 
     @staticmethod
     def of_totals(totals: Totals) -> dict[str, float]:

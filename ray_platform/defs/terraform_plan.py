@@ -8,8 +8,7 @@ import dagster as dg
 from ray_platform.change import gates
 from ray_platform.change.make_plan import make_plan
 from ray_platform.config.partitions import PLAN_TAG, WHY_TAG, environments
-from ray_platform.cost.estimate import estimate
-from ray_platform.cost.session_parts import prices_of
+from ray_platform.cost.session_parts import plan_costs
 from ray_platform.defs.facts import PlanFacts, PolicyFacts
 from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import LIGHT, REPEATABLE
@@ -65,6 +64,15 @@ def terraform_plan(
             to_update=counts.update,
             to_replace=counts.replace,
             to_delete=counts.delete,
+            to_move=counts.move,
+            to_import=counts.import_,
+            to_forget=counts.forget,
+            to_read=counts.read,
+            applyable=made.plan.applyable,
+            complete=made.plan.is_whole,
+            unpriced=tuple(
+                {"address": item.address, "why": item.why} for item in made.estimate.unpriced
+            ),
             **PlanFacts.of_totals(made.estimate.totals),
             saved_in=session.artifacts.store.url(f"plans/{session.name}/{record.plan_digest}"),
             whatif=replayed[1] if replayed else None,
@@ -78,6 +86,8 @@ def terraform_plan(
                 **({"whatif_table": dg.MetadataValue.md(replayed[0])} if replayed else {}),
                 # For people alone.
                 "summary": str(counts),
+                "a month costs": f"{made.estimate.total_text('after_min')} at minimum size, "
+                f"{made.estimate.total_text('after_max')} at maximum",
                 "revision": str(session.revision),
                 "plan": dg.MetadataValue.md(f"```\n{text}\n```"),
                 "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
@@ -166,18 +176,22 @@ def plan_within_budget(
 ) -> dg.AssetCheckResult:
     with sessions.open(context) as session:
         record = plan_of(session, context.run.tags)
-        costs = estimate(stored_plan(session.records, record), prices_of(session))
+        costs = plan_costs(session, stored_plan(session.records, record))
         why = gates.over_budget(session, costs)
+        lacks = gates.unpriced_text(costs)
+        if gates.more_approvals(session, costs):
+            lacks = f"one approval more is needed for what has no price: {lacks}"
         audit_notes.note(
             session, "budget", "denied" if why else "allowed", record=record, reason=why
         )
         return dg.AssetCheckResult(
             passed=not why,
-            description=why or "within the budget",
+            description=why or "; ".join(filter(None, ["within the budget", lacks])),
             metadata={
                 "monthly_usd_at_minimum": float(costs.totals.after_min),
                 "monthly_usd_at_maximum": float(costs.totals.after_max),
                 "monthly_budget_usd": session.environment.budget.monthly_usd,
+                "unpriced": dg.MetadataValue.json([item.address for item in costs.unpriced]),
             },
         )
 

@@ -1,0 +1,1 @@
+"""Drift: what lives against what the Terraform state says."""

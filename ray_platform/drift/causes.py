@@ -5,6 +5,7 @@
 ``provider_default`` AWS or the provider filled it in: applying would leave it, the configuration does
                      not name it, and the state had nothing there, or it shows what another resource
                      of the configuration sets, or it is computed
+``aws``              AWS did it by itself, within what the resource's own settings allow
 ``unapplied_change`` the live value is what the configuration in Git asks for; the state does not know it
 ``by_hand``          neither the state nor Git has it; who and when as far as an audit trail tells
 ``unmanaged``        nothing in the state: it was made beside Terraform
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ray_platform.drift.by_aws import by_aws
 from ray_platform.drift.conditions import NODE_COUNT, Fact, pool_of, within_bounds
 from ray_platform.drift.configuration import Asked, Configuration
 from ray_platform.drift.rules import RuleBook, Severity
@@ -24,12 +26,19 @@ from ray_platform.terraform.plan import ResourceChange
 from ray_platform.text.tree_differences import is_nothing
 
 Cause = Literal[
-    "autoscaler", "provider_default", "unapplied_change", "by_hand", "unmanaged", "unknown"
+    "autoscaler",
+    "provider_default",
+    "aws",
+    "unapplied_change",
+    "by_hand",
+    "unmanaged",
+    "unknown",
 ]
 
 WORDS: Mapping[Cause, str] = {
     "autoscaler": "the autoscaler",
     "provider_default": "filled in by AWS or the provider",
+    "aws": "AWS by itself",
     "unapplied_change": "a change in Git that was not applied",
     "by_hand": "a change by hand",
     "unmanaged": "made beside Terraform",
@@ -118,6 +127,8 @@ def cause_of(
         )
     if fact.dotted == NODE_COUNT and within_bounds(fact):
         return _by_hand(person, evidence) if person else _by_autoscaler(fact, event, evidence)
+    if (done := by_aws(fact, _members(fact, around))) is not None:
+        return _by_hand(person, evidence) if person else Because("aws", done.evidence)
     if not fact.removed and book.is_computed(fact):
         if is_nothing(fact.before):
             return Because("provider_default", "AWS computes it, and the state had nothing there")
@@ -135,6 +146,13 @@ def cause_of(
         return _by_hand(person, evidence)
     may_be_default = severity != "major" and not book.is_set_by_people(fact)
     return _accepted(config.asked_of(change.address), fact, may_be_default, person, evidence)
+
+
+def _members(fact: Fact, around: Around) -> list[Mapping[str, Any]]:
+    """The instances of a database cluster."""
+    name = fact.resource_before.get("cluster_identifier")
+    found = around.live.get("aws_rds_cluster_instance", ())
+    return [values for _, values in found if name and values.get("cluster_identifier") == name]
 
 
 def _only_defaults_moved(fact: Fact) -> bool:

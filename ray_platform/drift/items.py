@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_platform.config.node_pools import NodePool
+from ray_platform.drift.by_aws import by_aws
 from ray_platform.drift.causes import (
     NO_EVIDENCE,
     WORDS,
@@ -24,6 +25,7 @@ from ray_platform.drift.conditions import UNMANAGED, Fact
 from ray_platform.drift.rules import RuleBook, Severity
 from ray_platform.drift.trail import explaining_event
 from ray_platform.drift.unmanaged import LiveResource
+from ray_platform.terraform.computed import is_computed
 from ray_platform.terraform.plan import Plan, ResourceChange
 from ray_platform.text.canonical import canonical_json
 from ray_platform.text.redaction import redact, redact_marked
@@ -44,6 +46,8 @@ _SHORT: Mapping[Cause, str] = {
 NOT_ASKED = "(not asked)"
 _FOLLOWS = "computed by AWS: it repeats or follows other attributes"
 _FILLED_IN = "expected: nobody changed anything"
+_BY_AWS = "expected: AWS did it within the bounds that were set"
+_UPGRADED = "the owner allowed it; write the version into the configuration"
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,10 @@ def _items_of(
             severity, reason = "none", _FOLLOWS
         elif because.cause == "provider_default":
             severity, reason = "none", _FILLED_IN
+        elif because.cause == "aws" and (done := by_aws(fact)) and done.is_expected:
+            severity, reason = "none", _BY_AWS
+        elif because.cause == "aws":
+            severity, reason = "minor", _UPGRADED
         elif because.only_bookkeeping:
             severity, reason = "none", "nothing differs but whose tag it is"
         elif _repeats_tags(fact):
@@ -209,6 +217,8 @@ def _facts(change: ResourceChange, pools: Sequence[NodePool]) -> Iterator[tuple[
     )
     for path, old, new in leaves(old_tree, new_tree):
         keys = tuple(part for part in path if isinstance(part, str))
+        if is_computed(change.type, keys):
+            continue  # the provider alone sets it: AWS moves it by itself
         yield (
             fact(path_text(path), keys, plain(old), plain(new)),
             shown(path, old),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ray_platform.cost.estimate import money_text
 from ray_platform.records.approval import Approval
 from ray_platform.text.canonical import short
 
@@ -21,10 +22,14 @@ class RunOnVersion:
 
 @dataclass(frozen=True)
 class MonthlyCost:
-    """US dollars for a month at the pools' minimum and maximum sizes, at list prices."""
+    """US dollars for a month at the pools' minimum and maximum sizes, at list prices.
+
+    ``unpriced`` is how many resources have no price.
+    """
 
     at_minimum: Decimal
     at_maximum: Decimal
+    unpriced: int
 
 
 def version_page(
@@ -56,7 +61,8 @@ def version_page(
         f"{_cell(item.by)} at {_cell(item.at)} ({_cell(item.source)})" for item in approvals
     )
     paid = (
-        f"${cost.at_minimum:,.2f} at the pools' minimum sizes, ${cost.at_maximum:,.2f} at maximum"
+        f"{money_text(cost.at_minimum, cost.unpriced)} at the pools' minimum sizes, "
+        f"{money_text(cost.at_maximum, cost.unpriced)} at maximum"
         if cost
         else "not known: its plan is not stored any more"
     )

@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 from dagster import DagsterInstance, RunsFilter
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
-from ray_platform.cost.estimate import estimate
-from ray_platform.cost.session_parts import prices_of
+from ray_platform.cost.session_parts import plan_costs
 from ray_platform.lineage.version_markdown import MonthlyCost, RunOnVersion, version_page
 from ray_platform.records.stored_plan import stored_plan
 from ray_platform.session.environment_session import EnvironmentSession
@@ -61,12 +60,11 @@ def _subject(session: EnvironmentSession, commit: str) -> str:
 def _cost(session: EnvironmentSession, plan_digest: str) -> MonthlyCost | None:
     """What the plan's estimate says by today's prices; None for a plan that cannot be read any more."""
     try:
-        totals = estimate(
-            stored_plan(session.records, session.records.plan(plan_digest)), prices_of(session)
-        ).totals
+        costs = plan_costs(session, stored_plan(session.records, session.records.plan(plan_digest)))
     except PlatformError:
         return None
-    return MonthlyCost(totals.after_min, totals.after_max)
+    totals = costs.totals
+    return MonthlyCost(totals.after_min, totals.after_max, len(costs.unpriced))
 
 
 def _time(seconds: float | None) -> str:

@@ -18,6 +18,7 @@ from ray_platform.policy.verdict import (
     both,
     hidden_fields,
     manifests_input,
+    not_whole,
     policy_input,
     ray_input,
     read_verdict,
@@ -123,7 +124,7 @@ class PolicyEngine:
         for part in parts:
             found += self._answers(part, "terraform/findings_of_each")
         verdict = read_verdict([item for answer in found for item in answer], self.bundle_digest)
-        hidden = Verdict(hidden_fields(plan, self.fields), self.bundle_digest)
+        hidden = Verdict((*hidden_fields(plan, self.fields), *not_whole(plan)), self.bundle_digest)
         return both(verdict, hidden)
 
     def check_ray(

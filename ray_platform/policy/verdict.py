@@ -24,6 +24,7 @@ _ACTIONS: Mapping[Action, tuple[str, ...]] = {
     "create": ("create",),
     "update": ("update",),
     "replace": ("delete", "create"),
+    "replace-and-forget": ("create", "forget"),
     "delete": ("delete",),
     "read": ("read",),
     "no-op": ("no-op",),
@@ -160,6 +161,22 @@ def hidden_fields(plan: Plan, fields: Mapping[str, Sequence[str]]) -> tuple[Viol
     )
 
 
+def not_whole(plan: Plan) -> tuple[Violation, ...]:
+    """A violation for each reason why the plan is only a part of what Terraform would do.
+
+    What is missing cannot be judged, so that no rule may call such a plan allowed.
+    """
+    return tuple(
+        Violation(
+            id="plan-not-whole",
+            resource="plan",
+            message=f"the plan is not whole, so that it cannot be judged: {why}",
+            fix="remove what stopped, targeted or deferred it, then plan again",
+        )
+        for why in plan.unfinished
+    )
+
+
 def _is_marked(marks: Any, name: str) -> bool:
     """Whether anything in an attribute is sensitive; marks are nested as the attributes are."""
     if not isinstance(marks, Mapping):
@@ -208,6 +225,7 @@ def _change(change: ResourceChange, kept: Sequence[str] | None) -> dict[str, Any
         "address": change.address,
         "type": change.type,
         "mode": change.mode,
+        "deposed": change.deposed,
         "change": {
             "actions": list(_ACTIONS[change.action]),
             "after": _pick(change.after, kept) if stands else None,

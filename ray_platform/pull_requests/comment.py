@@ -135,14 +135,10 @@ def _row(row: Row) -> str:
 def _counts(report: PlanReport) -> str:
     if report.empty:
         return "no changes"
-    named = (
-        ("delete", "to delete"),
-        ("replace", "to replace"),
-        ("update", "to update"),
-        ("create", "to create"),
-    )
-    return ", ".join(
-        f"{report.counts[name]} {said}" for name, said in named if report.counts.get(name)
+    names = ("delete", "replace", "forget", "update", "create", "move", "import")
+    return (
+        ", ".join(f"{report.counts[name]} to {name}" for name in names if report.counts.get(name))
+        or "changes of outputs alone"
     )
 
 
@@ -150,9 +146,10 @@ def _dollars(report: PlanReport) -> str:
     before, after = report.dollars.get("before_min"), report.dollars.get("after_min")
     if before is None or after is None:
         return ""
+    lacks = f" + {len(report.unpriced)} not priced" if report.unpriced else ""
     if before == after:
-        return f"${after}"
-    return f"${before} → ${after}"
+        return f"${after}{lacks}"
+    return f"${before} → ${after}{lacks}"
 
 
 def _details(row: Row, report: PlanReport, most: int) -> str:
@@ -198,6 +195,16 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
         )
     if report.dollars:
         parts += ["", _cost_table(report)]
+    if report.unpriced:
+        parts += ["", "**Not priced**", ""]
+        parts += _listed(
+            [
+                f"- {code(address, in_table=False)}: {plain(why)}"
+                for address, why in report.unpriced
+            ],
+            most,
+            row.plan_url,
+        )
     if report.whatif and most > 4:
         parts += ["", report.whatif]
     parts += _approvals(row)
@@ -210,10 +217,11 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
 
 def _cost_table(report: PlanReport) -> str:
     dollars = report.dollars
+    lacks = f" + {len(report.unpriced)} not priced" if report.unpriced else ""
     return (
         "| US dollars a month | before | after |\n|---|---:|---:|\n"
-        f"| pools at their minimum | {dollars['before_min']} | {dollars['after_min']} |\n"
-        f"| pools at their maximum | {dollars['before_max']} | {dollars['after_max']} |"
+        f"| pools at their minimum | {dollars['before_min']} | {dollars['after_min']}{lacks} |\n"
+        f"| pools at their maximum | {dollars['before_max']} | {dollars['after_max']}{lacks} |"
     )
 
 

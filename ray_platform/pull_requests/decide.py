@@ -95,6 +95,11 @@ class Facts:
     earlier: str = ""
 
     @property
+    def required(self) -> int:
+        """People who must approve the reported plan."""
+        return self.rules.required + (self.report.more_approvals if self.report else 0)
+
+    @property
     def asks_for(self) -> str:
         """What a plan is of: a plan that failed is not tried again for the same."""
         where = f"{self.state.lineage[:8]}:{self.state.serial}"
@@ -197,8 +202,9 @@ def _gates(facts: Facts, report: PlanReport) -> Decision:
         lacking.append(
             f"the branch lacks {count} of {pull.base_branch}, which it might undo: update it"
         )
-    if len(facts.approvals) < rules.required:
-        lacking.append(f"{len(facts.approvals)} of {rules.required} approvals")
+    if len(facts.approvals) < facts.required:
+        more = ", one of them for what has no price" if report.more_approvals else ""
+        lacking.append(f"{len(facts.approvals)} of {facts.required} approvals{more}")
     if facts.reviewed.objections:
         lacking.append(f"changes requested by {', '.join(facts.reviewed.objections)}")
     if facts.earlier:

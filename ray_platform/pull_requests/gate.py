@@ -78,7 +78,7 @@ def require_decided(
             where=where,
             fix="wait for the next plan in the pull request's comment",
         )
-    lacks = len(facts.approvals) < facts.rules.required
+    lacks = len(facts.approvals) < facts.required
     kind = NotApproved if lacks else Refused
     raise kind(
         decision.why or decision.next.value,

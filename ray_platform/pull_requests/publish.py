@@ -77,7 +77,7 @@ def _row(name: str, known: Known, run_url: Callable[[str], str]) -> Row:
         report=report,
         reviewed=facts.reviewed,
         approvals=facts.approvals,
-        required=facts.rules.required,
+        required=facts.required,
         plan_url=run_url(report.run_id) if report else "",
     )
 

@@ -25,7 +25,9 @@ class PlanReport:
     ``commit`` is what was planned: the head, or the merge commit. ``base`` is the base branch's commit whose
     policies, approvals and budget hold. ``why`` says why it was planned again; empty for the first time.
     ``changes`` are (action, address), what loses something first. Dollars are US dollars a month, as texts
-    to the cent. ``shown_at`` is when it stood in our comment, by the forge's clock.
+    to the cent; ``unpriced`` are (address, why) of what has no price and is not in them,
+    ``more_approvals`` how many approvals that asks for in addition. ``shown_at`` is when it stood in our
+    comment, by the forge's clock.
     """
 
     environment: str
@@ -45,6 +47,8 @@ class PlanReport:
     losses: tuple[tuple[str, str, str], ...] = ()
     violations: tuple[Mapping[str, str], ...] = ()
     over_budget: str = ""
+    unpriced: tuple[tuple[str, str], ...] = ()
+    more_approvals: int = 0
     harms: str = ""
     dollars: Mapping[str, str] = field(default_factory=dict)
     whatif: str = ""
@@ -95,6 +99,7 @@ class PlanReport:
                 "changes": tuple((a, b) for a, b in fields["changes"]),
                 "losses": tuple((a, b, c) for a, b, c in fields["losses"]),
                 "violations": tuple(fields["violations"]),
+                "unpriced": tuple((a, b) for a, b in fields.get("unpriced", ())),
             },
             outcome=Outcome(**{**outcome, "verified": tuple(outcome["verified"])})
             if outcome

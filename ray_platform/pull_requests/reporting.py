@@ -46,13 +46,17 @@ def keep_report(
         made_at=record.made_at,
         counts=dict(record.counts),
         empty=record.empty,
-        changes=tuple((change.action, change.address) for change in made.plan.touched()),
+        changes=tuple(
+            (change.shown_action, change.shown_address) for change in made.plan.touched()
+        ),
         losses=tuple((loss.address, loss.action, loss.holds) for loss in losses(made.plan)),
         violations=tuple(
             {"id": item.id, "resource": item.resource, "message": item.message, "fix": item.fix}
             for item in verdict.violations
         ),
         over_budget=gates.over_budget(session, made.estimate),
+        unpriced=tuple((item.address, item.why) for item in made.estimate.unpriced),
+        more_approvals=gates.more_approvals(session, made.estimate),
         harms=gates.harmed_runs(session, record)[0],
         dollars=_dollars(totals),
         whatif=redact_text(whatif),

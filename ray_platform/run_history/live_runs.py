@@ -74,7 +74,8 @@ def told(live: Iterable[LiveRun], found: Iterable[Harm], *, most: int = 5) -> st
 
 
 def _how(change: ResourceChange) -> str:
-    if change.mode != "managed" or change.type in HARMLESS_TYPES:
+    # A deposed object was replaced by an earlier apply: nothing runs on it.
+    if change.mode != "managed" or change.deposed or change.type in HARMLESS_TYPES:
         return ""
     if change.address.split("[")[0] in HARMLESS_ADDRESSES:
         return ""

@@ -1,1 +1,1 @@
-"""Terraform's own lock on a state."""
+"""Terraform: its plans, state, locks, configuration, and what its provider says of itself."""

@@ -36,7 +36,7 @@ class Loss:
 def losses(plan: Plan) -> tuple[Loss, ...]:
     """What a plan takes away, what holds data first."""
     found = [
-        Loss(change.address, change.action, HOLDS.get(change.type, ""))
+        Loss(change.shown_address, change.action, HOLDS.get(change.type, ""))
         for change in plan.changes
         if change.mode == "managed" and change.action in ("delete", "replace")
     ]

@@ -61,7 +61,8 @@ class CostReport:
 
     ``days`` are the month's so far, the last one the report's own. ``hourly`` has node-seconds by
     node pool for each of its 24 UTC hours. ``forecast`` is None without a complete day to go by,
-    ``reconciliation`` without a bill.
+    ``reconciliation`` without a bill. ``unpriced`` are the resources that have no price: what they cost is
+    in none of the amounts.
     """
 
     environment: str
@@ -80,6 +81,7 @@ class CostReport:
     hourly: tuple[Mapping[str, float], ...]
     reconciliation: Reconciliation | None
     estimate_errors: tuple[EstimateError, ...]
+    unpriced: tuple[str, ...]
 
     @property
     def day(self) -> dt.date:
@@ -164,6 +166,7 @@ def daily_report(
     bill: Mapping[dt.date, Mapping[str, Decimal]] | None = None,
     bill_source: str = "",
     estimates: Sequence[AppliedEstimate] = (),
+    unpriced: Sequence[str] = (),
 ) -> CostReport:
     """What a UTC day cost, and its month so far.
 
@@ -182,6 +185,7 @@ def daily_report(
         bill: US dollars by day and group, of the days that are billed; None without a bill.
         bill_source: Whose bill that is.
         estimates: What the applied plans were estimated to cost.
+        unpriced: The applied resources that have no price.
 
     Raises:
         NotFoundError: an instance type of the ledger has no price.
@@ -251,6 +255,7 @@ def daily_report(
             bill_source if bill else "ledger",
             book.hours_per_month,
         ),
+        unpriced=tuple(unpriced),
     )
 
 

@@ -44,6 +44,7 @@ def report_json(report: CostReport) -> dict[str, Any]:
         "hourly_node_seconds": [dict(hour) for hour in report.hourly],
         "reconciliation": _reconciled(report.reconciliation),
         "estimate_errors": [_plain(item) for item in report.estimate_errors],
+        "unpriced": list(report.unpriced),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ray_platform.cost.report.cost_report import CostReport
 from ray_platform.cost.report.day_costs import PartKind
-from ray_platform.cost.report.report_text import forecast_text, rate_text, unit_rows
+from ray_platform.cost.report.report_text import forecast_text, not_priced, rate_text, unit_rows
 
 _LABELS: Mapping[PartKind, str] = {
     "run": "burst runs",
@@ -54,6 +54,7 @@ def cost_page(report: CostReport) -> str:
         report=report,
         kinds=kinds,
         forecast=forecast_text(report),
+        not_priced=not_priced(report),
         rate="" if report.currency.code == "USD" else rate_text(report.currency),
         units=zip(
             unit_rows(report.units_day, report.currency),

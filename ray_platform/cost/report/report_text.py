@@ -12,7 +12,7 @@ def report_markdown(report: CostReport) -> str:
     """The day and its parts first, then the month, unit costs, bill and advice."""
     money = report.currency.text
     out = [
-        f"**{money(report.total_cents)}** on {report.day} in `{report.environment}`"
+        f"**{money(report.total_cents)}{not_priced(report)}** on {report.day} in `{report.environment}`"
         + ("" if report.complete else " (the day is not over)"),
         "",
         f"Month to date {money(report.month_to_date_cents)} of {money(report.budget_cents)} "
@@ -27,7 +27,9 @@ def report_markdown(report: CostReport) -> str:
         out.append(
             f"| {part.kind} | {part.name} | {run} | {part.team} | {seconds} | {money(part.cents)} |"
         )
-    out.append(f"| **total** | | | | | **{money(report.total_cents)}** |")
+    out.append(f"| **total** | | | | | **{money(report.total_cents)}{not_priced(report)}** |")
+    if report.unpriced:
+        out += ["", "Not priced: " + ", ".join(f"`{name}`" for name in report.unpriced)]
     reached = [alert for alert in report.alerts if alert.reached]
     if reached:
         out += ["", f"**The month has reached {reached[-1].percent} % of its budget.**"]
@@ -52,6 +54,11 @@ def report_markdown(report: CostReport) -> str:
     if report.currency.code != "USD":
         out += ["", f"{rate_text(report.currency)}."]
     return "\n".join(out).rstrip() + "\n"
+
+
+def not_priced(report: CostReport) -> str:
+    """`` + 2 not priced`` after a total; empty where everything has a price."""
+    return f" + {len(report.unpriced)} not priced" if report.unpriced else ""
 
 
 def forecast_text(report: CostReport) -> str:

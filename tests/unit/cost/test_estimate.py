@@ -10,7 +10,6 @@ import pytest
 from ray_platform.cost.estimate import Estimate, estimate
 from ray_platform.cost.price_book import load_price_book
 from ray_platform.terraform.plan import Plan, read_plan
-from ray_platform.text.errors import NotFoundError
 
 RECORDED = Path(__file__).resolve().parents[2] / "data" / "plan_local.json"
 
@@ -54,7 +53,8 @@ def run(*changes: dict[str, Any]) -> Estimate:
 
 
 def test_a_node_pool_costs_its_nodes_and_their_volumes_at_both_sizes() -> None:
-    result = run(change(CPU, None, group(2, 10)), TEMPLATE)
+    with_template = group(2, 10, launch_template=[{"version": "1"}])
+    result = run(change(CPU, None, with_template), TEMPLATE)
     # 0.192 x 730 x 2 = 280.32 and 0.08 x 100 x 2 = 16.00.
     assert result.totals.after_min == Decimal("296.32")
     assert result.totals.after_max == Decimal("1481.60")
@@ -115,12 +115,14 @@ def test_a_resource_that_the_book_does_not_know_is_named() -> None:
         change("module.m.aws_redshift_cluster.this", None, {"x": 1}),
         change("module.m.aws_vpc.this", None, {"x": 1}),
     )
-    assert result.unpriced == ("module.m.aws_redshift_cluster.this",)
+    assert [item.address for item in result.unpriced] == ["module.m.aws_redshift_cluster.this"]
 
 
-def test_an_unknown_instance_type_is_refused_by_name() -> None:
-    with pytest.raises(NotFoundError, match=r"x9\.huge"):
-        run(change(CPU, None, group(1, 1, instance_types=["x9.huge"])))
+def test_an_unknown_instance_type_is_named_and_its_volumes_are_priced() -> None:
+    result = run(change(CPU, None, group(1, 1, instance_types=["x9.huge"])))
+    (lacking,) = result.unpriced
+    assert "x9.huge" in lacking.why and lacking.changes
+    assert result.total_text("after_min") == "$1.60 + 1 not priced"
 
 
 def test_fixed_costs_hold_the_minimum_of_pools_that_nobody_observes() -> None:
@@ -159,6 +161,7 @@ def test_every_resource_of_a_real_plan_is_priced_free_or_by_use(recorded: Estima
 
 def test_the_platforms_database_and_redis_cost_their_hours_and_their_volume() -> None:
     database = {
+        "engine": "postgres",
         "instance_class": "db.m6g.large",
         "allocated_storage": 100,
         "max_allocated_storage": 500,
@@ -176,7 +179,10 @@ def test_the_platforms_database_and_redis_cost_their_hours_and_their_volume() ->
         *(Decimal("232.14"), Decimal("23.00"), Decimal("0.40"), Decimal("94.90")),
     ]
     assert result.totals.after_min == result.totals.after_max
-    assert [use.what for use in result.by_use] == ["backups of the database"]
+    assert [use.what for use in result.by_use] == [
+        "backups of the database",
+        "backups beyond the free ones",
+    ]
     assert result.unpriced == ()
     assert any("larger when it fills" in note for note in result.notes)
     one_zone = {**database, "multi_az": False, "instance_class": "db.t4g.medium"}
@@ -185,7 +191,10 @@ def test_the_platforms_database_and_redis_cost_their_hours_and_their_volume() ->
 
 
 def test_a_database_class_without_a_price_is_named() -> None:
-    strange = {"instance_class": "db.x9.huge", "allocated_storage": 20}
-    with pytest.raises(NotFoundError, match=r"db\.x9\.huge") as caught:
-        run(change("module.platform.aws_db_instance.database[0]", None, strange))
-    assert "regions.us-east-1.databases" in caught.value.fix
+    strange = {"engine": "postgres", "instance_class": "db.x9.huge", "allocated_storage": 20}
+    result = run(change("module.platform.aws_db_instance.database[0]", None, strange))
+    assert [item.address for item in result.unpriced] == [
+        "module.platform.aws_db_instance.database[0]"
+    ]
+    assert "db.x9.huge" in result.unpriced[0].why
+    assert result.total_text("after_min") == "$2.30 + 1 not priced"

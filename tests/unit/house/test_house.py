@@ -13,13 +13,15 @@ PACKAGE = ROOT / "ray_platform"
 #: Floor of each part; an import may go down or stay, never up.
 FLOORS = {
     "core": 0,
+    "cost": 0,
+    "drift": 0,
+    "terraform": 0,
     "environment_file": 1,
     "github_app_settings": 1,
     "settings": 1,
     "store": 2,
     "lineage": 2,
     "clients": 2,
-    "terraform": 2,
     "partitions": 2,
     "progress": 2,
     "run_resources": 2,
