@@ -177,7 +177,7 @@ resources := [v |
 	missing := [sprintf("%s.%s", [part, unit]) |
 		some part in ["requests", "limits"]
 		some unit in ["cpu", "memory"]
-		not is_given(object.get(object.get(object.get(c.container, "resources", {}), part, {}), unit, null))
+		not is_given(object.get(c.container, ["resources", part, unit], null))
 	]
 	count(missing) > 0
 	v := violation("kube-resources", c.resource, sprintf("resources lack %s", [listed(missing)]))
@@ -192,9 +192,13 @@ image := [v |
 	v := violation("kube-image", c.resource, sprintf("image is %s", [json.marshal(name)]))
 ]
 
-is_pinned(name) if regex.match(`@sha256:[0-9a-f]{64}$`, name)
+is_pinned(name) if {
+	is_string(name)
+	regex.match(`@sha256:[0-9a-f]{64}$`, name)
+}
 
 is_pinned(name) if {
+	is_string(name)
 	not contains(name, "@")
 	steps := split(name, "/")
 	parts := split(steps[count(steps) - 1], ":")
@@ -306,7 +310,7 @@ namespace_name := array.concat(
 	[v |
 		some document in documents
 		document.kind == "Namespace"
-		not is_namespace(object.get(document.metadata, "name", ""))
+		not is_namespace(object.get(document, ["metadata", "name"], ""))
 		v := violation("kube-namespace", name_of(document), "its name is none")
 	],
 )

@@ -10,7 +10,7 @@ volume_encryption := array.concat(
 			some type
 			switch := settings.encryption_switches[type]
 			some r in of(type)
-			not is_on(r.change.after[switch])
+			not is_encrypted(r, switch)
 			v := violation("volume-encryption", r.address, sprintf(
 				"%s is %s",
 				[switch, told(r.change.after, unknown(r), switch)],
@@ -26,6 +26,8 @@ volume_encryption := array.concat(
 	),
 )
 
+is_encrypted(r, switch) if is_on(at(r.change.after, switch))
+
 template_volumes := array.concat(
 	[v |
 		some r in of("aws_launch_template")
@@ -40,7 +42,7 @@ template_volumes := array.concat(
 		some i
 		mapping := r.change.after.block_device_mappings[i]
 		is_volume(mapping)
-		not is_on(first(mapping, "ebs").encrypted)
+		not encrypts(first(mapping, "ebs"))
 		v := violation("volume-encryption", r.address, sprintf("block_device_mappings %v: ebs.encrypted is %s", [
 			object.get(mapping, "device_name", i),
 			told(
@@ -55,18 +57,24 @@ template_volumes := array.concat(
 maps_root(r) if {
 	some mapping in r.change.after.block_device_mappings
 	mapping.device_name in settings.root_devices
-	not is_text(mapping.no_device)
+	not is_left_out(mapping)
 }
 
+is_left_out(mapping) if is_text(at(mapping, "no_device"))
+
+encrypts(block) if is_on(at(block, "encrypted"))
+
 is_volume(mapping) if {
-	not is_text(mapping.no_device)
-	not is_text(mapping.virtual_name)
+	not is_left_out(mapping)
+	not is_virtual(mapping)
 }
+
+is_virtual(mapping) if is_text(at(mapping, "virtual_name"))
 
 instance_volumes := array.concat(
 	[v |
 		some r in of("aws_instance")
-		not is_on(first(r.change.after, "root_block_device").encrypted)
+		not encrypts(first(r.change.after, "root_block_device"))
 		v := violation("volume-encryption", r.address, sprintf(
 			"root_block_device.encrypted is %s",
 			[told(first(r.change.after, "root_block_device"), unknown(r), "root_block_device")],
@@ -75,7 +83,7 @@ instance_volumes := array.concat(
 	[v |
 		some r in of("aws_instance")
 		some device in r.change.after.ebs_block_device
-		not is_on(device.encrypted)
+		not encrypts(device)
 		v := violation("volume-encryption", r.address, sprintf(
 			"ebs_block_device %v: encrypted is %s",
 			[object.get(device, "device_name", "?"), told(device, {}, "encrypted")],
@@ -83,25 +91,42 @@ instance_volumes := array.concat(
 	],
 )
 
-# Whether `r` is the part of `bucket`: by the bucket's name, or, while that is unknown, by having the
-# bucket's own place (module, name and key) in the configuration.
+# Whether `r` is the part of `bucket`: by the bucket's name, or, while that is unknown, by the reference to
+# it in the configuration. Only a plan without a configuration is judged by names in it.
 belongs(r, bucket) if {
-	is_text(r.change.after.bucket)
-	r.change.after.bucket in {
-		object.get(bucket.change.after, "bucket", null),
-		object.get(bucket.change.after, "id", null),
-	}
+	name := at(r.change.after, "bucket")
+	is_text(name)
+	name in {at(bucket.change.after, "bucket"), at(bucket.change.after, "id")}
 }
 
 belongs(r, bucket) if {
-	not is_text(r.change.after.bucket)
+	not names_bucket(r)
+	referred(r, "bucket") == [bucket.address]
+}
+
+belongs(r, bucket) if {
+	not names_bucket(r)
+	fact(r, "configured") == null
 	replace(r.address, concat("", [r.type, "."]), "aws_s3_bucket.") == bucket.address
 }
+
+# The resources of a type that may be a bucket's; `input.by_bucket` (name or address of a bucket -> numbers), where it
+# is given, saves comparing each bucket with each block.
+candidates(bucket, type) := [r |
+	some name in {bucket.address, at(bucket.change.after, "bucket"), at(bucket.change.after, "id")}
+	some number in object.get(input.by_bucket, name, [])
+	r := input.resource_changes[number]
+	r.type == type
+] if {
+	input.by_bucket
+} else := of(type)
+
+names_bucket(r) if is_text(at(r.change.after, "bucket"))
 
 bucket_encryption := [v |
 	some bucket in of("aws_s3_bucket")
 	algorithms := {algorithm |
-		some r in of("aws_s3_bucket_server_side_encryption_configuration")
+		some r in candidates(bucket, "aws_s3_bucket_server_side_encryption_configuration")
 		belongs(r, bucket)
 		some rule in r.change.after.rule
 		algorithm := object.get(
@@ -138,21 +163,20 @@ encrypts_secrets(r) if {
 	has_key(block, nth(unknown(r), "encryption_config", i))
 }
 
-has_key(block, _) if is_text(first(block, "provider").key_arn)
+has_key(block, _) if is_text(at(first(block, "provider"), "key_arn"))
 
-has_key(_, hidden) if first(hidden, "provider").key_arn == true
+has_key(_, hidden) if is_unknown(first(hidden, "provider"), "key_arn")
 
 log_encryption := array.concat(
 	[v |
 		some r in of("aws_cloudwatch_log_group")
-		not is_text(r.change.after.kms_key_id)
-		not unknown(r).kms_key_id == true
+		not has_log_key(r)
 		v := violation("log-encryption", r.address, "kms_key_id is not set")
 	],
 	array.concat(
 		[v |
 			some r in of("aws_eks_cluster")
-			count(r.change.after.enabled_cluster_log_types) > 0
+			has_items(at(r.change.after, "enabled_cluster_log_types"))
 			name := sprintf("/aws/eks/%s/cluster", [object.get(r.change.after, "name", "?")])
 			not has_log_group(name)
 			v := violation("log-encryption", r.address, sprintf(
@@ -172,6 +196,10 @@ log_encryption := array.concat(
 		],
 	),
 )
+
+has_log_key(r) if is_text(at(r.change.after, "kms_key_id"))
+
+has_log_key(r) if is_unknown(unknown(r), "kms_key_id")
 
 log_group_names := {name |
 	some r in of("aws_cloudwatch_log_group")

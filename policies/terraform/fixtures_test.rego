@@ -44,6 +44,10 @@ good := {
 		"block_device_mappings": [{"device_name": "/dev/xvda", "ebs": [{"encrypted": "true"}]}],
 		"metadata_options": [{"http_tokens": "required"}],
 		"network_interfaces": [],
+		"tag_specifications": [
+			{"resource_type": "instance", "tags": tags},
+			{"resource_type": "volume", "tags": tags},
+		],
 	}, {"id": true}),
 	"instance": resource("aws_instance", "bastion", {
 		"instance_type": "m5.large",
@@ -85,12 +89,13 @@ good := {
 		"at_rest_encryption_enabled": "true",
 		"transit_encryption_enabled": true,
 		"transit_encryption_mode": "required",
+		"snapshot_retention_limit": 1,
 	}, {"user_group_ids": true}),
 	"route": resource("aws_route", "x", {"route_table_id": "rtb-1", "gateway_id": "igw-1"}, {}),
 }
 
 # rego-cpp does not iterate over what json.patch returns, but finds each key in it.
-plan(patches) := {"environment": "local", "destroy": false, "resource_changes": changes} if {
+plan(patches) := {"environment": "local", "destroy": false, "prepared": true, "resource_changes": changes} if {
 	patched := json.patch(good, patches)
 	names := object.keys(good) | {split(patch.path, "/")[1] | some patch in patches}
 	changes := [patched[name] | some name in names]
@@ -112,9 +117,19 @@ hidden(name, path, marked) := [
 	},
 ]
 
+# The facts that the platform hands over beside a resource.
+with_facts(name, facts) := [{"op": "add", "path": text(["/", name, "/facts"]), "value": facts}]
+
+advised(id) if {
+	some finding in terraform.findings
+	finding.id == id
+	finding.severity == "advice"
+}
+
 denied(id) if {
 	some violation in terraform.findings
 	violation.id == id
+	violation.severity == "deny"
 }
 
 allowed(id) if not denied(id)
@@ -122,3 +137,5 @@ allowed(id) if not denied(id)
 test_the_good_plan_breaks_no_rule if {
 	count(terraform.findings) == 0 with input as plan([])
 }
+
+advised_not(id) if not advised(id)

@@ -13,8 +13,10 @@ is_gpu(types) if {
 # A pool of mixed types counts against both limits: its nodes may all become either.
 is_cpu(types) if {
 	some family in families(types)
-	not family in settings.gpu_families
+	not is_gpu_family(family)
 }
+
+is_gpu_family(family) if family in settings.gpu_families
 
 is_cpu(types) if count(types) == 0
 
@@ -29,6 +31,7 @@ pools := [pool |
 		"address": r.address,
 		"types": group_types(r),
 		"scaling": first(r.change.after, "scaling_config"),
+		"largest": number(at(first(r.change.after, "scaling_config"), "max_size")),
 		"unknown": first(unknown(r), "scaling_config"),
 		"taints": [taint | some taint in r.change.after.taint],
 	}
@@ -46,6 +49,7 @@ lone_instances := [pool |
 		"address": r.address,
 		"types": [type | type := r.change.after.instance_type; is_string(type)],
 		"scaling": {"max_size": 1},
+		"largest": 1,
 		"unknown": {},
 	}
 ]
@@ -67,7 +71,7 @@ gpu_nodes := over_limit("gpu-nodes", gpu_counted, settings.max_gpu_nodes)
 over_limit(id, counted, limit) := array.concat(
 	[v |
 		some pool in counted
-		not is_number(pool.scaling.max_size)
+		pool.largest == null
 		v := violation(id, pool.address, sprintf(
 			"scaling_config.max_size is %s",
 			[told(pool.scaling, pool.unknown, "max_size")],
@@ -76,14 +80,14 @@ over_limit(id, counted, limit) := array.concat(
 	[v |
 		sized := [pool |
 			some pool in counted
-			is_number(pool.scaling.max_size)
-			pool.scaling.max_size > 0
+			is_number(pool.largest)
+			pool.largest > 0
 		]
-		total := sum([pool.scaling.max_size | some pool in sized])
+		total := sum([pool.largest | some pool in sized])
 		total > limit
-		most := max([pool.scaling.max_size | some pool in sized])
-		largest := sort([pool.address | some pool in sized; pool.scaling.max_size == most])
-		parts := sort([sprintf("%s: %d", [pool.address, pool.scaling.max_size]) | some pool in sized])
+		most := max([pool.largest | some pool in sized])
+		largest := sort([pool.address | some pool in sized; pool.largest == most])
+		parts := sort([sprintf("%s: %d", [pool.address, pool.largest]) | some pool in sized])
 		v := violation(id, largest[0], sprintf(
 			"max_size sums to %d over %d pools (%s); at most %d are allowed in %s",
 			[total, count(sized), listed(array.slice(parts, 0, 10)), limit, environment],
@@ -104,7 +108,7 @@ instance_type := array.concat(
 		[v |
 			some r in of("aws_eks_node_group")
 			some type in group_types(r)
-			not type in settings.instance_types
+			not is_accepted(type)
 			v := violation("instance-type", r.address, sprintf("instance_types has %s", [type]))
 		],
 	),
@@ -114,7 +118,7 @@ instance_type := array.concat(
 				of("aws_instance"),
 				[r | some r in of("aws_launch_template"); sets_type(r)],
 			)
-			not object.get(r.change.after, "instance_type", null) in settings.instance_types
+			not is_accepted(at(r.change.after, "instance_type"))
 			v := violation("instance-type", r.address, sprintf(
 				"instance_type is %s",
 				[told(r.change.after, unknown(r), "instance_type")],
@@ -132,19 +136,21 @@ instance_type := array.concat(
 )
 
 all_types_told(r) if {
-	types := r.change.after.instance_types
-	count(types) > 0
+	types := at(r.change.after, "instance_types")
+	has_items(types)
 	count(types) == count(group_types(r))
 }
 
+is_accepted(type) if type in settings.instance_types
+
 # The provider reads an unset type back as an empty text.
-sets_type(r) if not object.get(r.change.after, "instance_type", null) in {null, ""}
+sets_type(r) if is_text(at(r.change.after, "instance_type"))
 
-sets_type(r) if unknown(r).instance_type == true
+sets_type(r) if is_unknown(unknown(r), "instance_type")
 
-chooses_by_attribute(r) if count(r.change.after.instance_requirements) > 0
+chooses_by_attribute(r) if has_items(at(r.change.after, "instance_requirements"))
 
-chooses_by_attribute(r) if unknown(r).instance_requirements == true
+chooses_by_attribute(r) if is_unknown(unknown(r), "instance_requirements")
 
 node_kind := array.concat(
 	[v |
@@ -162,11 +168,11 @@ node_kind := array.concat(
 	],
 )
 
-runs_auto_mode(r) if first(r.change.after, "compute_config").enabled == true
+runs_auto_mode(r) if is_on(at(first(r.change.after, "compute_config"), "enabled"))
 
-runs_auto_mode(r) if first(unknown(r), "compute_config").enabled == true
+runs_auto_mode(r) if is_unknown(first(unknown(r), "compute_config"), "enabled")
 
-runs_auto_mode(r) if unknown(r).compute_config == true
+runs_auto_mode(r) if is_unknown(unknown(r), "compute_config")
 
 gpu_taint := [v |
 	some pool in gpu_pools
@@ -185,7 +191,7 @@ is_tainted(pool) if {
 
 gpu_scale_to_zero := [v |
 	some pool in gpu_pools
-	not pool.scaling.min_size == 0
+	number(at(pool.scaling, "min_size")) != 0
 	v := violation("gpu-scale-to-zero", pool.address, sprintf(
 		"scaling_config.min_size of the pool of %s is %s",
 		[listed(pool.types), told(pool.scaling, pool.unknown, "min_size")],

@@ -122,3 +122,15 @@ test_gpu_scale_to_zero__denied_above_zero if {
 test_gpu_scale_to_zero__denied_when_unknown if {
 	denied("gpu-scale-to-zero") with input as plan(hidden("gpu", "scaling_config/0/min_size", {"scaling_config": [{"min_size": true}]}))
 }
+
+test_cpu_nodes__allowed_when_the_size_is_written_as_a_text if {
+	allowed("cpu-nodes") with input as plan(set_to("/cpu/change/after/scaling_config/0/max_size", "2"))
+}
+
+test_cpu_nodes__denied_when_the_size_is_no_number if {
+	denied("cpu-nodes") with input as plan(set_to("/cpu/change/after/scaling_config/0/max_size", "many"))
+}
+
+test_cpu_nodes__denied_when_there_is_no_size if {
+	denied("cpu-nodes") with input as plan(set_to("/cpu/change/after/scaling_config", null))
+}

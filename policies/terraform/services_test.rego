@@ -58,3 +58,56 @@ test_log_encryption__denied_when_a_database_s_log_group_is_not_in_the_plan if {
 test_deletion__denied_for_a_database if {
 	denied("deletion") with input as plan(set_to("/database/change/actions", ["delete", "create"]))
 }
+
+test_database_public__denied_for_an_instance_of_aurora if {
+	denied("database-public") with input as plan(plain("aws_rds_cluster_instance", {"publicly_accessible": true}))
+}
+
+test_database_public__allowed_for_an_instance_of_aurora_that_says_nothing if {
+	allowed("database-public") with input as plan(added("/plain", object.union(resource("aws_rds_cluster_instance", "a", {}, {"publicly_accessible": true}), {"facts": {"configured": []}})))
+}
+
+test_database_kept__denied_for_aurora_without_backups if {
+	denied("database-kept") with input as plan(plain("aws_rds_cluster", {"storage_encrypted": true, "manage_master_user_password": true, "backup_retention_period": 0}))
+}
+
+test_database_kept__denied_for_documentdb_with_a_password_in_the_state if {
+	denied("database-kept") with input as plan(plain("aws_docdb_cluster", {"storage_encrypted": true, "backup_retention_period": 7}))
+}
+
+test_volume_encryption__denied_for_aurora if {
+	denied("volume-encryption") with input as plan(plain("aws_rds_cluster", {"storage_encrypted": false}))
+}
+
+test_volume_encryption__denied_for_redshift if {
+	denied("volume-encryption") with input as plan(plain("aws_redshift_cluster", {"encrypted": "false"}))
+}
+
+test_cache_closed__denied_for_a_plain_cluster if {
+	denied("cache-closed") with input as plan(plain("aws_elasticache_cluster", {"engine": "redis"}))
+}
+
+test_cache_closed__allowed_for_a_member_of_a_replication_group if {
+	allowed("cache-closed") with input as plan(plain("aws_elasticache_cluster", {"replication_group_id": "g"}))
+}
+
+test_cache_closed__denied_for_an_open_memorydb if {
+	denied("cache-closed") with input as plan(plain("aws_memorydb_cluster", {"tls_enabled": true, "acl_name": "open-access"}))
+}
+
+closed_search := {
+	"vpc_options": [{"subnet_ids": ["s"]}], "encrypt_at_rest": [{"enabled": true}],
+	"node_to_node_encryption": [{"enabled": true}], "domain_endpoint_options": [{"enforce_https": true}],
+}
+
+test_search_closed__allowed_in_the_vpc_with_tls if {
+	allowed("search-closed") with input as plan(plain("aws_opensearch_domain", closed_search))
+}
+
+test_search_closed__denied_outside_of_the_vpc if {
+	denied("search-closed") with input as plan(plain("aws_opensearch_domain", object.union(closed_search, {"vpc_options": []})))
+}
+
+test_search_closed__denied_without_tls if {
+	denied("search-closed") with input as plan(plain("aws_opensearch_domain", object.union(closed_search, {"domain_endpoint_options": [{"enforce_https": false}]})))
+}

@@ -56,7 +56,8 @@ def plan(env: str, as_json: bool, text: bool) -> None:
     outcome = run_job("plan", partition=env, tags={CHANGE_TAG: env})
     facts = outcome.facts("terraform_plan", PlanFacts)
     policy_check = outcome.check(POLICY_CHECK)
-    violations = policy_check.facts(PolicyFacts, outcome.run_id).violations if policy_check else ()
+    judged = policy_check.facts(PolicyFacts, outcome.run_id) if policy_check else None
+    violations = judged.violations if judged else ()
     failed = [check for check in outcome.checks if not check.passed]
     if not failed:
         outcome.require()
@@ -90,6 +91,8 @@ def plan(env: str, as_json: bool, text: bool) -> None:
         if facts.whatif_table:
             say(f"\n{facts.whatif_table}")
         print_violations(violations)
+        if judged:
+            print_advice(judged.advice, judged.excepted)
         for check in failed:
             if check.name != POLICY_CHECK:
                 say(f"✗ {check.name}: {check.description}")
@@ -103,6 +106,14 @@ def print_violations(violations: Sequence[Violation]) -> None:
     """Each violation with its rule, resource, value and remedy."""
     for item in violations:
         say(f"✗ [{item.id}] {item.resource}: {item.message}\n    fix: {item.fix}")
+
+
+def print_advice(advice: Sequence[Violation], excepted: Sequence[str]) -> None:
+    """What policies advise, and which violations a reviewed exception lets through."""
+    for sentence in excepted:
+        say(f"○ {sentence}")
+    for item in advice:
+        say(f"! [{item.id}] {item.resource}: {item.message}\n    better: {item.fix}")
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ray_platform.cli.change_commands import print_violations
+from ray_platform.cli.change_commands import print_advice, print_violations
 from ray_platform.cli.output import DENIED, env_option, json_option, known, print_json, say
 from ray_platform.session.environment_session import open_session
 from ray_platform.terraform.plan import Plan
@@ -67,8 +67,7 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
     found = open_session(load_settings(), env).policies.check_plan(
         plan, environment=env, destroy=destroy
     )
-    violations = [item.to_json() for item in found.violations if item.severity == "deny"]
-    advice = [item.to_json() for item in found.violations if item.severity != "deny"]
+    violations = [item.to_json() for item in found.violations]
     no = bool(violations) or not plan.is_whole
     if as_json:
         print_json(
@@ -77,7 +76,8 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
                 **_state_of(plan),
                 "denied": no,
                 "violations": violations,
-                "advice": advice,
+                "advice": [item.to_json() for item in found.advice],
+                "excepted": [item.to_json() for item in found.excepted],
                 "bundle_digest": found.bundle_digest,
             }
         )
@@ -87,9 +87,8 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
             say(f"  {change.shown_action}: {change.shown_address}")
         for item in plan.deferred:
             say(f"  deferred ({item.reason}): {item.change.address}")
-        print_violations([item for item in found.violations if item.severity == "deny"])
-        for one in advice:
-            say(f"! [{one['id']}] {one['resource']}: {one['message']}\n    fix: {one['fix']}")
+        print_violations(found.violations)
+        print_advice(found.advice, [str(item) for item in found.excepted])
         say("denied" if no else "no rule denies this plan")
     if no:
         sys.exit(DENIED)

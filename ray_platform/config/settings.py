@@ -11,6 +11,7 @@ Variables that the platform itself reads:
 ``RAY_PLATFORM_PORT_BASE``       first of the local ports (README.md lists them); 5580
 ``RAY_PLATFORM_TERRAFORM``       the Terraform or OpenTofu binary; default ``terraform``
 ``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
+``RAY_PLATFORM_OPA``             the ``opa`` binary that judges policies; default: the library judges
 ``RAY_PLATFORM_STORAGE``         Dagster's storage in the home: ``sqlite`` or ``postgres``
 ``RAY_PLATFORM_POSTGRES_DIR``    the folder of PostgreSQL's programs; default: looked for
 ``RAY_PLATFORM_REPOSITORY``      the Git repository to watch; default: the checkout
@@ -149,6 +150,7 @@ class Settings:
         self._variables = variables
         self.terraform_binary = variables.get("RAY_PLATFORM_TERRAFORM", "terraform")
         self.provider_dir = variables.get("RAY_PLATFORM_PROVIDER_DIR", "")
+        self.opa_binary = variables.get("RAY_PLATFORM_OPA", "")
         self.postgres_dir = variables.get("RAY_PLATFORM_POSTGRES_DIR", "")
         self.repository = variables.get("RAY_PLATFORM_REPOSITORY", str(root))
         self.branch = variables.get("RAY_PLATFORM_BRANCH", "")

@@ -132,7 +132,10 @@ class PlanFacts(Facts):
 
 @dataclass(frozen=True)
 class PolicyFacts(Facts):
-    """The result of the check `policy`: a plan's violations, none when it is allowed."""
+    """The result of the check `policy`: a plan's violations, none when it is allowed.
+
+    ``advice`` stops nothing. ``excepted`` has a sentence for each violation that an exception lets through.
+    """
 
     SUBJECT: ClassVar[str] = "the check policy"
     FIRST_KEYS: ClassVar[Mapping[str, str]] = {
@@ -144,10 +147,18 @@ class PolicyFacts(Facts):
     plan_digest: str
     policy_bundle: str
     violations: tuple[Violation, ...]
+    advice: tuple[Violation, ...]
+    excepted: tuple[str, ...]
 
     @classmethod
     def of(cls, plan_digest: str, verdict: Verdict) -> Self:
-        return cls(plan_digest, verdict.bundle_digest, verdict.violations)
+        excepted = tuple(str(item) for item in verdict.excepted)
+        return cls(plan_digest, verdict.bundle_digest, verdict.violations, verdict.advice, excepted)
+
+    @classmethod
+    def from_first(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Schema 1 had neither advice nor exceptions."""
+        return {"advice": (), "excepted": (), **super().from_first(values)}
 
     @property
     def summary(self) -> str:

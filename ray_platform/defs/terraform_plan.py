@@ -124,11 +124,16 @@ def policy(
             "denied" if verdict.denied else "allowed",
             record=record,
             rule=", ".join(sorted({item.id for item in verdict.violations})),
-            reason="; ".join(f"{item.resource}: {item.message}" for item in verdict.violations),
+            reason="; ".join(
+                [f"{item.resource}: {item.message}" for item in verdict.violations]
+                + [str(item) for item in verdict.excepted]
+            ),
         )
         for violation in verdict.violations:
             context.log.warning(f"[{violation.id}] {violation.resource}: {violation.message}")
         facts = PolicyFacts.of(record.plan_digest, verdict)
+        for item in verdict.excepted:
+            context.log.warning(str(item))
         return dg.AssetCheckResult(
             passed=not verdict.denied,
             description=facts.summary,

@@ -1,18 +1,26 @@
-"""The Rego rules of ``policies/``, evaluated in this process by rego-cpp (regopy).
+"""The Rego rules of ``policies/``, evaluated by OPA where its binary is named, else by rego-cpp (regopy).
 
-Whatever goes wrong refuses: a rule file that cannot be read, a number that is missing and a query
-without an answer are errors, never an empty list of violations.
+docs/explanation/policy-engine.md says why there are two and how they are held to one answer. Whatever goes
+wrong refuses: a rule file that cannot be read, a number that is missing and a query without an answer are
+errors, never an empty list of violations.
 """
 
 import functools
 import json
-import re
-import threading
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from ray_platform.config.node_pools import NodePool
+from ray_platform.policy.opa_process import OpaProcess
+from ray_platform.policy.policy_exceptions import FILE as EXCEPTIONS_FILE
+from ray_platform.policy.policy_exceptions import (
+    PolicyException,
+    apply_exceptions,
+    read_exceptions,
+)
+from ray_platform.policy.rego_library import RegoLibrary, escaped
 from ray_platform.policy.verdict import (
     Verdict,
     both,
@@ -23,10 +31,13 @@ from ray_platform.policy.verdict import (
     ray_input,
     read_verdict,
     split_input,
+    with_index,
 )
 from ray_platform.terraform.plan import Plan
 from ray_platform.text.canonical import digest_files
 from ray_platform.text.errors import SettingsError
+
+__all__ = ["PolicyEngine", "escaped"]
 
 #: The numbers that the rules of each package need: (name, what it must be).
 _NUMBERS: Mapping[str, type] = {
@@ -42,6 +53,8 @@ _NUMBERS: Mapping[str, type] = {
     "bucket_encryption": list,
     "required_tags": list,
     "protected_types": list,
+    "refused_policies": list,
+    "own_accounts": list,
     "floating_tags": list,
 }
 
@@ -53,6 +66,7 @@ _ENTRIES = (
     "terraform/findings",
     "terraform/findings_of_each",
     "terraform/findings_of_whole",
+    "terraform/findings_of_buckets",
     "ray/rules",
     "ray/unusable_settings",
     "ray/findings",
@@ -69,12 +83,11 @@ class PolicyEngine:
 
     Args:
         policy_root: The folder.
+        opa: The ``opa`` binary that judges; empty for the library.
     """
 
-    def __init__(self, policy_root: Path) -> None:
-        self.policy_root = policy_root
-        # One interpreter holds one input at a time.
-        self._lock = threading.Lock()
+    def __init__(self, policy_root: Path, opa: str = "") -> None:
+        self.policy_root, self.opa = policy_root, opa
 
     @functools.cached_property
     def bundle_digest(self) -> str:
@@ -87,13 +100,18 @@ class PolicyEngine:
             [
                 *((name, text.encode()) for name, text in self._texts.items()),
                 ("data.json", self._data_text.encode()),
+                (EXCEPTIONS_FILE, self._exceptions_text.encode()),
             ]
         )
 
     @property
     def bundle(self) -> Mapping[str, Any]:
         """What the digest stands for: the rules by file, and their data."""
-        return {"rules": dict(self._texts), "data": self._data}
+        return {
+            "rules": dict(self._texts),
+            "data": self._data,
+            "exceptions": self._exceptions_text,
+        }
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -106,26 +124,60 @@ class PolicyEngine:
         fields: Mapping[str, Sequence[str]] = self._data["policy"]["fields"]
         return fields
 
-    def check_plan(self, plan: Plan, environment: str, destroy: bool = False) -> Verdict:
-        """What the rules of ``policies/terraform.rego`` say of a plan.
+    def check_plan(
+        self, plan: Plan, environment: str, destroy: bool = False, today: date | None = None
+    ) -> Verdict:
+        """What the rules of ``policies/terraform.rego`` say of a plan, without what is excepted.
 
         Args:
             plan: The plan.
             environment: Whose numbers hold.
             destroy: Whether the removal of everything was asked for: protected resources may go.
+            today: The day in UTC that decides whether an exception holds; today's without it.
 
         Raises:
             SettingsError: the environment has no numbers, or a policy file is wrong.
         """
-        self._require_numbers(environment)
-        asked = policy_input(plan, environment=environment, destroy=destroy, fields=self.fields)
+        numbers = self._require_numbers(environment)
+        asked = policy_input(
+            plan,
+            environment=environment,
+            destroy=destroy,
+            fields=self.fields,
+            accounts=numbers["own_accounts"],
+            protected=numbers["protected_types"],
+        )
+        found = (
+            self._judged_whole(asked)
+            if self._judge.takes_whole_plans
+            else self._judged_parts(asked)
+        )
+        verdict = read_verdict(found, self.bundle_digest)
+        hidden = Verdict((*hidden_fields(plan, self.fields), *not_whole(plan)), self.bundle_digest)
+        return apply_exceptions(
+            both(verdict, hidden),
+            self.exceptions,
+            environment=environment,
+            today=today or datetime.now(UTC).date(),
+        )
+
+    def _judged_whole(self, asked: Mapping[str, Any]) -> list[Mapping[str, str]]:
+        answers = self._answers(
+            with_index(asked, self.fields), "terraform/unusable_settings", "terraform/findings"
+        )
+        return [item for answer in answers for item in answer]
+
+    def _judged_parts(self, asked: Mapping[str, Any]) -> list[Mapping[str, str]]:
         whole, parts = split_input(asked, self.fields)
-        found = self._answers(whole, "terraform/unusable_settings", "terraform/findings_of_whole")
+        found = self._answers(
+            whole,
+            "terraform/unusable_settings",
+            "terraform/findings_of_whole",
+            "terraform/findings_of_buckets",
+        )
         for part in parts:
             found += self._answers(part, "terraform/findings_of_each")
-        verdict = read_verdict([item for answer in found for item in answer], self.bundle_digest)
-        hidden = Verdict((*hidden_fields(plan, self.fields), *not_whole(plan)), self.bundle_digest)
-        return both(verdict, hidden)
+        return [item for answer in found for item in answer]
 
     def check_ray(
         self,
@@ -159,6 +211,24 @@ class PolicyEngine:
         self._require_numbers(environment)
         return self.evaluate("kubernetes", manifests_input(documents, environment=environment))
 
+    @functools.cached_property
+    def exceptions(self) -> tuple[PolicyException, ...]:
+        """The entries of ``exceptions.toml``; none where there is no such file.
+
+        Raises:
+            SettingsError: an entry is wrong.
+        """
+        catalogues = self._answers({}, "terraform/rules", "ray/rules", "kubernetes/rules")
+        names = {rule for catalogue in catalogues for rule in catalogue}
+        return read_exceptions(
+            self._exceptions_text, rules=names, where=str(self.policy_root / EXCEPTIONS_FILE)
+        )
+
+    @functools.cached_property
+    def _exceptions_text(self) -> str:
+        path = self.policy_root / EXCEPTIONS_FILE
+        return _read(path) if path.exists() else ""
+
     def rules(self, package: str) -> Mapping[str, Mapping[str, str]]:
         """The catalogue of a package: rule id -> ``what``, ``why``, ``fix``."""
         rules: Mapping[str, Mapping[str, str]] = self._answers({}, f"{package}/rules")[0]
@@ -176,56 +246,21 @@ class PolicyEngine:
         return read_verdict([found for answer in answers for found in answer], self.bundle_digest)
 
     def interpreter(self, extra: Mapping[str, str] | None = None) -> Any:
-        """A new `regopy.Interpreter`: the rules, their data and ``extra`` modules (name -> text).
-
-        Raises:
-            SettingsError: a policy file has an error; ``where`` names file and line.
-        """
-        import regopy
-
-        interpreter = regopy.Interpreter()
-        # rego-cpp prints errors on stdout by itself, in the middle of `--json`.
-        interpreter.log_level = regopy.LogLevel.NONE
-        for name, text in {**self._texts, **(extra or {})}.items():
-            try:
-                interpreter.add_module(name, text)
-            except regopy.RegoError as error:
-                raise _syntax_error(self.policy_root, text, name, str(error)) from error
-        interpreter.add_data_json(self._data_text)
-        return interpreter
+        """A new `regopy.Interpreter`: the rules, their data and ``extra`` modules (name -> text)."""
+        return self._library.interpreter(extra)
 
     @functools.cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        """The rules, compiled once: compiling takes 70 ms, a query of what is compiled 1 ms."""
-        import regopy
+    def _library(self) -> RegoLibrary:
+        return RegoLibrary(self.policy_root, self._texts, self._data_text, _ENTRIES)
 
-        interpreter = self.interpreter()
-        try:
-            bundle = interpreter.build(None, _ENTRIES)
-        except regopy.RegoError as error:
-            raise _undecided(self.policy_root, str(error)) from error
-        if not bundle.ok():
-            raise _undecided(self.policy_root, "they do not compile")
-        return interpreter, bundle
+    @functools.cached_property
+    def _judge(self) -> "RegoLibrary | OpaProcess":
+        if self.opa:
+            return OpaProcess(self.opa, self._texts, self._data_text)
+        return self._library
 
     def _answers(self, asked: Mapping[str, Any], *entries: str) -> list[Any]:
-        import regopy
-
-        with self._lock:
-            interpreter, bundle = self._compiled
-            interpreter.set_input(escaped(asked))
-            answers = []
-            for entry in entries:
-                try:
-                    output = interpreter.query_bundle_entrypoint(bundle, entry)
-                except (regopy.RegoError, json.JSONDecodeError) as error:
-                    # regopy parses whatever rego-cpp answers, also its own error nodes.
-                    raise _undecided(self.policy_root, f"{entry}: {error}") from error
-                # str() of an output that is not ok crashes the process: only ok() is asked.
-                if not (output.ok() and output.results and output.results[0].expressions):
-                    raise _undecided(self.policy_root, f"{entry} is undefined")
-                answers.append(output.results[0].expressions[0])
-        return answers
+        return self._judge.answers(asked, entries)
 
     @functools.cached_property
     def _texts(self) -> Mapping[str, str]:
@@ -266,7 +301,7 @@ class PolicyEngine:
                 )
         return dict(data)
 
-    def _require_numbers(self, environment: str) -> None:
+    def _require_numbers(self, environment: str) -> Mapping[str, Any]:
         path = self.policy_root / "data.json"
         policy = self._data["policy"]
         if environment not in policy["environments"]:
@@ -290,25 +325,7 @@ class PolicyEngine:
                 where=str(path),
                 fix=f"use one of: {', '.join(sorted(_NUMBERS))}",
             )
-
-
-def _undecided(root: Path, reason: str) -> SettingsError:
-    return SettingsError(
-        f"the policies give no answer: {' '.join(reason.split())[:300]}",
-        where=str(root),
-        fix="mend the rules; `opa check policies` or tests/policies find the line",
-    )
-
-
-def escaped(value: Any) -> Any:
-    """Text as rego-cpp holds it: escaped as in JSON, or ``this["gpu"]`` breaks its output."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)[1:-1]
-    if isinstance(value, Mapping):
-        return {escaped(key): escaped(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [escaped(item) for item in value]
-    return value
+        return numbers
 
 
 def _read(path: Path) -> str:
@@ -318,19 +335,3 @@ def _read(path: Path) -> str:
         raise SettingsError(
             f"a policy file cannot be read: {error}", where=str(path), fix="restore it"
         ) from error
-
-
-#: rego-cpp tells a place as LENGTH:FILE|OFFSET|LENGTH and a text as errormsg LENGTH:TEXT.
-_PLACE = re.compile(r"\(error \d+:(?P<file>[^|]+)\|(?P<offset>\d+)\|\d+")
-_MESSAGE = re.compile(r"errormsg \d+:(?P<text>[^\n]*?)\)?$", re.MULTILINE)
-
-
-def _syntax_error(root: Path, text: str, name: str, report: str) -> SettingsError:
-    place, message = _PLACE.search(report), _MESSAGE.search(report)
-    where = str(root / name)
-    if place:
-        # The offset counts bytes.
-        line = text.encode()[: int(place["offset"])].count(b"\n") + 1
-        where = f"{where}:{line}"
-    what = message["text"] if message else " ".join(report.split())[:200]
-    return SettingsError(f"a policy file has an error: {what}", where=where, fix="mend the line")

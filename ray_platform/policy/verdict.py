@@ -5,11 +5,12 @@ a whole plan costs more than judging it) and the way out (a `Verdict`).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.config.node_pools import NodePool
+from ray_platform.policy.plan_facts import PlanFacts, judged_attributes
 from ray_platform.terraform.plan import Action, Plan, ResourceChange
 
 #: What every resource is judged by, whatever its type.
@@ -18,6 +19,14 @@ COMMON_FIELDS = ("tags_all",)
 #: Violations that are shown one by one in Markdown; the rest is counted, since a comment on GitHub
 #: holds 65,535 characters.
 SHOWN_IN_MARKDOWN = 50
+
+#: Kinds of facts that rules look for in resources of any type.
+_KINDS = frozenset({"documents", "principals", "open_to"})
+
+_BUCKET_PARTS = (
+    "aws_s3_bucket_public_access_block",
+    "aws_s3_bucket_server_side_encryption_configuration",
+)
 
 #: Terraform's own words for an action. The order of a replacement makes no difference to a rule.
 _ACTIONS: Mapping[Action, tuple[str, ...]] = {
@@ -52,12 +61,42 @@ class Violation:
         }
 
 
+@dataclass(frozen=True, order=True)
+class Excepted:
+    """A violation that a reviewed entry of ``policies/exceptions.toml`` lets through, and until when."""
+
+    violation: Violation
+    owner: str
+    reason: str
+    until: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.violation.to_json(),
+            "owner": self.owner,
+            "reason": self.reason,
+            "until": self.until,
+        }
+
+    def __str__(self) -> str:
+        item = self.violation
+        return (
+            f"[{item.id}] {item.resource}: {item.message} "
+            f"(excepted by {self.owner} until {self.until}: {self.reason})"
+        )
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What the policies of one bundle say: sorted violations, none when everything is allowed."""
+    """What the policies of one bundle say, sorted: what they deny, what they advise, what was excepted.
+
+    Only ``violations`` stop anything.
+    """
 
     violations: tuple[Violation, ...]
     bundle_digest: str
+    advice: tuple[Violation, ...] = ()
+    excepted: tuple[Excepted, ...] = ()
 
     @property
     def denied(self) -> bool:
@@ -67,30 +106,46 @@ class Verdict:
         return {
             "denied": self.denied,
             "violations": [violation.to_json() for violation in self.violations],
+            "advice": [item.to_json() for item in self.advice],
+            "excepted": [item.to_json() for item in self.excepted],
             "bundle_digest": self.bundle_digest,
         }
 
     def to_markdown(self) -> str:
-        """A table of the first 50 violations; beyond them, how many each rule has."""
-        if not self.denied:
-            return "Policy allows it: no violations.\n"
-        lines = [
-            f"Policy denies it: {len(self.violations)} "
-            f"violation{'s' if len(self.violations) > 1 else ''}.",
-            "",
-            "| rule | resource | what is wrong | how to mend it |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| {_cell(item.id)} | `{_cell(item.resource)}` "
-            f"| {_cell(item.message)} | {_cell(item.fix)} |"
-            for item in self.violations[:SHOWN_IN_MARKDOWN]
-        ]
-        if len(self.violations) > SHOWN_IN_MARKDOWN:
-            counts = Counter(item.id for item in self.violations)
-            told = ", ".join(f"{rule} {count}" for rule, count in sorted(counts.items()))
-            lines += ["", f"The first {SHOWN_IN_MARKDOWN} are shown. All by rule: {told}."]
+        """A table of the first 50 violations; beyond them, how many each rule has. Then the rest."""
+        lines = ["Policy allows it: no violations."]
+        if self.denied:
+            lines = [f"Policy denies it: {_counted(self.violations, 'violation')}.", ""]
+            lines += _table(self.violations)
+        if self.excepted:
+            lines += ["", f"{_counted(self.excepted, 'exception')}:", ""]
+            lines += [f"- {_cell(str(item))}" for item in self.excepted[:SHOWN_IN_MARKDOWN]]
+            lines += _rest(len(self.excepted))
+        if self.advice:
+            lines += ["", f"Advice, which stops nothing: {len(self.advice)}.", ""]
+            lines += _table(self.advice)
         return "\n".join(lines) + "\n"
+
+
+def _counted(items: Sequence[Any], word: str) -> str:
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
+
+
+def _rest(count: int) -> list[str]:
+    return ["", f"The first {SHOWN_IN_MARKDOWN} are shown."] if count > SHOWN_IN_MARKDOWN else []
+
+
+def _table(items: Sequence[Violation]) -> list[str]:
+    lines = ["| rule | resource | what is wrong | how to mend it |", "|---|---|---|---|"]
+    lines += [
+        f"| {_cell(item.id)} | `{_cell(item.resource)}` | {_cell(item.message)} | {_cell(item.fix)} |"
+        for item in items[:SHOWN_IN_MARKDOWN]
+    ]
+    if len(items) > SHOWN_IN_MARKDOWN:
+        counts = Counter(item.id for item in items)
+        told = ", ".join(f"{rule} {count}" for rule, count in sorted(counts.items()))
+        lines += ["", f"The first {SHOWN_IN_MARKDOWN} are shown. All by rule: {told}."]
+    return lines
 
 
 def read_verdict(found: Sequence[Mapping[str, str]], bundle_digest: str) -> Verdict:
@@ -99,17 +154,24 @@ def read_verdict(found: Sequence[Mapping[str, str]], bundle_digest: str) -> Verd
     Raises:
         KeyError: a violation lacks a key that every rule has to give.
     """
-    violations = {
-        Violation(
-            id=item["id"],
-            resource=item["resource"],
-            message=item["message"],
-            fix=item["fix"],
-            severity=item["severity"],
-        )
-        for item in found
-    }
-    return Verdict(violations=tuple(sorted(violations)), bundle_digest=bundle_digest)
+    items = sorted(
+        {
+            Violation(
+                id=item["id"],
+                resource=item["resource"],
+                message=item["message"],
+                fix=item["fix"],
+                severity=item["severity"],
+            )
+            for item in found
+        }
+    )
+    # A severity that is not known denies.
+    return Verdict(
+        violations=tuple(item for item in items if item.severity != "advice"),
+        bundle_digest=bundle_digest,
+        advice=tuple(item for item in items if item.severity == "advice"),
+    )
 
 
 def policy_input(
@@ -118,8 +180,10 @@ def policy_input(
     environment: str,
     destroy: bool = False,
     fields: Mapping[str, Sequence[str]] | None = None,
+    accounts: Collection[str] = (),
+    protected: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The input of ``policies/terraform.rego``, in the shape of ``terraform show -json``.
+    """The input of ``policies/terraform.rego``: ``terraform show -json``, and facts beside each resource.
 
     Args:
         plan: The plan; resources that stay as they are count too.
@@ -127,13 +191,19 @@ def policy_input(
         destroy: Whether the removal of everything was asked for.
         fields: Resource type -> the attributes that the rules read (``policy.fields`` in
             ``policies/data.json``); of other types the tags. None hands over everything.
+        accounts: Account ids that are ours besides the one that the plan was made in.
+        protected: Types of which is said what goes with them.
     """
+    facts = PlanFacts(plan, accounts=accounts, protected=protected)
     return {
+        "prepared": True,
         "environment": environment,
         "destroy": destroy,
         "resource_changes": [
             _change(
-                change, None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS)
+                change,
+                None if fields is None else (*fields.get(change.type, ()), *COMMON_FIELDS),
+                facts,
             )
             for change in plan.changes
             if change.mode == "managed"
@@ -156,7 +226,7 @@ def hidden_fields(plan: Plan, fields: Mapping[str, Sequence[str]]) -> tuple[Viol
         )
         for change in plan.changes
         if change.mode == "managed" and change.action not in ("delete", "forget")
-        for name in fields.get(change.type, ())
+        for name in dict.fromkeys((*fields.get(change.type, ()), *judged_attributes(change.type)))
         if _is_marked(change.after_sensitive, name)
     )
 
@@ -207,31 +277,64 @@ def split_input(
         resources in parts, for ``findings_of_each``.
     """
     changes = asked["resource_changes"]
-    linked = [item for item in changes if item["type"] in fields]
-    by_type: dict[str, list[int]] = {}
-    for number, item in enumerate(linked):
-        if item["change"]["after"] is not None:
-            by_type.setdefault(item["type"], []).append(number)
     parts = tuple(
-        {**asked, "resource_changes": changes[start : start + size]}
+        with_index({**asked, "resource_changes": changes[start : start + size]}, fields)
         for start in range(0, len(changes), size)
     )
-    return {**asked, "resource_changes": linked, "by_type": by_type}, parts
+    linked = [item for item in changes if item["type"] in fields]
+    return with_index({**asked, "resource_changes": linked}, fields), parts
 
 
-def _change(change: ResourceChange, kept: Sequence[str] | None) -> dict[str, Any]:
+def with_index(asked: Mapping[str, Any], fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """An input of `policy_input` with the numbers of standing resources by type and by kind of fact.
+
+    ``by_type`` has the types in ``fields``, ``by_fact`` the kinds in `_KINDS`, ``by_bucket`` what may belong
+    to a bucket, by its name or address. They save a rule from looking through the whole plan.
+    """
+    by_type: dict[str, list[int]] = {}
+    by_fact: dict[str, list[int]] = {}
+    by_bucket: dict[str, list[int]] = {}
+    for number, item in enumerate(asked["resource_changes"]):
+        if item["change"]["after"] is None:
+            continue
+        if item["type"] in fields:
+            by_type.setdefault(item["type"], []).append(number)
+        for kind in _KINDS & item.get("facts", {}).keys():
+            by_fact.setdefault(kind, []).append(number)
+        if item["type"] in _BUCKET_PARTS:
+            for name in _buckets_of(item):
+                by_bucket.setdefault(name, []).append(number)
+    return {**asked, "by_type": by_type, "by_fact": by_fact, "by_bucket": by_bucket}
+
+
+def _buckets_of(item: Mapping[str, Any]) -> list[str]:
+    """The buckets that a part may belong to, by name or address; which it does is the rules' to say."""
+    if name := item["change"]["after"].get("bucket"):
+        return [name]
+    facts = item.get("facts", {})
+    if "configured" in facts:
+        return list(facts["references"].get("bucket", ()))
+    return [item["address"].replace(f"{item['type']}.", "aws_s3_bucket.")]
+
+
+def _change(change: ResourceChange, kept: Sequence[str] | None, facts: PlanFacts) -> dict[str, Any]:
     stands = change.action not in ("delete", "forget")
-    return {
+    after = _pick(change.after, kept) if stands else None
+    hidden = _pick(change.after_unknown, kept) if stands else {}
+    if after is not None and (tags := facts.tags(change)):
+        after["tags_all"], hidden["tags_all"] = tags
+    item: dict[str, Any] = {
         "address": change.address,
         "type": change.type,
-        "mode": change.mode,
-        "deposed": change.deposed,
         "change": {
             "actions": list(_ACTIONS[change.action]),
-            "after": _pick(change.after, kept) if stands else None,
-            "after_unknown": _pick(change.after_unknown, kept) if stands else {},
+            "after": after,
+            "after_unknown": hidden,
         },
     }
+    # Only what says something: parsing the input takes OPA longer than judging it.
+    more = {"deposed": change.deposed, "facts": facts.of(change)}
+    return {**item, **{key: value for key, value in more.items() if value}}
 
 
 def _pick(attributes: Any, kept: Sequence[str] | None) -> dict[str, Any]:
@@ -272,6 +375,8 @@ def both(one: Verdict, other: Verdict) -> Verdict:
     return Verdict(
         violations=tuple(sorted({*one.violations, *other.violations})),
         bundle_digest=one.bundle_digest,
+        advice=tuple(sorted({*one.advice, *other.advice})),
+        excepted=tuple(sorted({*one.excepted, *other.excepted})),
     )
 
 

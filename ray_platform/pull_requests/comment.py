@@ -172,6 +172,20 @@ def _details(row: Row, report: PlanReport, most: int) -> str:
             most,
             row.plan_url,
         )
+    if report.excepted:
+        parts += ["", "**Exceptions to the rules**", ""]
+        parts += _listed([f"- {plain(item)}" for item in report.excepted], most, row.plan_url)
+    if report.advice:
+        parts += ["", "**Advice, which stops nothing**", ""]
+        parts += _listed(
+            [
+                f"- {code(item['id'])} {code(item['resource'], in_table=False)}: {plain(item['message'])}. "
+                f"Better: {plain(item['fix'])}"
+                for item in report.advice
+            ],
+            most,
+            row.plan_url,
+        )
     for said in (report.over_budget, report.harms):
         if said:
             parts += ["", f"**{plain(said)}**"]

@@ -27,7 +27,8 @@ class PlanReport:
     ``changes`` are (action, address), what loses something first. Dollars are US dollars a month, as texts
     to the cent; ``unpriced`` are (address, why) of what has no price and is not in them,
     ``more_approvals`` how many approvals that asks for in addition. ``shown_at`` is when it stood in our
-    comment, by the forge's clock.
+    comment, by the forge's clock. ``excepted`` has a sentence for each violation that a reviewed exception
+    lets through.
     """
 
     environment: str
@@ -46,6 +47,8 @@ class PlanReport:
     changes: tuple[tuple[str, str], ...] = ()
     losses: tuple[tuple[str, str, str], ...] = ()
     violations: tuple[Mapping[str, str], ...] = ()
+    advice: tuple[Mapping[str, str], ...] = ()
+    excepted: tuple[str, ...] = ()
     over_budget: str = ""
     unpriced: tuple[tuple[str, str], ...] = ()
     more_approvals: int = 0
@@ -100,6 +103,8 @@ class PlanReport:
                 "losses": tuple((a, b, c) for a, b, c in fields["losses"]),
                 "violations": tuple(fields["violations"]),
                 "unpriced": tuple((a, b) for a, b in fields.get("unpriced", ())),
+                "advice": tuple(fields.get("advice", ())),
+                "excepted": tuple(fields.get("excepted", ())),
             },
             outcome=Outcome(**{**outcome, "verified": tuple(outcome["verified"])})
             if outcome

@@ -54,6 +54,11 @@ def keep_report(
             {"id": item.id, "resource": item.resource, "message": item.message, "fix": item.fix}
             for item in verdict.violations
         ),
+        advice=tuple(
+            {"id": item.id, "resource": item.resource, "message": item.message, "fix": item.fix}
+            for item in verdict.advice
+        ),
+        excepted=tuple(str(item) for item in verdict.excepted),
         over_budget=gates.over_budget(session, made.estimate),
         unpriced=tuple((item.address, item.why) for item in made.estimate.unpriced),
         more_approvals=gates.more_approvals(session, made.estimate),

@@ -289,7 +289,7 @@ def make_artifacts(session: EnvironmentSession) -> Artifacts:
 
 def make_policies(session: EnvironmentSession) -> PolicyEngine:
     """The policies whose rules hold for a session."""
-    return PolicyEngine(session.policy_root)
+    return PolicyEngine(session.policy_root, opa=session.settings.opa_binary)
 
 
 def terraform_maker(session: EnvironmentSession) -> TerraformMaker:

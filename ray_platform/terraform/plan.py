@@ -23,6 +23,9 @@ Action = Literal[
 _NOT_CONTENT = ("timestamp", "checks", "relevant_attributes", "prior_state", "planned_values")
 _CHANGES = ("resource_changes", "resource_drift")
 
+#: Data sources whose values the policies read.
+_READ_DATA = ("aws_caller_identity", "aws_iam_policy_document")
+
 _FIX = "give the output of `terraform show -json PLANFILE` of Terraform 1.10 or newer"
 
 
@@ -153,7 +156,8 @@ class Plan:
     """A plan's content. ``changes`` holds every resource of the plan, also those that stay as they are.
 
     ``applyable``, ``complete`` and ``errored`` are Terraform's own words. ``configuration`` has
-    references in place of the values that are not known before the apply.
+    references in place of the values that are not known before the apply; ``read_data`` has the identities
+    and policy documents that were read for the plan, by address.
     """
 
     format_version: str
@@ -167,6 +171,7 @@ class Plan:
     applyable: bool
     complete: bool
     errored: bool
+    read_data: Mapping[str, Mapping[str, Any]]
     digest: str
 
     @property
@@ -279,6 +284,7 @@ def read_plan(data: Any, *, where: str = "plan") -> Plan:
         deferred=deferred,
         output_changes=output_changes,
         configuration=data.get("configuration") or {},
+        read_data=_read_data(data),
         # Terraform below 1.8 does not say: then what is in the plan decides.
         applyable=bool(data.get("applyable", _does_something(changes, output_changes))),
         complete=bool(data.get("complete", not (errored or deferred))),
@@ -342,6 +348,18 @@ def _read_change(item: Mapping[str, Any]) -> ResourceChange:
         deposed=str(item.get("deposed") or ""),
         provider=str(item.get("provider_name") or ""),
     )
+
+
+def _read_data(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    modules = [((data.get("prior_state") or {}).get("values") or {}).get("root_module") or {}]
+    while modules:
+        module = modules.pop()
+        modules += module.get("child_modules") or []
+        for item in module.get("resources") or []:
+            if item.get("mode") == "data" and item.get("type") in _READ_DATA:
+                found[item["address"]] = item.get("values") or {}
+    return found
 
 
 def _action(actions: list[str]) -> Action:

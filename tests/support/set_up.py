@@ -1,7 +1,8 @@
-"""Sees to it that the tests find what they need besides: a Chromium, a PostgreSQL, GitHub's descriptions.
+"""Sees to it that the tests find what they need besides: Chromium, PostgreSQL, GitHub's descriptions, OPA.
 
 Programs are those of the machine or Debian packages. The descriptions come from npm: see
-`tests/support/published.py`.
+`tests/support/published.py`;
+OPA's library from PyPI (`tests/support/opa.py`).
 
 Run by ``make test`` as ``python -m tests.support.set_up``.
 """
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.support import published
+from tests.support import opa, published
 from tests.support.postgres import SETTING, find_postgres
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -63,6 +64,10 @@ def main() -> None:
             print(f"{package.name} {package.version}: {published.fetch(package)}")
         except AssertionError as error:
             print(f"tests of the local GitHub will FAIL: {error}", file=sys.stderr)
+    if why := opa.missing():
+        print(f"the policies' contract with OPA will be SKIPPED: {why}", file=sys.stderr)
+    else:
+        print(f"OPA {opa.OPA_VERSION}: {opa.LIBRARY}")
 
 
 if __name__ == "__main__":

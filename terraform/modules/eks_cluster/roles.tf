@@ -9,12 +9,6 @@ locals {
     ray                = "${var.ray_namespace}:ray"
     dagster            = "${var.ray_namespace}:dagster"
   }
-
-  policies = {
-    cluster_autoscaler = data.aws_iam_policy_document.cluster_autoscaler.json
-    ray                = data.aws_iam_policy_document.ray.json
-    dagster            = data.aws_iam_policy_document.dagster.json
-  }
 }
 
 data "aws_iam_policy_document" "assume" {
@@ -54,12 +48,18 @@ resource "aws_iam_role_policy_attachment" "ebs_csi" {
   policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy"
 }
 
+# The documents are referred to here and not through a local value, which a plan does not show: on a first plan
+# they are known only after apply, and the policies judge the data sources that they come from.
 resource "aws_iam_role_policy" "service_account" {
-  for_each = local.policies
+  for_each = toset(["cluster_autoscaler", "dagster", "ray"])
 
-  name   = replace(each.key, "_", "-")
-  role   = aws_iam_role.service_account[each.key].id
-  policy = each.value
+  name = replace(each.key, "_", "-")
+  role = aws_iam_role.service_account[each.key].id
+  policy = {
+    cluster_autoscaler = data.aws_iam_policy_document.cluster_autoscaler.json
+    dagster            = data.aws_iam_policy_document.dagster.json
+    ray                = data.aws_iam_policy_document.ray.json
+  }[each.key]
 }
 
 data "aws_iam_policy_document" "cluster_autoscaler" {

@@ -1,7 +1,9 @@
 """No way to an apply goes past burst runs that are live, unless somebody says so, and that is recorded."""
 
 import json
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.cost.session_parts import prices_of
+from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session.environment_session import (
     EnvironmentSession,
+    make_policies,
     open_session,
     terraform_maker,
 )
@@ -64,9 +68,23 @@ def session(tmp_path: Path, instance: dg.DagsterInstance | None, **more: Any) ->
         "local",
         instance=instance,
         run_id="asking",
-        parts={terraform_maker: lambda progress, watch: Standing()},
+        parts={
+            terraform_maker: lambda progress, watch: Standing(),
+            make_policies: PolicyEngine(policies_that_let_the_pool_go(tmp_path)),
+        },
         **more,
     )
+
+
+def policies_that_let_the_pool_go(folder: Path) -> Path:
+    """The policies with a reviewed exception, without which no pool is replaced."""
+    policies = Path(shutil.copytree(ROOT / "policies", folder / "policies", dirs_exist_ok=True))
+    until = datetime.now(UTC).date() + timedelta(days=30)
+    (policies / "exceptions.toml").write_text(
+        f"[[exception]]\nrule = 'deletion'\nresource = '{POOL}'\nenvironment = 'local'\n"
+        f"owner = 'platform-team'\nreason = 'a new instance type'\nuntil = {until}\n"
+    )
+    return policies
 
 
 def train(instance: dg.DagsterInstance, environment: str = "local", run_id: str = "") -> str:

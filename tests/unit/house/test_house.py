@@ -16,6 +16,7 @@ FLOORS = {
     "cost": 0,
     "drift": 0,
     "terraform": 0,
+    "policy": 0,
     "environment_file": 1,
     "github_app_settings": 1,
     "settings": 1,

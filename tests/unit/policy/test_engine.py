@@ -3,8 +3,10 @@
 import copy
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -280,21 +282,115 @@ def test_every_type_that_a_rule_names_has_its_fields() -> None:
         assert switch in fields[kind]
 
 
+def test_every_type_that_a_rule_asks_for_is_handed_over_whole() -> None:
+    """Of other types a rule gets the tags alone, and in parts."""
+    texts = [path.read_text() for path in (POLICIES / "terraform").glob("*.rego")]
+    rules = [text for text in texts if "package terraform\n" in text]
+    named = {
+        name for text in rules for name in re.findall(r'"((?:aws|kubernetes)_[a-z0-9_]+)"', text)
+    }
+    assert len(named) > 50
+    assert named <= set(DATA["policy"]["fields"])
+
+
 def test_the_docs_table_has_every_rule_as_the_policies_tell_it() -> None:
-    text = (ROOT / "docs" / "policies.md").read_text()
+    text = (ROOT / "docs" / "reference" / "policy-rules.md").read_text()
     for package in PACKAGES:
         for rule, told in ENGINE.rules(package).items():
-            row = f"| `{rule}` | {told['what']} | {told['why']} | {told['fix']} |"
-            assert row in text, f"docs/policies.md lacks or differs in: {row}"
+            kind = told.get("severity", "blocking")
+            row = f"| `{rule}` | {kind} | {told['what']} | {told['why']} | {told['fix']} |"
+            assert row in text, f"docs/reference/policy-rules.md lacks or differs in: {row}"
     known = {rule for package in PACKAGES for rule in ENGINE.rules(package)}
     rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     assert rows - set(DATA["policy"]["defaults"]) == known
 
 
 def test_the_docs_table_has_every_number_as_it_is() -> None:
-    text = (ROOT / "docs" / "policies.md").read_text()
+    text = (ROOT / "docs" / "reference" / "policy-rules.md").read_text()
     for key, value in DATA["policy"]["defaults"].items():
         if isinstance(value, int):
             assert f"| `{key}` | {value} |" in text
         else:
             assert f"| `{key}` | {', '.join(value)} |" in text
+
+
+def replaced(by: dict[str, Any], *kinds: str) -> None:
+    for kind in kinds:
+        for address in of_type(kind):
+            by[address]["change"]["actions"] = ["delete", "create"]
+
+
+def test_a_replaced_network_is_denied_with_what_it_takes_along() -> None:
+    verdict = check(
+        changed(
+            lambda by: replaced(by, "aws_vpc", "aws_subnet", "aws_nat_gateway", "aws_eks_cluster")
+        )
+    )
+    found = {item.resource: item.message for item in verdict.violations}
+    assert found["module.vpc.aws_vpc.this"].startswith(
+        "actions are delete, create; it takes along "
+    )
+    assert "module.eks_cluster.aws_eks_cluster.this" in found["module.vpc.aws_vpc.this"]
+    assert 'module.vpc.aws_subnet.private["1"]' in found["module.vpc.aws_vpc.this"]
+    assert ids(verdict) == {"deletion"}
+
+
+def test_the_system_pool_is_named_when_it_would_be_replaced() -> None:
+    verdict = check(changed(lambda by: replaced(by, "aws_eks_node_group")))
+    told = {
+        item.resource.split('"')[1]: "system pool" in item.message for item in verdict.violations
+    }
+    assert told == {"system": True, "cpu": False, "gpu": False}
+
+
+def test_a_reviewed_exception_lets_one_violation_through_until_its_last_day(
+    own_policies: Path,
+) -> None:
+    (own_policies / "exceptions.toml").write_text(
+        f"[[exception]]\nrule = 'gpu-nodes'\nresource = '{GPU}'\nenvironment = 'local'\n"
+        "owner = 'ml-team'\nreason = 'a deadline'\nuntil = 2026-12-24\n"
+    )
+    engine = PolicyEngine(own_policies)
+    plan = read_plan(changed(lambda by: after(by, GPU)["scaling_config"][0].update(max_size=11)))
+    held = engine.check_plan(plan, "local", today=date(2026, 12, 24))
+    assert (held.denied, [item.owner for item in held.excepted]) == (False, ["ml-team"])
+    ended = engine.check_plan(plan, "local", today=date(2026, 12, 25))
+    assert ended.denied and "ended on 2026-12-24" in ended.violations[0].message
+    assert engine.check_plan(plan, "dev", today=date(2026, 12, 24)).denied
+    assert engine.bundle_digest != ENGINE.bundle_digest
+
+
+def test_an_exception_that_is_not_whole_refuses_every_plan(own_policies: Path) -> None:
+    (own_policies / "exceptions.toml").write_text("[[exception]]\nrule = 'gpu-nodes'\n")
+    with pytest.raises(SettingsError) as caught:
+        PolicyEngine(own_policies).check_plan(read_plan(PLAN), "local")
+    assert "exceptions.toml" in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute"),
+    [
+        ("aws_iam_policy", "policy"),
+        ("aws_iam_role", "assume_role_policy"),
+        ("aws_iam_role", "inline_policy"),
+        ("aws_security_group", "ingress"),
+        ("aws_vpc_peering_connection", "peer_owner_id"),
+    ],
+)
+def test_what_is_hidden_as_a_secret_is_not_taken_for_harmless(kind: str, attribute: str) -> None:
+    def edit(by: dict[str, Any]) -> None:
+        by["aws_x.x"] = {
+            "address": f"{kind}.x",
+            "type": kind,
+            "name": "x",
+            "mode": "managed",
+            "change": {
+                "actions": ["create"],
+                "after": {attribute: "(sensitive)"},
+                "after_unknown": {},
+                "after_sensitive": {attribute: True},
+            },
+        }
+
+    found = {(item.id, item.resource) for item in check(changed(edit)).violations}
+    assert ("hidden-value", f"{kind}.x") in found

@@ -83,7 +83,13 @@ def test_a_verdict_does_not_depend_on_the_order_of_what_was_found() -> None:
 def test_no_violation_is_no_denial() -> None:
     verdict = Verdict((), "d")
     assert not verdict.denied
-    assert verdict.to_json() == {"denied": False, "violations": [], "bundle_digest": "d"}
+    assert verdict.to_json() == {
+        "denied": False,
+        "violations": [],
+        "advice": [],
+        "excepted": [],
+        "bundle_digest": "d",
+    }
     assert "no violations" in verdict.to_markdown()
 
 
