@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform.change import gates
+from ray_platform.change.plan_guard import require_no_foreign_code
 from ray_platform.change.requests import ApplyRequest
 from ray_platform.change.sources import keep_sources
 from ray_platform.cost.daily_cost import remember_estimate
@@ -23,7 +24,7 @@ from ray_platform.terraform.plan import top_module, type_of
 from ray_platform.terraform.state import TerraformState
 from ray_platform.text.canonical import digest, short
 from ray_platform.text.errors import NotFoundError, Refused
-from ray_platform.text.redaction import redact, redact_marked, redact_text
+from ray_platform.text.redaction import redact, redact_address, redact_marked
 
 #: The Terraform outputs that the comment of a pull request shows after an apply.
 _TOLD = ("cluster_name", "cluster_version", "artifact_bucket", "vpc_id")
@@ -90,6 +91,9 @@ def _apply(
     progress: Callable[[str], None],
     request: ApplyRequest,
 ) -> AppliedPlan:
+    require_no_foreign_code(
+        session
+    )  # the base branch may have forbidden since what it allowed then
     terraform = session.terraform(progress)
     terraform.init()
     state = terraform.state()
@@ -189,10 +193,10 @@ def by_module(
     for address, attributes in state.resources.items():
         lasting = stable(without_computed(type_of(address), attributes))
         clean = redact_marked(lasting, state.marks.get(address))
-        for marks in planned.get(redact_text(address, state.secrets), ()):
+        for marks in planned.get(redact_address(address, state.secrets), ()):
             clean = redact_marked(clean, marks)
         module = found.setdefault(top_module(address), {})
-        module[_free_name(module, redact_text(address, state.secrets))] = {
+        module[_free_name(module, redact_address(address, state.secrets))] = {
             **redact(clean, state.secrets),
             WHOLE_DIGEST: digest(lasting),
         }

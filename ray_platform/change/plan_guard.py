@@ -1,9 +1,10 @@
 """Keeps Terraform from a pull request's configuration that would run foreign code; asked before it starts."""
 
-import tomllib
 from pathlib import Path
 
 from ray_platform.policy.configuration_guard import require_harmless
+from ray_platform.policy.configuration_rules import GuardRules, read_rules
+from ray_platform.policy.configuration_tree import read_tree
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import SettingsError
 
@@ -13,7 +14,8 @@ ALLOW_FILE = "pull_requests.toml"
 def require_no_foreign_code(session: EnvironmentSession) -> None:
     """Look at the configuration of a session that is a pull request's; nothing for any other.
 
-    The base branch rules: what it allows, which providers it has locked, what its backend is.
+    The base branch rules: what it allows, which providers it has locked, what its backend is. Ask before the
+    environment's lease is taken, so that nothing waits for it.
 
     Raises:
         PolicyDenied: a plan would run, load or read what the base branch has not agreed to.
@@ -21,43 +23,27 @@ def require_no_foreign_code(session: EnvironmentSession) -> None:
     """
     if session.pull is None:
         return
-    base = session.policy_root.parent / "terraform"
-    lock = base / ".terraform.lock.hcl"
     require_harmless(
-        _files(session.settings.terraform_root),
-        _files(base),
-        lock=lock.read_text(encoding="utf-8") if lock.is_file() else "",
-        allowed=_allowed(session.policy_root / ALLOW_FILE),
+        read_tree(session.settings.terraform_root),
+        read_tree(session.policy_root.parent / "terraform"),
+        rules_of(session.policy_root / ALLOW_FILE),
         where=f"{session.pull}, environment {session.name}",
     )
 
 
-def _files(root: Path) -> dict[str, str]:
-    found = {}
-    for path in root.rglob("*"):
-        name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
-        elif path.is_file():
-            found[name] = path.read_text(encoding="utf-8", errors="replace")
-    return found
+def rules_of(path: Path) -> GuardRules:
+    """What a base branch's file allows; nothing where there is no such file.
 
-
-def _allowed(path: Path) -> list[str]:
+    Raises:
+        SettingsError: it is malformed.
+    """
     try:
-        allow = tomllib.loads(path.read_text(encoding="utf-8")).get("allow", [])
+        return read_rules(path.read_text(encoding="utf-8"), where=str(path))
     except FileNotFoundError:
-        return []
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return GuardRules()
+    except UnicodeDecodeError as error:
         raise SettingsError(
-            f"the list of what pull requests may run is malformed: {error}",
+            f"the list of what pull requests may run is no text in UTF-8: {error}",
             where=str(path),
-            fix='mend the line; it holds one list, as in: allow = ["data.external.release"]',
+            fix="write it anew as UTF-8",
         ) from error
-    if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
-        raise SettingsError(
-            "allow is no list of names",
-            where=str(path),
-            fix='write for example: allow = ["data.external.release"]',
-        )
-    return allow

@@ -16,6 +16,8 @@ _COMMANDS = {
     "plan": "change_commands",
     "policy": "plan_file",
     "estimate": "plan_file",
+    "guard": "guard",
+    "mask": "mask",
     "approve": "change_commands",
     "apply": "change_commands",
     "burst": "up_commands",

@@ -48,6 +48,8 @@ from pydantic import ValidationError
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.github_app import GitHubApp, read_github_app
 from ray_platform.config.node_pools import NodePool, read_node_pools
+from ray_platform.terraform.hcl_tokens import Unreadable
+from ray_platform.terraform.variables_file import read_values
 from ray_platform.text.errors import SettingsError
 from ray_platform.text.redaction import is_secret_key
 
@@ -280,8 +282,6 @@ def _read_environment(settings: Settings, name: str) -> Environment:
 
 
 def _read_variables(path: Path) -> Mapping[str, Any]:
-    from hcl2.api import loads
-
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -291,13 +291,12 @@ def _read_variables(path: Path) -> Mapping[str, Any]:
             fix="copy terraform/environments/dev.tfvars and set its values",
         ) from error
     try:
-        variables: Mapping[str, Any] = loads(text)
-    except Exception as error:  # the parser raises its grammar library's own exceptions
-        line, column = getattr(error, "line", "?"), getattr(error, "column", "?")
+        variables: Mapping[str, Any] = read_values(text)
+    except Unreadable as error:
         raise SettingsError(
-            f"the variables file is malformed at line {line}, column {column}",
-            where=f"{path}:{line}",
-            fix="mend the line; `terraform fmt -check` points at it too",
+            f"the variables file is malformed at line {error.line}: {error.why}",
+            where=f"{path}:{error.line}",
+            fix="correct the line; `terraform fmt -check` points at it too",
         ) from error
     return variables
 
@@ -334,6 +333,33 @@ def find_root(start: Path) -> Path:
     )
 
 
+def keep_private(home: Path) -> None:
+    """Let nobody else read what this process writes from now on, nor what is in the home.
+
+    Compute logs, mirrors, checkouts, plans and the App's data are all below the home. Run as root with a
+    PostgreSQL in the home, others may pass through the home itself, since that server runs as another user;
+    its folders stay closed.
+    """
+    os.umask(os.umask(0o077) | 0o077)
+    if not home.is_dir():
+        return
+    passed_through = os.geteuid() == 0 and (home / "postgres").is_dir()
+    _close(home, 0o711 if passed_through else 0o700)
+    for folder in home.iterdir():
+        if not folder.is_symlink() and folder.is_dir():
+            _close(folder, 0o700)
+
+
+def _close(folder: Path, mode: int) -> None:
+    """Take rights of others away; a folder that is not ours is its owner's matter."""
+    try:
+        status = folder.stat()
+        if status.st_uid == os.geteuid() and status.st_mode & 0o077 & ~mode:
+            folder.chmod(mode)
+    except FileNotFoundError:
+        return  # removed in between
+
+
 @functools.cache
 def load_settings() -> Settings:
     """The settings of this process, read once.
@@ -350,6 +376,7 @@ def load_settings() -> Settings:
         except SettingsError:
             root = find_root(Path(__file__).resolve().parent)
     home = Path(variables.get("RAY_PLATFORM_HOME") or root / ".ray_platform").resolve()
+    keep_private(home)
     return Settings(root, home, variables)
 
 

@@ -1,12 +1,14 @@
 """Stages `plan`, `policy` and `estimate`: the saved plan, and the checks that may stop it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from ray_platform.change import gates
 from ray_platform.change.make_plan import make_plan
+from ray_platform.change.plan_guard import require_no_foreign_code
 from ray_platform.config.partitions import PLAN_TAG, WHY_TAG, environments
 from ray_platform.cost.session_parts import plan_costs
 from ray_platform.defs.facts import PlanFacts, PolicyFacts
@@ -35,10 +37,7 @@ from ray_platform.whatif.simulate import for_plan
 def terraform_plan(
     context: dg.AssetExecutionContext, sessions: EnvironmentSessions
 ) -> dg.MaterializeResult[Any]:
-    with (
-        sessions.open(context) as session,
-        change_lock(session, f"plan, run {context.run_id}", tell=context.log.info),
-    ):
+    with sessions.open(context) as session, _looked_at_then_locked(session, context):
         context.log.info(f"Planning {session.name} at {session.revision}")
         made = make_plan(
             session,
@@ -93,6 +92,17 @@ def terraform_plan(
                 "estimate": dg.MetadataValue.md(made.estimate.to_markdown()),
             },
         )
+
+
+@contextmanager
+def _looked_at_then_locked(
+    session: EnvironmentSession, context: dg.AssetExecutionContext
+) -> Iterator[None]:
+    """Hold the environment, but only once nothing speaks against the configuration: a look at a large one
+    takes time in which nobody else could plan or apply."""
+    require_no_foreign_code(session)
+    with change_lock(session, f"plan, run {context.run_id}", tell=context.log.info):
+        yield
 
 
 def plan_of(session: EnvironmentSession, tags: Mapping[str, str]) -> PlanRecord:

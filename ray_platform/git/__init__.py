@@ -1,0 +1,1 @@
+"""Git: what commits hold."""

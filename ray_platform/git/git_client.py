@@ -2,12 +2,12 @@
 
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 from ray_platform.config.settings import NOT_FOR_GIT, child_environment
 from ray_platform.git.revision import Revision
+from ray_platform.git.tree_process import write_tree
 from ray_platform.text.canonical import digest_files
 from ray_platform.text.errors import GitError
 from ray_platform.text.redaction import redact_text
@@ -123,25 +123,16 @@ class Git:
     def checkout(self, commit: str, folder: Path) -> Path:
         """Put the tree of a commit into ``folder`` and return it; done once, safe to repeat.
 
-        The tree is unpacked beside and renamed, so that ``folder`` is whole or absent.
+        The tree is written beside and renamed, so that ``folder`` is whole or absent: each blob as it is in
+        Git, whatever the commit's own ``.gitattributes`` say.
         """
         if folder.is_dir():
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            archive = beside / "tree.tar"
-            self._run("archive", "--format=tar", "--output", str(archive), commit)
             tree = beside / "tree"
-            try:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(tree, filter="data")
-            except tarfile.FilterError as error:
-                raise GitError(
-                    f"commit {commit[:12]} holds what leads out of its own tree: {error.tarinfo.name}",
-                    where=str(self.repository),
-                    fix="take the link out of the commit, or let it lead to a file beside it",
-                ) from error
+            write_tree(self.repository, commit, tree, child_environment(without=NOT_FOR_GIT))
             try:
                 tree.rename(folder)
             except OSError:

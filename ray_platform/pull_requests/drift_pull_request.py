@@ -16,6 +16,7 @@ from ray_platform.github.mirror import mirror_of
 from ray_platform.pull_requests.comment import code, plain
 from ray_platform.pull_requests.watched import repository_of
 from ray_platform.session.environment_session import EnvironmentSession
+from ray_platform.terraform.variables_file import read_values
 from ray_platform.text.errors import ForgeError, GitError
 from ray_platform.text.redaction import redact_text
 
@@ -121,14 +122,12 @@ def proposal_body(environment: str, written: Sequence[Adoption], left: Sequence[
 
 def _only(adoption: Adoption, before: str, after: str) -> bool:
     """Whether the two texts differ, as HCL, in the adopted value alone."""
-    from hcl2.api import loads
-
-    was: Any = loads(before)
+    was: Any = read_values(before)
     expected: Any = was
     for name in adoption.path[:-1]:
         expected = expected[name]
     is_mapping = isinstance(expected, Mapping) and adoption.path[-1] in expected
     if not is_mapping:
         return False
-    expected[adoption.path[-1]] = loads(f"value = {adoption.after}")["value"]
-    return bool(was == loads(after))
+    expected[adoption.path[-1]] = read_values(f"value = {adoption.after}")["value"]
+    return bool(was == read_values(after))

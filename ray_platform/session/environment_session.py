@@ -305,6 +305,7 @@ def terraform_maker(session: EnvironmentSession) -> TerraformMaker:
             progress=progress,
             # On AWS it needs our credentials, and with them all that they open.
             untrusted=session.pull is not None and session.cloud.is_disposable,
+            pull_request=session.pull is not None,
             watch=watch,
         )
 

@@ -25,6 +25,7 @@ from ray_platform.text.errors import ToolError
 from ray_platform.text.redaction import NOTHING, plan_secrets, redact_text
 from ray_platform.config.settings import Environment, Settings, child_environment
 from ray_platform.terraform.state_lock import OPERATIONS
+from ray_platform.terraform.cli_configuration import write_cli_configuration
 
 OLDEST_VERSION = (1, 10)
 LOCK_TIMEOUT = "60s"
@@ -59,6 +60,8 @@ class Terraform:
         progress: Is told what happens, resource by resource.
         untrusted: The configuration is a pull request's: its programs get no variable of ours that they do
             not need, and an empty HOME.
+        pull_request: Providers come from where this platform says alone, whatever the configuration and the
+            user's own set-up hold.
         watch: Keeps account of the calls that lock the state.
     """
 
@@ -72,6 +75,7 @@ class Terraform:
         repository: str = "unknown",
         progress: Callable[[str], None] | None = None,
         untrusted: bool = False,
+        pull_request: bool = False,
         watch: Watch | None = None,
     ) -> None:
         self.settings = settings
@@ -89,7 +93,13 @@ class Terraform:
         own_home = self._folder / "empty" if untrusted else None
         if own_home:
             own_home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._env = child_variables(child_environment(), env, self.data_dir, own_home=own_home)
+        configured = None
+        if pull_request:
+            mirror = find_provider_mirror(settings.provider_dir)
+            configured = write_cli_configuration(self._folder / "pull-requests.tfrc", mirror)
+        self._env = child_variables(
+            child_environment(), env, self.data_dir, own_home=own_home, cli_configuration=configured
+        )
 
     def _progress(self, line: str) -> None:
         self._say(self._masked(line))

@@ -61,7 +61,7 @@ _NOT_FOR_TERRAFORM = (
 )
 #: All that a pull request's terraform gets of our environment where its cloud is the emulator.
 _FOR_ANYBODY = frozenset(
-    {"PATH", "TMPDIR", "LANG", "TZ", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"}
+    {"PATH", "TMPDIR", "LANG", "TZ"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}
 )
 
@@ -72,6 +72,7 @@ def child_variables(
     data_dir: Path,
     *,
     own_home: Path | None = None,
+    cli_configuration: Path | None = None,
 ) -> dict[str, str]:
     """The environment of a terraform child.
 
@@ -83,6 +84,8 @@ def child_variables(
         extra: By which the cloud is reached.
         data_dir: Terraform's own folder.
         own_home: An empty folder to be its HOME; then it gets a short list of variables and nothing else.
+        cli_configuration: The file that configures Terraform's command line in place of the user's, of which
+            it then gets nothing: no plugin cache, no mirrors, no folders of plugins.
     """
     kept = {key: value for key, value in base.items() if not key.startswith(_NOT_FOR_TERRAFORM)}
     if own_home is not None:
@@ -93,6 +96,9 @@ def child_variables(
             if (key.upper() in _FOR_ANYBODY or key.startswith("LC_")) and "@" not in value
         }
         kept = {**named, "HOME": str(own_home)}
+    if cli_configuration is not None:
+        kept = {key: value for key, value in kept.items() if not key.startswith("TF_")}
+        kept["TF_CLI_CONFIG_FILE"] = str(cli_configuration)
     if "AWS_ENDPOINT_URL" in extra:
         kept = {key: value for key, value in kept.items() if not key.startswith("AWS_")}
     if (config := kept.get("TF_CLI_CONFIG_FILE")) and not Path(config).is_file():

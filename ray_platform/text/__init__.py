@@ -1,0 +1,1 @@
+"""Texts: masking, escaping, canonical forms."""

@@ -2,28 +2,37 @@
 
 Four reasons to mask a value, each enough by itself: Terraform marks it sensitive; its key sounds like a
 secret; it looks like one (`secret_looks`); it is, or holds, a value that one of the first two masked
-elsewhere in the same plan or state (`known`), as when a password is put into a tag.
+elsewhere in the same plan or state (`known`), as it is or encoded (`secret_copies`).
+
+What a plan is made of (types, actions, names of the configuration) is not masked: a value marked sensitive
+that happens to be called ``delete`` must hide no deletion.
 
 Every function is idempotent: masking a masked value changes nothing.
 """
 
-import base64
-import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ray_platform.text.secret_patterns import MASK, is_secret_key, mask_looks
+from ray_platform.text.secret_copies import KNOWN_CHARS, SecretCopies, copies_of
+from ray_platform.text.secret_patterns import (
+    MASK,
+    is_public_value,
+    is_secret_key,
+    is_secret_text_key,
+    mask_looks,
+)
 
 __all__ = ["MASK", "NOTHING", "is_secret_key", "marked_texts", "plan_secrets", "quoted_secrets"]
-__all__ += ["redact", "redact_marked", "redact_plan_json", "redact_text", "secret_values"]
+__all__ += ["redact", "redact_address", "redact_marked", "redact_plan_json", "redact_text"]
+__all__ += ["secret_values"]
 
 #: No value is known to be a secret.
 NOTHING: frozenset[str] = frozenset()
-#: Shorter values are common words too often to be looked for in texts.
-KNOWN_CHARS = 8
-#: Marked values that stand everywhere for other reasons: hiding them would blind policies and people.
+#: Values by their key alone, and parts of marked values, are looked for from this length on.
+_PART_CHARS = 8
+#: Such values that stand everywhere for other reasons: hiding them would blind policies and people.
 _ORDINARY = re.compile(
     r"""
     arn:aws[^\s]* | [a-z]{2}(?:-[a-z]+)+-\d[a-z]? | [a-z]+-(?:[0-9a-f]{8}|[0-9a-f]{17})
@@ -32,8 +41,18 @@ _ORDINARY = re.compile(
     """,
     re.VERBOSE,
 )
+#: Where a plan's JSON holds values, whatever their keys are; all else is its own structure.
+_VALUES = frozenset(
+    {"values", "before", "after", "value", "default", "constant_value", "message", "problems"}
+    | {"index", "index_key", "description", "importing", "generated_config", "deposed_values"}
+)
+_ADDRESSES = frozenset(
+    {"address", "module_address", "previous_address", "resource", "to_display", "references"}
+)
+_MARKS = ("before_sensitive", "after_sensitive", "sensitive_values")
 #: In these places a value with a default and an expression is described, not set.
 _DESCRIBED = ("value", "default", "expression")
+_INDEX = re.compile(r'\["(?:[^"\\]|\\.)*"\]')
 
 
 def redact_text(text: str, known: frozenset[str] = NOTHING) -> str:
@@ -43,9 +62,13 @@ def redact_text(text: str, known: frozenset[str] = NOTHING) -> str:
         text: The text.
         known: Values that are secret whatever they look like, from `plan_secrets` or a state.
     """
-    if known and (pattern := _pattern(known)):
-        text = pattern.sub(lambda found: f'"{MASK}"' if found[0][0] == '"' else MASK, text)
-    return mask_looks(text)
+    return mask_looks(copies_of(known).mask(text) if known else text)
+
+
+def redact_address(address: str, known: frozenset[str] = NOTHING) -> str:
+    """A resource's address with secrets masked: known ones in its indexes alone, since the rest is named by
+    the configuration."""
+    return mask_looks(_clean_address(address, copies_of(known)))
 
 
 def redact(value: Any, known: frozenset[str] = NOTHING) -> Any:
@@ -53,16 +76,24 @@ def redact(value: Any, known: frozenset[str] = NOTHING) -> Any:
 
     A pair as in ``{"name": "DB_PASSWORD", "value": "..."}`` counts as a key with its value.
     """
+    return _redact(value, copies_of(known))
+
+
+def _redact(value: Any, copies: SecretCopies) -> Any:
     if isinstance(value, Mapping):
         return {
-            redact_text(str(key), known): _mask_all(item)
+            mask_looks(copies.mask(str(key))): _mask_all(item)
             if _is_secret_place(value, key)
-            else redact(item, known)
+            else _redact(item, copies)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [redact(item, known) for item in value]
-    return redact_text(value, known) if isinstance(value, str) else value
+        return [_redact(item, copies) for item in value]
+    if isinstance(value, str):
+        return mask_looks(copies.mask(value))
+    if _is_long_number(value):
+        return value if copies.mask(str(value)) == str(value) else MASK
+    return value
 
 
 def redact_marked(value: Any, marks: Any, mask: Callable[[Any], Any] = lambda value: MASK) -> Any:
@@ -94,23 +125,24 @@ def redact_plan_json(data: Mapping[str, Any], known: frozenset[str] = NOTHING) -
         data: The plan's JSON.
         known: What else is secret, as from the state that it was made from.
     """
-    known, marked = known | plan_secrets(data), _marked_attributes(data)
-    declared = _sensitive_variables(data)
+    known = known | plan_secrets(data)
+    copies = copies_of(known).narrowed_to(_every_text(data))
+    marked, declared = _marked_attributes(data), _sensitive_variables(data)
     clean: dict[str, Any] = {}
     for key, item in data.items():
         if key in ("resource_changes", "resource_drift") and isinstance(item, list):
-            clean[key] = [_redact_resource(entry, known) for entry in item]
+            clean[key] = [_redact_resource(entry, copies) for entry in item]
         elif key == "output_changes" and isinstance(item, Mapping):
-            clean[key] = {name: _redact_change(change, known) for name, change in item.items()}
+            clean[key] = {name: _redact_change(change, copies) for name, change in item.items()}
         elif key == "variables" and isinstance(item, Mapping):
             clean[key] = {
                 name: _mask_all(entry)
                 if name in declared or is_secret_key(name)
-                else redact(entry, known)
+                else _redact(entry, copies)
                 for name, entry in item.items()
             }
         else:
-            clean[key] = redact(_redact_described(item, marked), known)
+            clean[key] = _structure(_redact_described(item, marked), copies)
     return clean
 
 
@@ -128,7 +160,8 @@ def plan_secrets(data: Mapping[str, Any]) -> frozenset[str]:
     found |= {
         text for part in ("planned_values", "prior_state") for text in _marked(data.get(part))
     }
-    return secret_values(found)
+    root = (data.get("configuration") or {}).get("root_module")
+    return secret_values(found | set(_declared(root)))
 
 
 def marked_texts(value: Any, marks: Any) -> set[str]:
@@ -151,52 +184,151 @@ def quoted_secrets(data: Mapping[str, Any]) -> frozenset[str]:
     found: set[str] = set()
     for entry in data.get("resource_changes") or ():
         for side in ("before", "after"):
-            found |= set(_under_secret_keys((entry.get("change") or {}).get(side)))
+            found |= {
+                text
+                for text in _under_secret_keys((entry.get("change") or {}).get(side))
+                if len(text) >= _PART_CHARS and not _ORDINARY.fullmatch(text)
+            }
     return frozenset(f'"{text}"' for text in secret_values(found))
 
 
 def secret_values(texts: Iterable[str]) -> frozenset[str]:
-    """Of marked texts those that are looked for everywhere, also line by line.
+    """Of marked texts those that are looked for everywhere, whatever they are made of.
 
-    Not short ones, and not what stands everywhere for other reasons, as a region.
+    Not shorter ones than `KNOWN_CHARS`, as ``true`` or a port. Of a text of several lines, or of JSON, also
+    the parts, unless they are ordinary by themselves, as a region.
     """
-    lines = {line.strip() for text in texts for line in (text, *text.splitlines())}
-    return frozenset(
-        line
-        for line in lines
-        if len(line) >= KNOWN_CHARS and MASK not in line and not _ORDINARY.fullmatch(line)
-    )
+    found: set[str] = set()
+    for text in texts:
+        whole = text.strip()
+        if len(whole) >= KNOWN_CHARS:
+            found.add(whole)
+        parts = {line.strip() for line in text.splitlines()} | set(_json_texts(whole))
+        found |= {
+            part
+            for part in parts
+            if part != whole and len(part) >= _PART_CHARS and not _ORDINARY.fullmatch(part)
+        }
+    return frozenset(text for text in found if MASK not in text and text.lower() not in MASK)
 
 
-@functools.lru_cache(maxsize=64)
-def _pattern(known: frozenset[str]) -> "re.Pattern[str] | None":
-    """Finds each value as it is, as JSON and HCL write it, and in base64."""
-    forms = {
-        form
-        for text in known
-        for form in (
-            text,
-            json.dumps(text)[1:-1],
-            base64.b64encode(text.encode()).decode().rstrip("="),
-        )
-    }
-    if not forms:
-        return None
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    choices = "|".join(re.escape(form) for form in longest_first)
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{choices})(?![A-Za-z0-9])")
+def _json_texts(text: str) -> Iterator[str]:
+    if text[:1] in ("{", "["):
+        try:
+            yield from _texts(json.loads(text))
+        except ValueError:
+            return
 
 
-def _redact_resource(entry: Any, known: frozenset[str]) -> Any:
+def _is_long_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**5
+
+
+def _clean_address(address: str, copies: SecretCopies) -> str:
+    return _INDEX.sub(lambda found: f'["{copies.mask(found[0][2:-2])}"]', address)
+
+
+def _structure(node: Any, copies: SecretCopies) -> Any:
+    """A part of a plan whose keys are the plan's own; what it holds of values is masked."""
+    if isinstance(node, list):
+        return [_structure(item, copies) for item in node]
+    if not isinstance(node, Mapping):
+        return mask_looks(node) if isinstance(node, str) else node
+    clean: dict[str, Any] = {}
+    for key, item in node.items():
+        if key in _MARKS:
+            clean[key] = item
+        elif key in _ADDRESSES and isinstance(item, str | list):
+            clean[key] = _clean_addresses(item, copies)
+        elif key in _VALUES and not _is_module_tree(item):
+            clean[key] = _redact(item, copies)
+        elif is_secret_key(key) and not isinstance(item, str):
+            clean[key] = _without_constants(item, copies)
+        else:
+            clean[key] = _structure(item, copies)
+    return clean
+
+
+def _is_module_tree(item: Any) -> bool:
+    """Whether it is the ``values`` of a whole state, which is made of modules and resources."""
+    return isinstance(item, Mapping) and ("root_module" in item or "outputs" in item)
+
+
+def _clean_addresses(item: Any, copies: SecretCopies) -> Any:
+    if isinstance(item, list):
+        return [_clean_addresses(one, copies) for one in item]
+    return mask_looks(_clean_address(item, copies)) if isinstance(item, str) else item
+
+
+def _without_constants(node: Any, copies: SecretCopies) -> Any:
+    """An argument that sounds like a secret, as configured: what it refers to stays, what it is goes."""
+    if isinstance(node, list):
+        return [_without_constants(item, copies) for item in node]
+    if isinstance(node, Mapping):
+        return {
+            key: _mask_all(item)
+            if key in _VALUES
+            else _without_constants(item, copies)
+            if key not in _ADDRESSES
+            else _clean_addresses(item, copies)
+            for key, item in node.items()
+        }
+    return mask_looks(node) if isinstance(node, str) else node
+
+
+def _every_text(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from _every_text(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _every_text(item)
+    elif isinstance(value, str):
+        yield value
+    elif _is_long_number(value):
+        yield str(value)
+
+
+def _declared(module: Any) -> Iterator[str]:
+    """What a configuration gives to variables that are declared sensitive: defaults, arguments of modules."""
+    if not isinstance(module, Mapping):
+        return
+    for variable in (module.get("variables") or {}).values():
+        if isinstance(variable, Mapping) and variable.get("sensitive") is True:
+            yield from _texts(variable.get("default"))
+    for call in (module.get("module_calls") or {}).values():
+        inner = call.get("module") or {}
+        variables = inner.get("variables") or {}
+        for name, expression in (call.get("expressions") or {}).items():
+            if (variables.get(name) or {}).get("sensitive") is True:
+                yield from _constants(expression)
+        yield from _declared(inner)
+
+
+def _constants(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _constants(item)
+    elif isinstance(node, Mapping):
+        yield from _texts(node.get("constant_value"))
+        for key, item in node.items():
+            if key not in ("constant_value", "references"):
+                yield from _constants(item)
+
+
+def _redact_resource(entry: Any, copies: SecretCopies) -> Any:
     if not isinstance(entry, Mapping):
-        return redact(entry, known)
-    rest = redact({key: item for key, item in entry.items() if key != "change"}, known)
-    return {**rest, "change": _redact_change(entry.get("change") or {}, known)}
+        return _redact(entry, copies)
+    rest = _structure({key: item for key, item in entry.items() if key != "change"}, copies)
+    return {**rest, "change": _redact_change(entry.get("change") or {}, copies)}
 
 
-def _redact_change(change: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def _redact_change(change: Mapping[str, Any], copies: SecretCopies) -> dict[str, Any]:
     return {
-        key: redact(redact_marked(item, change.get(f"{key}_sensitive")), known)
+        key: _redact(redact_marked(item, change.get(f"{key}_sensitive")), copies)
+        if key in ("before", "after")
+        else _structure(item, copies)
         for key, item in change.items()
     }
 
@@ -214,14 +346,16 @@ def _redact_described(node: Any, marked: frozenset[tuple[str, str, str]]) -> Any
         out |= {key: _mask_all(out[key]) for key in _DESCRIBED if key in out}
     if isinstance(out.get("expressions"), Mapping) and "type" in out and "name" in out:
         out["expressions"] = {
-            key: _mask_all(item) if (out["type"], out["name"], key) in marked else item
+            key: _without_constants(item, copies_of(NOTHING))
+            if (out["type"], out["name"], key) in marked
+            else item
             for key, item in out["expressions"].items()
         }
     return out
 
 
 def _marked_attributes(data: Mapping[str, Any]) -> frozenset[tuple[str, str, str]]:
-    """(type, name, attribute) of each attribute that any change marks sensitive as a whole."""
+    """(type, name, attribute) of each attribute in which any change marks something sensitive."""
     return frozenset(
         (str(entry.get("type")), str(entry.get("name")), key)
         for entry in data.get("resource_changes") or ()
@@ -229,8 +363,14 @@ def _marked_attributes(data: Mapping[str, Any]) -> frozenset[tuple[str, str, str
         for side in ("before_sensitive", "after_sensitive")
         if isinstance(marks := (entry.get("change") or {}).get(side), Mapping)
         for key, mark in marks.items()
-        if mark is True
+        if _marks_anything(mark)
     )
+
+
+def _marks_anything(mark: Any) -> bool:
+    if isinstance(mark, Mapping):
+        return any(_marks_anything(item) for item in mark.values())
+    return any(_marks_anything(item) for item in mark) if isinstance(mark, list) else mark is True
 
 
 def _sensitive_variables(data: Mapping[str, Any]) -> frozenset[str]:
@@ -248,7 +388,11 @@ def _change_secrets(change: Mapping[str, Any]) -> set[str]:
     for side in ("before", "after"):
         found |= marked_texts(change.get(side), change.get(f"{side}_sensitive"))
         # A password by its make-up, not a common word.
-        found |= {text for text in _under_secret_keys(change.get(side)) if _is_made_up(text)}
+        found |= {
+            text
+            for text in _under_secret_keys(change.get(side))
+            if len(text) >= _PART_CHARS and _is_made_up(text) and not _ORDINARY.fullmatch(text)
+        }
     return found
 
 
@@ -278,7 +422,9 @@ def _is_secret_place(holder: Mapping[str, Any], key: str) -> bool:
     if key in ("value", "Value"):
         named = holder.get("name", holder.get("key", holder.get("Key")))
         return isinstance(named, str) and is_secret_key(named)
-    return is_secret_key(str(key))
+    if isinstance(item := holder[key], str) and is_public_value(item):
+        return False
+    return is_secret_key(str(key)) or (isinstance(item, str) and is_secret_text_key(str(key)))
 
 
 def _is_made_up(text: str) -> bool:
@@ -295,6 +441,8 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
     elif isinstance(value, str):
         yield value
+    elif _is_long_number(value):
+        yield str(value)
 
 
 def _mask_all(value: Any) -> Any:

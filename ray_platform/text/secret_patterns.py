@@ -20,19 +20,29 @@ MASK = "(sensitive)"
 #: Whole words of a key, in any of the spellings snake_case, kebab-case, camelCase.
 _SECRET_WORDS = frozenset(
     {"password", "passwords", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey"}
-    | {"credential", "credentials", "bearer"}
+    | {"credential", "credentials", "bearer", "creds", "cred", "psk", "preshared", "dsn"}
 )
+#: Only as the last word: in the middle they mean something else (`pass_through`).
+_LAST_WORDS = frozenset({"pass", "pat"})
+
 _SECRET_PAIRS = frozenset(
     {("private", "key"), ("api", "key"), ("access", "key"), ("auth", "key"), ("user", "data")}
     | {("account", "key"), ("shared", "key"), ("signing", "key"), ("master", "key")}
-    | {("license", "key"), ("connection", "string")}
+    | {("license", "key"), ("connection", "string"), ("encryption", "key"), ("pre", "shared")}
+    | {("ssh", "key"), ("secret", "key"), ("webhook", "url"), ("hook", "url"), ("webhook", "uri")}
+)
+#: A text under one of these is a secret; a block is a description.
+_TEXT_WORDS = frozenset({"webhook", "pin"})
+#: Names a thing, whatever it is called.
+_PUBLIC = re.compile(
+    r"arn:[a-z-]+:[a-z0-9-]+:[^\s\"]*|alias/[\w/-]+|ssh-(?:rsa|ed25519)\s.*", re.DOTALL
 )
 #: Keys that hold such a word and name a thing instead of being it.
 _NAMING_WORDS = frozenset(
     {"arn", "id", "ids", "name", "names", "type", "enabled", "path", "mode", "ttl", "hops"}
     | {"tokens", "version", "count", "endpoint", "url", "uri", "required", "policy", "status"}
     | {"digest", "rotation", "period", "days", "validation", "check", "file", "length", "replace"}
-    | {"account", "role", "store", "manager"}
+    | {"account", "role", "store", "manager", "strategy"}
 )
 
 _KNOWN_KINDS = re.compile(
@@ -45,6 +55,11 @@ _KNOWN_KINDS = re.compile(
     | \bxox[abeoprs]-[A-Za-z0-9-]{10,}
     | \bxapp-[0-9]-[A-Za-z0-9-]{10,}
     | (?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}
+    | (?<=hooks\.slack\.com/workflows/)[A-Za-z0-9/]{20,}
+    | (?<=discord\.com/api/webhooks/)[0-9]+/[A-Za-z0-9_-]{20,}
+    | (?<=discordapp\.com/api/webhooks/)[0-9]+/[A-Za-z0-9_-]{20,}
+    | (?<=events\.pagerduty\.com/integration/)[A-Za-z0-9]{20,}
+    | (?<=\.webhook\.office\.com/)webhookb2/[A-Za-z0-9@/_-]{20,}
     | \b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}
     | \bwhsec_[A-Za-z0-9+/=]{16,}
     | \bAIza[A-Za-z0-9_-]{35}
@@ -67,6 +82,10 @@ _KNOWN_KINDS = re.compile(
 )
 #: ``https://user:password@host``: the password alone goes.
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
+#: ``user:password@tcp(host)``, as MySQL's drivers in Go have it.
+_DSN_PASSWORD = re.compile(r"(?<![\w.-])([\w.-]+):([^\s/:@\"']+)@(?=(?:tcp|unix)\()")
+#: ``https://KEY@host/1``, as Sentry and others have it.
+_URL_KEY = re.compile(r"(?<=://)[0-9a-f]{32}@")
 #: ``Authorization: Bearer ...``, ``Basic ...``, ``token ...``.
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic|token)\s+)([A-Za-z0-9._~+/-]{16,}=*)")
 #: The parts of a signed URL that let its holder in.
@@ -112,11 +131,25 @@ def is_secret_key(key: str) -> bool:
     surroundings (``secret_arn``, ``http_tokens``)."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", key).lower()
     parts = [word for word in re.split(r"[_\-.\s]+", words) if word]
-    if not parts or parts[-1] in _NAMING_WORDS:
+    if not parts:
         return False
-    return bool(_SECRET_WORDS & set(parts)) or any(
-        pair in _SECRET_PAIRS for pair in itertools.pairwise(parts)
+    if parts[-1] in _NAMING_WORDS:
+        return tuple(parts[-2:]) in _SECRET_PAIRS
+    return (
+        parts[-1] in _LAST_WORDS
+        or bool(_SECRET_WORDS & set(parts))
+        or any(pair in _SECRET_PAIRS for pair in itertools.pairwise(parts))
     )
+
+
+def is_secret_text_key(key: str) -> bool:
+    """Whether a text under that key is a secret, where a block would not be (``webhook``)."""
+    return key.lower().replace("-", "_").rpartition("_")[2] in _TEXT_WORDS
+
+
+def is_public_value(text: str) -> bool:
+    """Whether a value only names a thing, whatever its key sounds like: an ARN, an alias of a key."""
+    return _PUBLIC.fullmatch(text) is not None
 
 
 def mask_looks(text: str) -> str:
@@ -128,6 +161,8 @@ def mask_looks(text: str) -> str:
 def _masked(text: str) -> str:
     text = _KNOWN_KINDS.sub(MASK, text)
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    text = _URL_KEY.sub(f"{MASK}@", text)
+    text = _DSN_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
     text = _SIGNED.sub(rf"\1{MASK}", text)
     if "=" in text or ":" in text:

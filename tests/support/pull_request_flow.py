@@ -79,7 +79,7 @@ def new_checkout(
         "policies/terraform.rego": "package terraform\n# deny nothing\n",
         "policies/data.json": (_ROOT / "policies" / "data.json").read_text(encoding="utf-8"),
         "terraform/.terraform.lock.hcl": "lock",
-        "terraform/main.tf": "first",
+        "terraform/main.tf": "# first\n",
         "helm/ray/Chart.yaml": "name: ray",
     }
     for name in environments:

@@ -68,7 +68,7 @@ def begin(folder: Path, story: Story) -> World:
         "policies/terraform.rego": "package terraform\n# deny nothing\n",
         "policies/data.json": (_ROOT / "policies" / "data.json").read_text(encoding="utf-8"),
         "terraform/.terraform.lock.hcl": "lock",
-        "terraform/main.tf": "first",
+        "terraform/main.tf": "# first\n",
         "helm/ray/Chart.yaml": "name: ray",
     }
     before = ""
@@ -117,7 +117,7 @@ def finish(world: World, story: Story, *, rounds: int = 8) -> None:
 
 def open_pull_request(world: World, number: int, fork: bool = False) -> None:
     base = world.git.branches["main"]
-    head = world.git.commit((base,), {**world.git.files(base), FILES[number]: f"by {number}"})
+    head = world.git.commit((base,), {**world.git.files(base), FILES[number]: f"# by {number}\n"})
     at = world.forge.now()
     world.forge.pulls[number] = PullRequest(
         number=number,
@@ -214,7 +214,7 @@ def _spend(world: World, what: str, do: Callable[[World], object]) -> object:
 def _push(world: World) -> None:
     pull = world.forge.pulls[1]
     if pull.is_open:
-        files = {**world.git.files(pull.head), FILES[1]: "by 1, better"}
+        files = {**world.git.files(pull.head), FILES[1]: "# by 1, better\n"}
         world.forge.set(1, head=world.git.commit((pull.head,), files))
 
 

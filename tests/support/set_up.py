@@ -1,8 +1,7 @@
 """Sees to it that the tests find what they need besides: Chromium, PostgreSQL, GitHub's descriptions, OPA.
 
 Programs are those of the machine or Debian packages. The descriptions come from npm: see
-`tests/support/published.py`;
-OPA's library from PyPI (`tests/support/opa.py`).
+`tests/support/published.py`. OPA's library comes from PyPI: see `tests/support/opa.py`.
 
 Run by ``make test`` as ``python -m tests.support.set_up``.
 """

@@ -140,7 +140,8 @@ def require_reachable(folder: Path) -> None:
     account = _account()
     if account is None:
         return
-    for above in folder.parents:
+    # The home itself is opened for it when its data is made.
+    for above in folder.parent.parents:
         if above.exists() and not above.stat().st_mode & 0o001:
             raise LocalServiceError(
                 f"PostgreSQL does not run as root, and the user {account.pw_name} may not enter {above}",
@@ -171,6 +172,8 @@ def _make_data(settings: Settings, programs: Path) -> None:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
                 file.write(password)
         if account is not None:
+            # Its account passes through the home, in which all else is closed to it.
+            settings.home.chmod(0o711)
             for path in (folder, secret):
                 os.chown(path, account.pw_uid, account.pw_gid)
         done = subprocess.run(

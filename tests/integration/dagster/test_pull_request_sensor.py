@@ -64,7 +64,7 @@ def test_one_comment_and_one_check_go_with_a_pull_request_to_its_apply(
     sites: Sites, tmp_path: Path
 ) -> None:
     flow = new_flow(sites, tmp_path, "local", "dev")
-    number = opened(flow, {"terraform/main.tf": "second"})
+    number = opened(flow, {"terraform/main.tf": "# second\n"})
     done = flow.look()
     assert {decision.next for decision in done.decisions.values()} <= {Next.WAIT}
     flow.approve(number, "bob", "carol")
@@ -98,7 +98,7 @@ def test_a_push_after_the_approvals_is_planned_anew_and_not_applied(flow: Flow) 
     number = opened(flow, branch="change")
     flow.look()
     flow.approve(number, "bob", "carol")
-    flow.server.push(flow.name, "change", {"terraform/main.tf": "third"})
+    flow.server.push(flow.name, "change", {"terraform/main.tf": "# third\n"})
     done = flow.look()
     assert done.decisions[number, "local"].next is Next.WAIT
     assert flow.states["local"].serial == 1
@@ -228,7 +228,7 @@ def test_a_push_costs_as_many_calls_whatever_the_number_of_environments(
         names = [f"env{i:02}" for i in range(many)]
         flow = new_flow(sites, tmp_path / str(many), *names)
         flow.look()
-        number = opened(flow, {"terraform/main.tf": "second"})
+        number = opened(flow, {"terraform/main.tf": "# second\n"})
         flow.server.calls.reset()
         done = flow.look()
         assert len(done.decisions) in (0, many)

@@ -127,7 +127,7 @@ def checkout(folder: Path) -> dict[str, str]:
     (folder / "terraform" / "modules" / "storage" / "main.tf").write_text(canaries.MODULE)
     (folder / "terraform" / "environments" / "local.tfvars").write_text(canaries.VARIABLES)
     (folder / "policies" / "pull_requests.toml").write_text(
-        'allow = ["modules/storage:terraform_data.program"]\n'
+        'allow = ["modules/storage:terraform_data.program"]\nfunctions = ["nonsensitive"]\n'
     )
     for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "Base"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
@@ -322,7 +322,7 @@ def test_foreign_code_is_refused_before_terraform_runs_and_the_comment_says_wher
 ) -> None:
     comment = story.on_github()["comments of 3"]
     assert "terraform/new.tf:2" in comment
-    assert "asks an address of its author" in comment
+    assert "ask an address" in comment
     told = story.runs["foreign code"].all_events
     assert not any("Preparing Terraform" in (event.message or "") for event in told)
     assert "new.tf" not in json.dumps(

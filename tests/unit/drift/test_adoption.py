@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import hcl2
 import pytest
 
 from ray_platform.drift.adoption import adopted_text, adoptions
 from ray_platform.drift.items import DriftItem
+from ray_platform.terraform.variables_file import read_values
 
 VARIABLES = Path(__file__).resolve().parents[3] / "terraform" / "environments" / "dev.tfvars"
 CPU = 'module.node_pools.aws_eks_node_group.this["cpu"]'
@@ -23,13 +23,13 @@ def maximum(after: object, before: object = 10) -> DriftItem:
 
 def test_the_bounds_of_a_pool_are_adopted_in_its_own_block_alone() -> None:
     text = VARIABLES.read_text(encoding="utf-8")
-    was = hcl2.loads(text)
+    was = read_values(text)
     ((adoption,), left) = adoptions([maximum(12, was["node_pools"]["cpu"]["max_size"])])
     changed = adopted_text(text, adoption)
     assert left == ()
     assert changed is not None
     was["node_pools"]["cpu"]["max_size"] = 12
-    assert hcl2.loads(changed) == was
+    assert read_values(changed) == was
     assert [line for line in changed.splitlines() if line not in text.splitlines()] == [
         next(line for line in changed.splitlines() if line.strip() == "max_size       = 12")
     ]
@@ -37,7 +37,7 @@ def test_the_bounds_of_a_pool_are_adopted_in_its_own_block_alone() -> None:
 
 def test_the_version_of_kubernetes_is_adopted() -> None:
     text = VARIABLES.read_text(encoding="utf-8")
-    version = hcl2.loads(text)["kubernetes_version"].strip('"')
+    version = read_values(text)["kubernetes_version"]
     ((adoption,), _) = adoptions([by_hand(CLUSTER, "version", version, "1.99")])
     changed = adopted_text(text, adoption)
     assert changed is not None

@@ -17,6 +17,8 @@ FLOORS = {
     "drift": 0,
     "terraform": 0,
     "policy": 0,
+    "git": 1,
+    "text": 0,
     "environment_file": 1,
     "github_app_settings": 1,
     "settings": 1,
@@ -91,7 +93,7 @@ def test_loading_the_code_location_loads_nothing_heavy() -> None:
     code = (
         "import sys; from ray_platform.definitions import defs; defs();"
         "print([m for m in ('ray','kubernetes','helm_python','moto','regopy','matplotlib','boto3',"
-        "'hcl2','numpy','jinja2','duckdb','pyarrow','mlflow','openlineage','sqlalchemy',"
+        "'numpy','jinja2','duckdb','pyarrow','mlflow','openlineage','sqlalchemy',"
         "'githubkit','httpx','jwt','aiohttp','jsonschema')"
         " if m in sys.modules])"
     )
