@@ -293,9 +293,31 @@ is_covered(pod, direction) if {
 
 # An expression that this cannot judge counts as not matching.
 selects(selector, labels) if {
-	count(object.get(selector, "matchExpressions", [])) == 0
+	every expression in object.get(selector, "matchExpressions", []) {
+		holds(expression, labels)
+	}
 	wanted := object.get(selector, "matchLabels", {})
 	count([key | some key in object.keys(wanted); object.get(labels, key, null) != wanted[key]]) == 0
+}
+
+holds(expression, labels) if {
+	expression.operator == "NotIn"
+	not object.get(labels, expression.key, null) in expression.values
+}
+
+holds(expression, labels) if {
+	expression.operator == "In"
+	object.get(labels, expression.key, null) in expression.values
+}
+
+holds(expression, labels) if {
+	expression.operator == "Exists"
+	expression.key in object.keys(labels)
+}
+
+holds(expression, labels) if {
+	expression.operator == "DoesNotExist"
+	not expression.key in object.keys(labels)
 }
 
 # --- namespaces ---

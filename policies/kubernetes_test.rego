@@ -255,8 +255,16 @@ test_kube_network_policy__denied_by_other_labels if {
 	denied("kube-network-policy") with input as with_policy(set_to("/spec/podSelector", {"matchLabels": {"app": "b"}}))
 }
 
+test_kube_network_policy__allowed_by_an_expression if {
+	allowed("kube-network-policy") with input as with_policy(set_to("/spec/podSelector", {"matchExpressions": [{"key": "app", "operator": "Exists"}, {"key": "ray.io/cluster", "operator": "NotIn", "values": ["other"]}]}))
+}
+
 test_kube_network_policy__denied_by_an_expression if {
-	denied("kube-network-policy") with input as with_policy(set_to("/spec/podSelector", {"matchExpressions": [{"key": "app", "operator": "Exists"}]}))
+	denied("kube-network-policy") with input as with_policy(set_to("/spec/podSelector", {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}))
+}
+
+test_kube_network_policy__denied_by_an_expression_of_an_unknown_operator if {
+	denied("kube-network-policy") with input as with_policy(set_to("/spec/podSelector", {"matchExpressions": [{"key": "app", "operator": "Gt", "values": ["0"]}]}))
 }
 
 test_kube_namespace__allowed_by_its_name if {

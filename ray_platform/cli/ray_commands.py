@@ -18,11 +18,11 @@ from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours
-from ray_platform.ray.health import is_ready
 from ray_platform.ray.ray_release import Standing
 from ray_platform.ray.upgrade import blue_green
 from ray_platform.ray.upgrade.switch import Switch
 from ray_platform.session.environment_session import EnvironmentSession, open_session
+from ray_platform.text.errors import SettingsError
 
 
 @click.group()
@@ -57,7 +57,7 @@ def status(env: str, as_json: bool) -> None:
     history = cluster.releases.history(name)
     content = cluster.ray_cluster(name)
     found = (content or {}).get("status") or {}
-    ready = content is not None and is_ready(content)
+    ready = content is not None and cluster.is_ready(content)
     answer = {
         "environment": env,
         "mode": session.environment.gitops.mode,
@@ -270,17 +270,43 @@ def _told(switch: Switch) -> list[tuple[str, str]]:
 
 @ray.command()
 @env_option
+@click.option("--worker", default="", metavar="POD", help="A worker's pod. Default: the head.")
+@click.option("--container", default="", help="Default: the one that runs Ray.")
+@click.option("--previous", is_flag=True, help="Of the container before its last restart.")
+@click.option("--follow", is_flag=True, help="Print new lines until interrupted.")
 @click.option("--lines", default=100, show_default=True, help="How many of the last lines.")
 @json_option
-def logs(env: str, lines: int, as_json: bool) -> None:
-    """The last lines of the head's log.
+def logs(
+    env: str,
+    worker: str,
+    container: str,
+    previous: bool,
+    follow: bool,
+    lines: int,
+    as_json: bool,
+) -> None:
+    """The last lines of the head's log, or of a worker's.
 
     \b
     Examples:
       ray-platform ray logs --lines 20
+      ray-platform ray logs --container autoscaler --follow
+      ray-platform ray logs --worker ray-cpu-worker-x7k2p --previous
     """
-    text = ray_clusters(_session(env)).log(lines)
+    if follow and as_json:
+        raise SettingsError(
+            "--follow has no end, and --json prints one object",
+            where="ray-platform ray logs",
+            fix="leave one of the two out",
+        )
+    log = ray_clusters(_session(env)).log_of(worker=worker, container=container)
+    if follow:
+        for line in log.follow(lines, previous=previous):
+            click.echo(line, nl=False)
+        return
+    text = log.read(lines, previous=previous)
     if as_json:
-        print_json({"environment": env, "log": text.splitlines()})
+        answer = {"environment": env, "pod": log.pod_name, "container": log.container}
+        print_json({**answer, "log": text.splitlines()})
     else:
         click.echo(text, nl=False)

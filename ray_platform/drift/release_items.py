@@ -20,8 +20,6 @@ RELEASES = "helm"
 RELEASE_KIND = "HelmRelease"
 #: Who writes for the platform and for KubeRay; what they write is compared all the same.
 OUR_MANAGERS = ("ray-platform-helm", "ray-platform", "kuberay-operator")
-#: Ray's autoscaler writes the whole list of worker groups to change ``replicas``, which are not compared.
-SCALERS = ("ray-autoscaler",)
 _NOBODY = "the API names no other writer"
 
 
@@ -136,7 +134,7 @@ def _because(difference: Difference, compared: Compared, pending: frozenset[str]
     writer = writer_of(compared.live or {}, difference, ours=OUR_MANAGERS)
     if writer is None:
         return Because("by_hand", _NOBODY)
-    if writer.name in SCALERS:
+    if writer.may_be_scaler:
         return Because("by_hand", _overwritten(writer))
     return Because("by_hand", writer.tell(), writer.name, writer.time)
 

@@ -12,6 +12,7 @@ import json
 import os
 import ssl
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,15 @@ from ray_platform.text.errors import KubernetesError
 
 REQUEST_SECONDS = 15.0
 _JSON = "application/json"
+#: How long a log that is followed may stay silent.
+FOLLOW_SECONDS = 24 * 3600.0
 _UNAUTHORIZED, _FIRST_REFUSAL = 401, 300
+#: What an API server answers that is starting, ends or has too much to do; nothing was done.
+_LATER = (429, 503)
+#: The connection ended while nobody knows why: a server that restarts, a balancer that forgot it.
+_DROPPED = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
+_TRIES = 5
+_RETRY_SECONDS, _LONGEST_SECONDS = 0.2, 5.0
 _PATCHES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -34,6 +43,7 @@ NAMESPACES = ("v1", "namespaces")
 SECRETS = ("v1", "secrets")
 PODS = ("v1", "pods")
 SERVICES = ("v1", "services")
+SERVICE_ACCOUNTS = ("v1", "serviceaccounts")
 EVENTS = ("v1", "events")
 RAY_CLUSTERS = ("ray.io/v1", "rayclusters")
 RAY_JOBS = ("ray.io/v1", "rayjobs")
@@ -190,15 +200,46 @@ class KubernetesApi:
             raise
         return True
 
-    def log(self, pod: str, namespace: str, *, lines: int = 100) -> str:
-        """The last lines of what a pod wrote.
+    def log(
+        self,
+        pod: str,
+        namespace: str,
+        *,
+        lines: int = 100,
+        container: str = "",
+        previous: bool = False,
+    ) -> str:
+        """The last lines of what a pod's container wrote.
+
+        Args:
+            pod: Its name.
+            namespace: Its namespace.
+            lines: How many.
+            container: Which; empty: its only one, or the default one.
+            previous: Of the container before its last restart.
 
         Raises:
-            KubernetesError: there is no such pod or no log of it, or the API refuses or is silent.
+            KubernetesError: there is no such pod, container or log, or the API refuses or is silent.
         """
-        path = _path(PODS, namespace, pod, "log")
-        with self._open("GET", path, query={"tailLines": str(lines)}) as answer:
+        query = _log_query(lines, container, previous=previous)
+        with self._open("GET", _path(PODS, namespace, pod, "log"), query=query) as answer:
             return str(answer.read().decode(errors="replace"))
+
+    def follow_log(self, pod: str, namespace: str, *, lines: int, container: str) -> Iterator[str]:
+        """The last lines of a container and each new one, with its end of line, until the container ends.
+
+        Raises:
+            KubernetesError: as `log`, or the API goes away.
+        """
+        query = {**_log_query(lines, container, previous=False), "follow": "true"}
+        path = _path(PODS, namespace, pod, "log")
+        # A container may be silent for long; whoever follows ends it.
+        with self._open("GET", path, query=query, timeout=FOLLOW_SECONDS) as answer:
+            try:
+                for line in answer:
+                    yield line.decode(errors="replace")
+            except (OSError, http.client.HTTPException) as error:
+                raise self._silent(error) from error
 
     def watch(
         self, of: Collection, version: str, *, seconds: float = 300.0
@@ -255,7 +296,9 @@ class KubernetesApi:
         data = None if body is None else json.dumps(body).encode()
         content = {"Content-Type": _PATCHES.get(patch, _JSON)} if data is not None else {}
         access = self.access
-        for is_again in (False, True):
+        was_refused = False
+        for attempt in range(_TRIES):
+            is_last = attempt == _TRIES - 1
             with contextlib.ExitStack() as stack:
                 try:
                     answer = stack.enter_context(
@@ -265,20 +308,28 @@ class KubernetesApi:
                             method,
                             target,
                             data,
-                            {"Accept": _JSON, **content, **access.headers(is_again)},
+                            {"Accept": _JSON, **content, **access.headers(was_refused)},
                             named=(access.authority, access.certificate),
                             timeout=timeout,
                         )
                     )
                     status = _status(answer) if answer.status >= _FIRST_REFUSAL else None
                 except (OSError, http.client.HTTPException) as error:
+                    # What reads is asked again. Whether a write was done is not known: who asked decides.
+                    if method == "GET" and isinstance(error, _DROPPED) and not is_last:
+                        time.sleep(_pause(attempt))
+                        continue
                     raise self._silent(error) from error
                 if status is None:
                     yield answer
                     return
-            # A token that ended meanwhile is renewed once.
-            if is_again or answer.status != _UNAUTHORIZED:
+            if answer.status == _UNAUTHORIZED and not (was_refused or is_last):
+                was_refused = True  # a token that ended meanwhile is renewed once
+            elif answer.status in _LATER and not is_last:
+                time.sleep(_pause(attempt, answer.headers.get("Retry-After")))
+            else:
                 raise _refusal(access.endpoint, status)
+        raise AssertionError("the last try neither answers nor raises")
 
     def _silent(self, error: Exception) -> KubernetesError:
         return KubernetesError(
@@ -286,6 +337,25 @@ class KubernetesApi:
             where=self.access.endpoint,
             fix="see that it runs and that this machine reaches it; then try again, nothing is lost",
         )
+
+
+def _pause(attempt: int, asked: str | None = None) -> float:
+    """Seconds until the next try: what the server asks for, within bounds, or longer each time."""
+    wished = float(asked) if asked and asked.isdigit() else _RETRY_SECONDS * 2**attempt
+    return min(max(wished, _RETRY_SECONDS), _LONGEST_SECONDS)
+
+
+def is_passing(error: KubernetesError) -> bool:
+    """Whether the same request may succeed a little later: the API is away, starts or is too busy."""
+    return error.code in (0, *_LATER)
+
+
+def _log_query(lines: int, container: str, *, previous: bool) -> dict[str, str]:
+    return {
+        "tailLines": str(lines),
+        **({"container": container} if container else {}),
+        **({"previous": "true"} if previous else {}),
+    }
 
 
 def _path(of: Collection, namespace: str, name: str = "", subresource: str = "") -> str:

@@ -13,6 +13,12 @@ from ray_platform.kubernetes.manifests import Difference, Element, Path
 from ray_platform.text.tree_differences import ABSENT
 
 Owns = Literal["field", "list", "nothing"]
+#: What Ray's autoscaler writes: the replicas and the workers to delete, for which the API notes the list of
+#: worker groups as a whole. Its name there is that of its HTTP library (``python-requests`` in Ray 2.60),
+#: which any program may have, and another one with the next release.
+_SCALED: Mapping[str, Any] = {"f:spec": {"f:workerGroupSpecs": {}}}
+#: Clients of people, whose single write of the list of worker groups looks the same.
+_CLIENTS_OF_PEOPLE = ("kubectl", "k9s", "Mozilla", "lens", "headlamp", "helm", "argocd")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Writer:
     operation: str
     time: str
     owns: Owns
+    may_be_scaler: bool
 
     def tell(self) -> str:
         did = {
@@ -69,6 +76,23 @@ def _writer(entry: Mapping[str, Any], owns: Owns) -> Writer:
         str(entry.get("operation", "Update")),
         str(entry.get("time", "")),
         owns,
+        may_be_scaler(entry),
+    )
+
+
+def may_be_scaler(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a RayCluster's managedFields is what Ray's autoscaler leaves there.
+
+    The service account that wrote is in the audit log alone, so that its fields must do: it updates the list
+    of worker groups and nothing else. A program of another kind that writes just that looks the same, and is
+    told from it by what differs then: the platform compares neither replicas nor the workers to delete.
+    """
+    name = str(entry.get("manager", ""))
+    return (
+        entry.get("operation") == "Update"
+        and not entry.get("subresource")
+        and entry.get("fieldsV1") == _SCALED
+        and not name.startswith(_CLIENTS_OF_PEOPLE)
     )
 
 

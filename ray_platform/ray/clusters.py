@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,26 @@ from ray_platform.kubernetes.api_client import (
     PODS,
     RAY_CLUSTERS,
     SECRETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
     KubernetesApi,
 )
 from ray_platform.kubernetes.port_forward_client import forwarded
 from ray_platform.ray.cluster_access import TOKEN_SECRET, KubernetesCluster
 from ray_platform.ray.cluster_client import ClusterInfo, describe_cluster
-from ray_platform.ray.health import Diagnosis, diagnose, is_up
-from ray_platform.ray.upgrade.switch import NAMES, SERVICE, read_switch
+from ray_platform.ray.container_ends import ContainerEnd, time_of
+from ray_platform.ray.gone_client import wait_gone
+from ray_platform.ray.health import Diagnosis, diagnose, is_ready, is_up
+from ray_platform.ray.pod_log_client import PodLog, find_pod
+from ray_platform.ray.pods_ready import CLUSTER_LABEL
+from ray_platform.ray.upgrade.switch import BLUE, NAMES, SERVICE, read_switch
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import KubernetesError, NotFoundError, RayError
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8265
+#: Lines of a container that ended, in a diagnosis.
+LAST_LINES = 20
 
 
 class RayOnKubernetes(KubernetesCluster):
@@ -38,15 +45,64 @@ class RayOnKubernetes(KubernetesCluster):
         """
         return self.api.get(RAY_CLUSTERS, name or self.switch().active, self.namespace)
 
-    def diagnosis(self, content: Mapping[str, Any]) -> Diagnosis:
-        """Why a RayCluster is not ready.
+    def pods(self, name: str) -> list[dict[str, Any]]:
+        """The pods with a RayCluster's label, also those that are being deleted.
 
         Raises:
             KubernetesError: the API refuses or does not answer.
         """
-        selector = f"ray.io/cluster={content['metadata']['name']}"
-        pods = self.api.list(PODS, self.namespace, labelSelector=selector)["items"]
-        return diagnose(content, pods, self.api.list(EVENTS, self.namespace)["items"])
+        selector = f"{CLUSTER_LABEL}={name}"
+        found: list[dict[str, Any]] = self.api.list(PODS, self.namespace, labelSelector=selector)[
+            "items"
+        ]
+        return found
+
+    def is_ready(self, content: Mapping[str, Any]) -> bool:
+        """Whether head and workers of a RayCluster are what it asks for, and Ready.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        return is_ready(content, self.pods(content["metadata"]["name"]))
+
+    def diagnosis(self, content: Mapping[str, Any], *, since: str = "") -> Diagnosis:
+        """Why a RayCluster is not ready, with the last lines of containers that ended.
+
+        Args:
+            content: The object.
+            since: From when heads that ended count, in ISO 8601; empty: all do.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        pods = self.pods(content["metadata"]["name"])
+        events = self.api.list(EVENTS, self.namespace)["items"]
+        found = diagnose(content, pods, events, since=since)
+        logs = {(end.pod, end.container): self._last_lines(end) for end in found.unread}
+        return diagnose(content, pods, events, since=since, logs=logs) if logs else found
+
+    def latest_event(self) -> str:
+        """When the latest event of the namespace happened, by the API's clock; empty: there is none.
+
+        Raises:
+            KubernetesError: the API refuses or does not answer.
+        """
+        events = self.api.list(EVENTS, self.namespace)["items"]
+        return max(map(time_of, events), default="")
+
+    def _last_lines(self, end: ContainerEnd) -> str:
+        try:
+            return self.api.log(
+                end.pod,
+                self.namespace,
+                lines=LAST_LINES,
+                container=end.container,
+                previous=end.restarts > 0,
+            )
+        except KubernetesError as error:
+            if not error.code:
+                raise
+            return f"(its log cannot be read: {error.what})"
 
     def address(self, content: Mapping[str, Any]) -> str:
         """Where the head's dashboard answers from here.
@@ -128,37 +184,48 @@ class RayOnKubernetes(KubernetesCluster):
         containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
         return str(containers[0].get("imageID", "")).rpartition("@")[2]
 
-    def stop(self) -> None:
-        """Take the Ray cluster away with its release; on one machine the API and the nodes end too.
+    def stop(self, tell: Callable[[str], None] = lambda said: None) -> None:
+        """Take the Ray clusters away with their releases, and wait until they are gone; on one machine the
+        API and the nodes end too.
+
+        Args:
+            tell: Hears what is waited for.
 
         Raises:
+            RayError: a cluster does not go; says what holds it.
             KubernetesError: the API refuses or does not answer.
         """
         if self.local is not None:
             self.local.stop()
-        else:
-            for name in reversed(NAMES):
-                self.releases.uninstall(name)
-                # One that Argo CD made has no release, and whoever removes it has taken the Application away.
-                self.api.delete(RAY_CLUSTERS, name, self.namespace)
-            self.api.delete(SERVICES, SERVICE, self.namespace)
+            return
+        for name in reversed(NAMES):
+            self.releases.uninstall(name)
+            # One that Argo CD made has no release, and whoever removes it has taken the Application away.
+            self.api.delete(RAY_CLUSTERS, name, self.namespace)
+        for name in reversed(NAMES):
+            wait_gone(self.api, self.namespace, name, tell)
+        # Until here KubeRay's clean-up of Redis ran as this account, which the chart lets a release leave.
+        self.api.delete(SERVICE_ACCOUNTS, BLUE, self.namespace)
+        self.api.delete(SERVICES, SERVICE, self.namespace)
 
-    def log(self, lines: int) -> str:
-        """The last lines of the head's log.
+    def log_of(self, *, worker: str = "", container: str = "") -> PodLog:
+        """The log of the head of the cluster that takes new work, or of one of its workers.
+
+        Args:
+            worker: A worker's pod; empty: the head.
+            container: Empty: its Ray container.
 
         Raises:
-            RayError: no head runs.
+            NotFoundError: there is no such pod or container; names those that exist.
             KubernetesError: the API refuses or does not answer.
+            RayError: as `switch`.
         """
-        content = self.ray_cluster()
-        pod = ((content or {}).get("status") or {}).get("head", {}).get("podName")
-        if not pod:
-            raise RayError(
-                "no head of a Ray cluster runs",
-                where=f"namespace {self.namespace}",
-                fix=f"ray-platform ray status --env {self.environment.name}",
-            )
-        return self.api.log(pod, self.namespace, lines=lines)
+        name = self.switch().active
+        fix = f"ray-platform ray status --env {self.environment.name}"
+        pod = find_pod(
+            self.pods(name), worker, where=f"RayCluster {self.namespace}/{name}", fix=fix
+        )
+        return PodLog(self.api, self.namespace, pod, container)
 
     def token_file(self, api: KubernetesApi | None = None) -> Path:
         """The file of the Ray cluster's token, as its secret says now.

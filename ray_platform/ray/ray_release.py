@@ -12,10 +12,11 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart, chart_dige
 from ray_platform.kubernetes.helm_release_client import DEPLOYED, Release, label
 from ray_platform.ray import readiness, repair_fields
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
+from ray_platform.ray.gone_client import wait_gone
 from ray_platform.ray.running_jobs import require_no_jobs
 from ray_platform.ray.spec import pods_digest
 from ray_platform.ray.upgrade.switch import BLUE, release_values
-from ray_platform.ray.writes import Tell, take_over, through_trouble
+from ray_platform.ray.writes import Tell, give_back_scaling, take_over, through_trouble
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest
 from ray_platform.text.errors import (
@@ -90,7 +91,8 @@ def standing(
     cluster = ray_clusters(session)
     history = cluster.releases.history(name)
     current = history[-1] if history else None
-    if current is None or cluster.ray_cluster(name) is None:
+    content = cluster.ray_cluster(name)
+    if current is None or content is None or content["metadata"].get("deletionTimestamp"):
         return Standing.ALL
     own = release_values(values, name)
     if _is_made_from(current, _made_from(session.settings.ray_chart, own)):
@@ -158,6 +160,10 @@ def put(
         if current is None:
             cluster.require_kuberay()
         content = cluster.ray_cluster(name)
+        if content is not None and content["metadata"].get("deletionTimestamp"):
+            # What is applied onto an object that is being deleted is lost with it.
+            wait_gone(cluster.api, cluster.namespace, name, tell)
+            content = None
         found = (
             repair_fields.compare(cluster.api, cluster.namespace, made.documents) if current else []
         )
@@ -168,8 +174,10 @@ def put(
             if _spec_of(cluster, current):
                 tell("The RayCluster is gone although its release stands: it is made again")
         elif current is not None and stands:
-            _require_no_jobs(cluster, current, spec_in(list(made.documents)))
-        repair_fields.clear_the_way(cluster, name, found, tell)
+            _require_no_jobs(cluster, current, spec_in(list(made.documents)), tell)
+        if current is not None and not is_whole:
+            was = repair_fields.documents(cluster.releases.manifest(name, current.revision))
+            repair_fields.clear_the_way(cluster, name, found, was, tell)
         with_replicas = take_over(cluster, own, cluster.ray_cluster(name))
         release = cluster.releases.install(chart, name, with_replicas, made_from=made_from)
         return Installed(release, "upgraded" if current else "installed")
@@ -194,7 +202,7 @@ def roll_back(session: EnvironmentSession, revision: int | None, tell: Tell) -> 
         KubernetesError: as `install`.
     """
     cluster = ray_clusters(session)
-    switch = cluster.switch()
+    switch = through_trouble(cluster, cluster.switch, tell)
     name = switch.active
     if switch.upgrade is not None:
         raise BusyError(
@@ -216,15 +224,19 @@ def roll_back(session: EnvironmentSession, revision: int | None, tell: Tell) -> 
             where=f"namespace {cluster.namespace}; earlier revisions: {known}",
             fix=f"ray-platform ray history --env {session.name}",
         )
-    _require_no_jobs(cluster, history[-1], _spec_of(cluster, wanted))
+    _require_no_jobs(cluster, history[-1], _spec_of(cluster, wanted), tell)
     release = through_trouble(cluster, lambda: _rolled_back(cluster, wanted), tell)
     readiness.wait(cluster, tell, name)
     return release
 
 
 def _rolled_back(cluster: RayOnKubernetes, to: Release) -> Release:
-    take_over(cluster, {}, cluster.ray_cluster(to.name))
-    return cluster.releases.rollback(to.name, to.revision)
+    content = cluster.ray_cluster(to.name)
+    take_over(cluster, {}, content)
+    release = cluster.releases.rollback(to.name, to.revision)
+    # The manifest of that revision knows nothing of what the autoscaler has wanted since.
+    give_back_scaling(cluster, to.name, content)
+    return release
 
 
 def _back_out(
@@ -254,10 +266,12 @@ def _good_revision(cluster: RayOnKubernetes, name: str) -> Release | None:
     return deployed[-1] if deployed else None
 
 
-def _require_no_jobs(cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any]) -> None:
+def _require_no_jobs(
+    cluster: RayOnKubernetes, current: Release, wanted: Mapping[str, Any], tell: Tell
+) -> None:
     """Refuse to replace pods under running jobs; bounds and replicas replace none."""
     if pods_digest(_spec_of(cluster, current)) != pods_digest(wanted):
-        require_no_jobs(cluster, current.name)
+        require_no_jobs(cluster, current.name, tell)
 
 
 def _spec_of(cluster: RayOnKubernetes, release: Release) -> Mapping[str, Any]:

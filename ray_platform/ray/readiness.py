@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ray_platform.kubernetes.api_client import is_passing
 from ray_platform.ray.cluster_client import ClusterInfo, wait_ready
 from ray_platform.ray.clusters import RayOnKubernetes
-from ray_platform.ray.health import is_ready
 from ray_platform.text.errors import KubernetesError, RayError
 
 POLL_SECONDS = 0.5
@@ -18,7 +18,7 @@ HOPELESS_SECONDS = 10.0
 def wait(
     cluster: RayOnKubernetes, progress: Callable[[str], None], name: str = ""
 ) -> dict[str, Any]:
-    """The RayCluster object, once the operator has brought up all of it.
+    """The RayCluster object, once head and workers are what it asks for, and Ready.
 
     Args:
         cluster: Where it is.
@@ -34,8 +34,11 @@ def wait(
     deadline = time.monotonic() + seconds
     hopeless_since: float | None = None
     told = ""
+    since: str | None = None
     while True:
         try:
+            if since is None:
+                since = cluster.latest_event()
             content = cluster.ray_cluster(name)
             if content is None:
                 raise RayError(
@@ -44,11 +47,11 @@ def wait(
                     where=where,
                     fix=f"ray-platform up --env {cluster.environment.name}",
                 )
-            if is_ready(content):
+            if cluster.is_ready(content):
                 return content
-            found = cluster.diagnosis(content)
+            found = cluster.diagnosis(content, since=since)
         except KubernetesError as error:
-            if error.code or time.monotonic() >= deadline:
+            if not is_passing(error) or time.monotonic() >= deadline:
                 raise
             # It went away meanwhile; on one machine it is started again.
             cluster.wake()

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from ray_platform.drift.release_items import SCALERS, Compared
+from ray_platform.drift.release_items import Compared
 from ray_platform.kubernetes.api_client import KubernetesApi
+from ray_platform.kubernetes.field_managers import may_be_scaler
 from ray_platform.kubernetes.helm_release_client import MANAGER as HELM
 from ray_platform.kubernetes.manifests import differences, identity, put_back
 from ray_platform.ray.clusters import RayOnKubernetes
@@ -19,7 +20,7 @@ from ray_platform.ray.spec import pods_digest
 from ray_platform.text.errors import KubernetesError
 
 #: Their fields stay theirs: the stage takes the worker groups over with the replicas as they stand.
-_STAY = (HELM, *SCALERS, "kuberay-operator")
+_STAY = (HELM, "ray-platform", "kuberay-operator")
 Documents = Sequence[Mapping[str, Any]]
 
 
@@ -64,31 +65,38 @@ def differs(one: Compared) -> bool:
 
 
 def clear_the_way(
-    cluster: RayOnKubernetes, name: str, found: Sequence[Compared], tell: Callable[[str], None]
+    cluster: RayOnKubernetes,
+    name: str,
+    found: Sequence[Compared],
+    was: Documents,
+    tell: Callable[[str], None],
 ) -> None:
-    """Make everything that stands as it is wanted where somebody else has written, and Helm's alone.
+    """Make everything that exists as it is wanted where another process has written, and Helm's alone.
 
     Args:
         cluster: Where the release is.
         name: The release.
-        found: What it is to be, and what stands.
+        found: What it is to be, and what exists.
+        was: What the platform deployed last: only what differs from that was changed by another.
         tell: Hears what is put back.
 
     Raises:
         RayError: jobs run on pods that this would replace.
         KubernetesError: an object changed meanwhile (409), or the API refuses or does not answer.
     """
+    deployed = {identity(document): document for document in was}
     for one in found:
         if one.live is None or not any(map(_is_other, _entries(one.live))):
             continue
-        live, changed = one.live, list(differences(one.wanted, one.live))
-        if changed:
+        live, before = one.live, deployed.get(identity(one.wanted))
+        foreign = list(differences(before, live)) if before is not None else []
+        if foreign and any(differences(one.wanted, live)):
             kind, of = identity(one.wanted)
             mended = put_back(one.wanted, live)
             if kind == "RayCluster" and pods_digest(mended["spec"]) != pods_digest(live["spec"]):
-                require_no_jobs(cluster, name)
-            places = ", ".join(difference.text for difference in changed)
-            tell(f"{kind} {of} was changed by somebody else and is put back: {places}")
+                require_no_jobs(cluster, name, tell)
+            places = ", ".join(difference.text for difference in foreign)
+            tell(f"{kind} {of} was changed by another writer and is put back: {places}")
             live = _write(cluster, one.wanted, live, _fields(one.wanted, mended))
         elif not any(_is_other(e) and "f:spec" in e.get("fieldsV1", {}) for e in _entries(live)):
             continue
@@ -102,7 +110,9 @@ def _entries(live: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _is_other(entry: Mapping[str, Any]) -> bool:
-    return entry.get("manager") not in _STAY and not entry.get("subresource")
+    """Whether a manager's fields are neither the platform's, nor KubeRay's, nor the autoscaler's."""
+    is_own = entry.get("manager") in _STAY or may_be_scaler(entry)
+    return not is_own and not entry.get("subresource")
 
 
 def _fields(wanted: Mapping[str, Any], mended: Mapping[str, Any]) -> dict[str, Any]:

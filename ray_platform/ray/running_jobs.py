@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ray_platform.ray import pods_ready
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
-from ray_platform.ray.health import is_head_ready
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.run_history.run_history_store import live_bursts
 from ray_platform.session.environment_session import EnvironmentSession
-from ray_platform.text.errors import RayError
+from ray_platform.text.errors import KubernetesError, RayError
 
 POLL_SECONDS = 0.5
 #: How long jobs may finish before an upgrade that replaces their pods is refused.
@@ -22,10 +22,10 @@ def job_of(run_id: str) -> str:
 
 
 def jobs_on(cluster: RayOnKubernetes, name: str) -> tuple[str, ...]:
-    """The ids of the jobs that run on a RayCluster; none where it does not stand, or its head is dead.
+    """The ids of the jobs that run on a RayCluster; none where no head of it runs: they end with their head.
 
     Raises:
-        RayError: its head lives, and does not say.
+        RayError: its head runs, and does not say.
         KubernetesError: the API refuses or does not answer.
     """
     return _asked(cluster, name, RayJobs.running)
@@ -70,16 +70,24 @@ def _asked(
     cluster: RayOnKubernetes, name: str, question: Callable[[RayJobs], tuple[str, ...]]
 ) -> tuple[str, ...]:
     content = cluster.ray_cluster(name)
-    if content is None or not (content.get("status") or {}).get("head"):
+    if content is None or not is_head_running(cluster, name):
         return ()
     try:
         return question(RayJobs(cluster.address(content), cluster.token_file()))
-    except RayError:
-        # Whether the head is dead, its operator says: an answer that is missing may be the network's fault.
-        content = cluster.ray_cluster(name)
-        if content is not None and is_head_ready(content):
+    except (RayError, KubernetesError):
+        # It may have ended meanwhile; that it does not answer may also be the network's fault.
+        if is_head_running(cluster, name):
             raise
         return ()
+
+
+def is_head_running(cluster: RayOnKubernetes, name: str) -> bool:
+    """Whether Ray runs in a head of a RayCluster, ready or not: without one there are no jobs.
+
+    Raises:
+        KubernetesError: the API refuses or does not answer.
+    """
+    return pods_ready.running_head(cluster.pods(name)) is not None
 
 
 def stop_job(cluster: RayOnKubernetes, name: str, job: str) -> None:
@@ -90,17 +98,27 @@ def stop_job(cluster: RayOnKubernetes, name: str, job: str) -> None:
         KubernetesError: the API refuses or does not answer.
     """
     content = cluster.ray_cluster(name)
-    if content is not None:
+    if content is not None and is_head_running(cluster, name):
         RayJobs(cluster.address(content), cluster.token_file()).stop(job)
 
 
-def require_no_jobs(cluster: RayOnKubernetes, name: str) -> None:
+def require_no_jobs(
+    cluster: RayOnKubernetes, name: str, tell: Callable[[str], None] = lambda said: None
+) -> None:
     """Refuse to replace the pods of a RayCluster under its jobs.
+
+    Args:
+        cluster: Where it is.
+        name: The RayCluster.
+        tell: Hears it when no head runs, so that nothing can run on it.
 
     Raises:
         RayError: jobs run on it, or its head does not say.
         KubernetesError: the API refuses or does not answer.
     """
+    if not is_head_running(cluster, name):
+        tell(f"No head of {name} runs, so no jobs do either: its pods may be replaced")
+        return
     deadline = time.monotonic() + PATIENCE_SECONDS
     while jobs := jobs_on(cluster, name):
         if time.monotonic() >= deadline:

@@ -44,15 +44,15 @@ NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: Ray's own name for the head among the autoscaler's node types.
 HEAD_NODE_TYPE = "ray.head.default"
 
-_NOT_OF_PODS = ("suspend", "upgradeStrategy", "autoscalerOptions", "managedBy")
-_NOT_OF_WORKER_PODS = (
-    "replicas",
-    "minReplicas",
-    "maxReplicas",
-    "scaleStrategy",
-    "idleTimeoutSeconds",
-    "suspend",
-)
+#: The chart writes the pods' digest here, on the templates of head and workers (helm/ray, _digest.tpl).
+PODS_DIGEST = "ray-platform/pods-digest"
+#: What KubeRay 1.7 leaves out of the hash that its strategy ``Recreate`` compares, and nothing else
+#: (``GenerateHashWithoutReplicasAndWorkersToDelete`` in ray-operator/controllers/ray/utils/util.go).
+_NOT_OF_CLUSTER = ("upgradeStrategy",)
+_NOT_OF_GROUP = ("replicas", "minReplicas", "maxReplicas")
+_NOT_OF_TEMPLATE = ("tolerations", "schedulingGates")
+#: What the CRD's schema fills in where a group does not say it, and that counts.
+_GROUP_DEFAULTS = {"numOfHosts": 1}
 
 _TAINT_EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
@@ -355,14 +355,43 @@ def local_autoscaling(
 
 
 def pods_digest(spec: Mapping[str, Any]) -> str:
-    """Names what the pods of a RayCluster are made of: two specs with the same replace no pod.
+    """Names what KubeRay makes the pods of a RayCluster of: two specs with the same replace no pod.
 
-    As KubeRay's ``GenerateHashWithoutReplicasAndWorkersToDelete``: without bounds, replicas and what
-    only the autoscaler or the operator reads.
+    Every field counts but those that KubeRay's own hash leaves out: upgradeStrategy, and of the groups
+    replicas, minReplicas, maxReplicas, workersToDelete, tolerations and schedulingGates. So a field that
+    this code has never heard of counts too.
+
+    Args:
+        spec: The RayCluster's, as rendered or as the API has it.
     """
-    kept = {key: value for key, value in spec.items() if key not in _NOT_OF_PODS}
+    kept = {key: value for key, value in spec.items() if key not in _NOT_OF_CLUSTER}
+    if "headGroupSpec" in kept:
+        kept["headGroupSpec"] = _without_placement(kept["headGroupSpec"])
     kept["workerGroupSpecs"] = [
-        {key: value for key, value in group.items() if key not in _NOT_OF_WORKER_PODS}
-        for group in spec.get("workerGroupSpecs") or []
+        _group_of_pods(group) for group in spec.get("workerGroupSpecs") or []
     ]
     return digest(kept)
+
+
+def _group_of_pods(group: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {**_GROUP_DEFAULTS, **_without_placement(group)}
+    kept = {key: value for key, value in kept.items() if key not in _NOT_OF_GROUP}
+    strategy = dict(kept.pop("scaleStrategy", None) or {})
+    strategy.pop("workersToDelete", None)
+    # An empty strategy is the same as none: KubeRay's own field is no pointer.
+    return {**kept, "scaleStrategy": strategy} if strategy else kept
+
+
+def _without_placement(group: Mapping[str, Any]) -> dict[str, Any]:
+    template = group.get("template") or {}
+    pod = template.get("spec")
+    if not isinstance(pod, Mapping):
+        return dict(group)
+    kept = {key: value for key, value in pod.items() if key not in _NOT_OF_TEMPLATE}
+    return {**group, "template": {**template, "spec": kept}}
+
+
+def wanted_digest(spec: Mapping[str, Any]) -> str:
+    """The digest that the chart has put on a RayCluster's pod templates; empty: it has put none."""
+    template = (spec.get("headGroupSpec") or {}).get("template") or {}
+    return str(((template.get("metadata") or {}).get("annotations") or {}).get(PODS_DIGEST, ""))

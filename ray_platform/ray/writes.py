@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ray_platform.kubernetes.api_client import RAY_CLUSTERS
+from ray_platform.kubernetes.api_client import RAY_CLUSTERS, is_passing
 from ray_platform.kubernetes.helm_release_client import MANAGER
 from ray_platform.ray.clusters import RayOnKubernetes
 from ray_platform.text.errors import KubernetesError
@@ -19,7 +19,11 @@ from ray_platform.text.errors import KubernetesError
 AWAY_SECONDS = 120.0
 TAKE_OVERS = 5
 POLL_SECONDS = 0.5
+#: What the autoscaler writes of a worker group.
+SCALED = ("replicas", "scaleStrategy")
 _GROUPS = "f:workerGroupSpecs"
+#: KubeRay rewrites the whole object to add its finalizer, and then owns whatever its own types spell anew.
+OPERATOR = "kuberay-operator"
 Tell = Callable[[str], None]
 T = TypeVar("T")
 
@@ -35,7 +39,7 @@ def through_trouble(cluster: RayOnKubernetes, act: Callable[[], T], tell: Tell) 
             if error.code == 409 and conflicts < TAKE_OVERS:
                 conflicts += 1
                 continue
-            if error.code or time.monotonic() >= deadline:
+            if not is_passing(error) or time.monotonic() >= deadline:
                 raise
             if not told:
                 told = True
@@ -57,16 +61,22 @@ def take_over(
         return handed
     for group in content["spec"].get("workerGroupSpecs") or []:
         wanted = (handed.get("workerGroups") or {}).get(group["groupName"])
-        if wanted is not None and group.get("replicas"):
-            least, most = int(wanted["minReplicas"]), int(wanted["maxReplicas"])
-            wanted["replicas"] = min(max(int(group["replicas"]), least), most)
+        if wanted is None:
+            continue
+        # As they are: whether they keep within new bounds is for the autoscaler to say, and KubeRay does.
+        if group.get("replicas"):
+            wanted["replicas"] = int(group["replicas"])
+        if workers := (group.get("scaleStrategy") or {}).get("workersToDelete"):
+            wanted["scaleStrategy"] = {"workersToDelete": list(workers)}
     entries = copy.deepcopy(content["metadata"].get("managedFields") or [])
-    if not any(_owns_groups(entry) for entry in entries if entry["manager"] != MANAGER):
+    if not any(_is_in_the_way(entry) for entry in entries if entry["manager"] != MANAGER):
         return handed
     for entry in entries:
         spec = entry["fieldsV1"].setdefault("f:spec", {})
         if entry["manager"] == MANAGER:
             spec[_GROUPS] = {}
+        elif entry["manager"] == OPERATOR:
+            spec.clear()
         else:
             spec.pop(_GROUPS, None)
         if not spec:
@@ -90,5 +100,47 @@ def take_over(
     return handed
 
 
-def _owns_groups(entry: Mapping[str, Any]) -> bool:
-    return _GROUPS in (entry.get("fieldsV1") or {}).get("f:spec", {})
+def give_back_scaling(
+    cluster: RayOnKubernetes, name: str, before: Mapping[str, Any] | None
+) -> None:
+    """Restore what the autoscaler owns of the worker groups where another write has reset it.
+
+    Nothing where the autoscaler has written meanwhile: then what it wants now stands already. While it runs
+    KubeRay deletes no pod for fewer replicas, so that none is lost in between.
+
+    Args:
+        cluster: Where it is.
+        name: The RayCluster.
+        before: The object before the write; None: there was none.
+
+    Raises:
+        KubernetesError: the API refuses or does not answer.
+    """
+    now = cluster.ray_cluster(name)
+    if before is None or now is None:
+        return
+    kept = {g["groupName"]: g for g in before["spec"].get("workerGroupSpecs") or []}
+    operations: list[dict[str, Any]] = []
+    for place, group in enumerate(now["spec"].get("workerGroupSpecs") or []):
+        was = kept.get(group["groupName"], {})
+        at = f"/spec/workerGroupSpecs/{place}"
+        for field in SCALED:
+            if was.get(field) and was[field] != group.get(field):
+                operations.append({"op": "add", "path": f"{at}/{field}", "value": was[field]})
+    if not operations:
+        return
+    version = now["metadata"]["resourceVersion"]
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+    try:
+        cluster.api.patch(
+            RAY_CLUSTERS, name, cluster.namespace, [test, *operations], how="json", manager=MANAGER
+        )
+    except KubernetesError as error:
+        if error.code not in (409, 422):
+            raise
+
+
+def _is_in_the_way(entry: Mapping[str, Any]) -> bool:
+    """Whether a manager owns the worker groups, or is the operator and owns anything that Helm writes."""
+    spec = (entry.get("fieldsV1") or {}).get("f:spec", {})
+    return _GROUPS in spec or (entry["manager"] == OPERATOR and bool(spec))

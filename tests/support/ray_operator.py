@@ -13,6 +13,7 @@ from ray_platform.kubernetes.api_client import PODS, RAY_CLUSTERS, KubernetesApi
 from ray_platform.kubernetes.helm_chart_process import RenderedChart
 from ray_platform.kubernetes.helm_release_client import HelmReleases
 from ray_platform.ray.clusters import RayOnKubernetes
+from ray_platform.text.canonical import digest
 from ray_platform.text.errors import KubernetesError
 
 MISSING = "rayproject/ray:9.9.9"
@@ -75,9 +76,6 @@ class Operator(threading.Thread):
                 for kind, content in self._api.watch(RAY_CLUSTERS, version, seconds=600):
                     if kind != "DELETED":
                         self._see(content)
-                    else:
-                        name = content["metadata"]["name"]
-                        self._api.delete(PODS, f"{name}-head-0", content["metadata"]["namespace"])
             except KubernetesError:
                 self.over.wait(0.2)  # it is killed, or ended
 
@@ -85,26 +83,77 @@ class Operator(threading.Thread):
         metadata, spec = content["metadata"], content["spec"]
         if (content.get("status") or {}).get("observedGeneration") == metadata["generation"]:
             return
-        container = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
-        state = "failed" if container["image"] == MISSING else "ready"
-        head = f"{metadata['name']}-head-0"
-        pod = {
-            "metadata": {"name": head, "labels": {"ray.io/cluster": metadata["name"]}},
-            "spec": {"containers": [{"name": "ray", "image": container["image"]}]},
-        }
-        waiting = {"reason": "ImagePullBackOff", "message": f"no {container['image']}"}
-        states = [{"state": {"waiting": waiting} if state == "failed" else {"running": {}}}]
-        namespace = metadata["namespace"]
-        if self._api.get(PODS, head, namespace) is None:
-            self._api.create(PODS, pod, namespace)
-        of_pod = {"status": {"containerStatuses": states}}
-        self._api.patch(PODS, head, namespace, of_pod, subresource="status")
+        name, namespace = metadata["name"], metadata["namespace"]
+        groups = spec.get("workerGroupSpecs") or []
+        wanted = {f"{name}-head-0": ("head", "headgroup", spec["headGroupSpec"]["template"])}
+        for group in groups:
+            for number in range(int(group["minReplicas"])):
+                pod = f"{name}-{group['groupName']}-worker-{number}"
+                wanted[pod] = ("worker", group["groupName"], group["template"])
+        selector = f"ray.io/cluster={name}"
+        there = self._api.list(PODS, namespace, labelSelector=selector)["items"]
+        for pod in there:
+            found = wanted.get(pod["metadata"]["name"])
+            made_from = pod["metadata"]["annotations"]["test/template"]
+            if found is None or made_from != digest([metadata["uid"], found[2]]):
+                self._api.delete(PODS, pod["metadata"]["name"], namespace)
+        images = [t["spec"]["containers"][0]["image"] for _, _, t in wanted.values()]
+        problem = MISSING in images
         status = {
-            "state": state,
-            "observedGeneration": metadata["generation"],
-            "head": {"serviceIP": "127.0.0.1"},
-            "endpoints": {"dashboard": self.dashboard(metadata["name"])},
+            "state": "" if problem else "ready",
+            "head": {"serviceIP": "127.0.0.1", "podName": f"{name}-head-0"},
+            "endpoints": {"dashboard": self.dashboard(name)},
+            "conditions": [
+                {
+                    "type": "HeadPodReady",
+                    "status": "False" if problem else "True",
+                    "reason": "Test",
+                    "message": "",
+                    "lastTransitionTime": "2026-11-30T00:00:00Z",
+                }
+            ],
         }
-        self._api.patch(
-            RAY_CLUSTERS, metadata["name"], namespace, {"status": status}, subresource="status"
-        )
+        self._api.patch(RAY_CLUSTERS, name, namespace, {"status": status}, subresource="status")
+        for pod_name, (kind, of_group, template) in wanted.items():
+            self._run(content, pod_name, kind, of_group, template)
+        # Last: a step that was cut short is done again.
+        seen = {"status": {"observedGeneration": metadata["generation"]}}
+        self._api.patch(RAY_CLUSTERS, name, namespace, seen, subresource="status")
+
+    def _run(
+        self,
+        content: Mapping[str, Any],
+        name: str,
+        kind: str,
+        group: str,
+        template: Mapping[str, Any],
+    ) -> None:
+        """A pod that is ready at once, unless its image is missing."""
+        namespace = content["metadata"]["namespace"]
+        container = template["spec"]["containers"][0]
+        missing = container["image"] == MISSING
+        labels = {
+            "ray.io/cluster": content["metadata"]["name"],
+            "ray.io/node-type": kind,
+            "ray.io/group": group,
+        }
+        annotations = dict((template.get("metadata") or {}).get("annotations") or {})
+        annotations["test/template"] = digest([content["metadata"]["uid"], template])
+        owner = {
+            "apiVersion": "ray.io/v1",
+            "kind": "RayCluster",
+            "name": content["metadata"]["name"],
+            "uid": content["metadata"]["uid"],
+        }
+        metadata = {"name": name, "labels": labels, "annotations": annotations}
+        pod = {"metadata": {**metadata, "ownerReferences": [owner]}, "spec": template["spec"]}
+        if self._api.get(PODS, name, namespace) is None:
+            self._api.create(PODS, pod, namespace)
+        waiting = {"reason": "ImagePullBackOff", "message": f"no {container['image']}"}
+        state = {"waiting": waiting} if missing else {"running": {}}
+        status = {
+            "phase": "Pending" if missing else "Running",
+            "containerStatuses": [{"name": container["name"], "state": state}],
+            "conditions": [{"type": "Ready", "status": "False" if missing else "True"}],
+        }
+        self._api.patch(PODS, name, namespace, {"status": status}, subresource="status")

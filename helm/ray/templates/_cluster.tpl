@@ -1,11 +1,16 @@
 {{- /* The spec of a RayCluster, of: top (the chart's context), groups (name -> worker group); of the standing one also standing,
-     persistent, suspend. */}}
+     persistent, suspend. Its pods carry a digest of all that KubeRay would replace them for. */}}
 {{- define "ray.clusterSpec" -}}
+{{- include "ray.clusterSpecWith" (merge (dict "digest" (include "ray.podsDigest" .)) .) }}
+{{- end }}
+
+{{- define "ray.clusterSpecWith" -}}
 {{- $top := .top }}
 {{- with .top }}
 rayVersion: {{ .Values.rayVersion | quote }}
-{{- if $.suspend }}
-suspend: true
+{{- if $.standing }}
+# KubeRay resumes a suspended cluster on an explicit false alone.
+suspend: {{ $.suspend }}
 {{- end }}
 authOptions:
   mode: token
@@ -60,8 +65,13 @@ headGroupSpec:
       labels:
         {{- include "ray.labels" . | nindent 8 }}
         app.kubernetes.io/component: head
+        {{- if $.standing }}
+        # As KubeRay labels them, for whoever looks at the selectors beside it.
+        ray.io/cluster: {{ .Release.Name }}
+        {{- end }}
       annotations:
         {{- include "ray.annotations" . | nindent 8 }}
+        {{- include "ray.digestAnnotation" $ | nindent 8 }}
     spec:
       serviceAccountName: {{ include "ray.serviceAccountName" . }}
       # KubeRay restarts Ray by replacing pods, which the v2 autoscaler counts on.
@@ -102,6 +112,8 @@ headGroupSpec:
             - name: serve
               containerPort: 8000
           {{- include "ray.probes" . | nindent 10 }}
+          # The last lines of its log are kept with the exit code, when the pod itself is soon replaced.
+          terminationMessagePolicy: FallbackToLogsOnError
           resources:
             {{- include "ray.resources" .Values.head.resources | nindent 12 }}
           securityContext:
@@ -120,7 +132,7 @@ headGroupSpec:
 {{- end }}
 workerGroupSpecs:
   {{- range $name, $group := .groups }}
-  {{- include "ray.workerGroup" (dict "top" $top "name" $name "group" (mergeOverwrite (deepCopy $top.Values.workerDefaults) (deepCopy $group))) | nindent 2 }}
+  {{- include "ray.workerGroup" (dict "top" $top "digest" $.digest "standing" $.standing "name" $name "group" (mergeOverwrite (deepCopy $top.Values.workerDefaults) (deepCopy $group))) | nindent 2 }}
   {{- end }}
 {{- end }}
 

@@ -1,4 +1,4 @@
-{{- /* One worker group, of: top (the chart's context), name, group (with the defaults filled in). */}}
+{{- /* One worker group, of: top (the chart's context), name, group (with the defaults filled in), digest, standing. */}}
 {{- define "ray.workerGroup" -}}
 {{- $name := .name }}
 {{- $group := .group }}
@@ -11,8 +11,12 @@
 {{- with .top }}
 - groupName: {{ $name }}
   {{- with $group.replicas }}
-  # The autoscaler owns this field: what stands is handed on, so that an upgrade resets nothing.
+  # The autoscaler owns these two: what stands is handed on, so that an upgrade resets nothing.
   replicas: {{ . }}
+  {{- end }}
+  {{- with $group.scaleStrategy.workersToDelete }}
+  scaleStrategy:
+    workersToDelete: {{ toJson . }}
   {{- end }}
   minReplicas: {{ $group.minReplicas }}
   maxReplicas: {{ $group.maxReplicas }}
@@ -41,6 +45,10 @@
       labels:
         {{- include "ray.labels" . | nindent 8 }}
         app.kubernetes.io/component: worker
+        {{- if $.standing }}
+        # As KubeRay labels them, for whoever looks at the selectors beside it.
+        ray.io/cluster: {{ .Release.Name }}
+        {{- end }}
         ray-platform/worker-group: {{ $name | quote }}
         ray-platform/capacity: {{ ternary "spot" "on-demand" $group.spot }}
       annotations:
@@ -48,6 +56,7 @@
         {{- with $group.instanceType }}
         ray-platform/instance-type: {{ . | quote }}
         {{- end }}
+        {{- include "ray.digestAnnotation" $ | nindent 8 }}
     spec:
       serviceAccountName: {{ include "ray.serviceAccountName" . }}
       # KubeRay lets this account change the RayCluster, for the autoscaler: not for the tasks of workers.
@@ -75,6 +84,12 @@
             matchLabels:
               {{- include "ray.selector" . | nindent 14 }}
               ray-platform/worker-group: {{ $name | quote }}
+              {{- if $.standing }}
+              ray.io/cluster: {{ .Release.Name }}
+          {{- else }}
+          # The cluster's name is chosen by KubeRay: of the pod's own.
+          matchLabelKeys: [ray.io/cluster]
+          {{- end }}
       {{- end }}
       {{- with $group.tolerations }}
       tolerations:
@@ -105,6 +120,7 @@
                     }
                     drain IDLE_TERMINATION || { drain PREEMPTION && sleep {{ $group.drainSeconds }}; }
           {{- include "ray.probes" . | nindent 10 }}
+          terminationMessagePolicy: FallbackToLogsOnError
           resources:
             {{- include "ray.resources" $group.resources | nindent 12 }}
           securityContext:

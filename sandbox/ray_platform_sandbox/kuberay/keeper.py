@@ -47,8 +47,8 @@ STEP_SECONDS = 1.0
 #: How long after a failed start the next one is tried.
 RETRY_SECONDS = 10.0
 START_SECONDS = 180.0
-#: Who writes `replicas`. Ray's own autoscaler is seen as `python-requests` in a real cluster.
-AUTOSCALER = "ray-autoscaler"
+#: Who writes `replicas`: the name of the HTTP library of Ray's own autoscaler.
+AUTOSCALER = "python-requests"
 
 
 def frame_of(wanted: Wanted) -> str:
@@ -276,7 +276,7 @@ class Keeper(threading.Thread):
                 )
         for node_id, node in up.items():
             if node_id not in pods and node.group in wanted.pod_templates:
-                made = self._make_pod(wanted, node.group, node_id)
+                made = self._make_pod(wanted, node.group, node_id, replica=len(there))
                 self._set(made, manifests.RUNNING)
                 name = made["metadata"]["name"]
                 self._tell(wanted, "CreatedWorkerPod", f"created worker pod {name}")
@@ -332,12 +332,14 @@ class Keeper(threading.Thread):
         ]
         return found
 
-    def _make_pod(self, wanted: Wanted, group: str = "", node_id: str = "") -> dict[str, Any]:
+    def _make_pod(
+        self, wanted: Wanted, group: str = "", node_id: str = "", *, replica: int = 0
+    ) -> dict[str, Any]:
         ports = {
             manifests.DASHBOARD_PORT: self.at.dashboard_port,
             manifests.GCS_PORT: self.at.gcs_port,
         }
-        content = manifests.pod(wanted, group, node_id, {} if group else ports)
+        content = manifests.pod(wanted, group, node_id, {} if group else ports, replica=replica)
         made: dict[str, Any] = self._api.create(PODS, content, self.namespace)
         return made
 

@@ -4,8 +4,11 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from ray_platform_sandbox.kuberay import labels as names
+from ray_platform_sandbox.kuberay.pod_shapes import head_pod, worker_pod
 from ray_platform_sandbox.kuberay.wanted import Wanted
 from ray_platform_sandbox.kubernetes.port_forward import PORTS_ANNOTATION
 from ray_platform_sandbox.kubernetes.store import now
@@ -15,10 +18,9 @@ DASHBOARD_PORT, GCS_PORT = 8265, 6379
 #: Holds a deleted pod until its processes are gone, as a kubelet does.
 FINALIZER = "ray-platform.local/processes"
 NODE_ID = "ray-platform.local/ray-node-id"
-COMPONENT = "kuberay-operator-stand-in"
+COMPONENT = "raycluster-controller"
 LOOPBACK = "127.0.0.1"
 CLUSTER_LABEL, GROUP_LABEL, TYPE_LABEL = "ray.io/cluster", "ray.io/group", "ray.io/node-type"
-HASH_ANNOTATION = "ray.io/upgrade-strategy-recreate-hash"
 
 
 @dataclass(frozen=True)
@@ -55,36 +57,25 @@ def pod(
     group: str = "",
     node_id: str = "",
     ports: Mapping[int, int] | None = None,
+    replica: int = 0,
 ) -> dict[str, Any]:
-    """A pod of a group's template; of the head's without a group. ``ports``: its own, on this machine."""
-    template = wanted.pod_templates[group]
-    metadata = template.get("metadata") or {}
-    kind = "worker" if group else "head"
-    middle = f"{group}-worker" if group else "head"
-    return {
-        "metadata": {
-            "name": f"{wanted.name}-{middle}-{secrets.token_hex(3)[:5]}",
-            "namespace": wanted.namespace,
-            "labels": {
-                **(metadata.get("labels") or {}),
-                CLUSTER_LABEL: wanted.name,
-                GROUP_LABEL: group or "headgroup",
-                TYPE_LABEL: kind,
-                "ray.io/is-ray-node": "yes",
-                "ray.io/identifier": f"{wanted.name}-{kind}",
-                "app.kubernetes.io/created-by": "kuberay-operator",
-            },
-            "annotations": {
-                **(metadata.get("annotations") or {}),
-                HASH_ANNOTATION: wanted.hash,
-                **({NODE_ID: node_id} if node_id else {}),
-                **({PORTS_ANNOTATION: json.dumps(ports)} if ports else {}),
-            },
-            "ownerReferences": [owner(wanted)],
-            "finalizers": [FINALIZER],
-        },
-        "spec": {**template["spec"], "nodeName": "this-machine"},
-    }
+    """A pod of a group as KubeRay makes it; the head's without a group. ``ports``: those of this machine."""
+    made = (
+        worker_pod(wanted.content, wanted.group(group), replica=replica)
+        if group
+        else head_pod(wanted.content)
+    )
+    metadata = made["metadata"]
+    metadata["name"] = metadata.pop("generateName") + secrets.token_hex(3)[:5]
+    metadata["finalizers"] = [FINALIZER]
+    if not group:
+        metadata["annotations"] |= {names.HASH: wanted.hash, names.VERSION: names.KUBERAY}
+    if node_id:
+        metadata["annotations"][NODE_ID] = node_id
+    if ports:
+        metadata["annotations"][PORTS_ANNOTATION] = json.dumps(ports)
+    made["spec"]["nodeName"] = "this-machine"
+    return made
 
 
 def pod_status(content: Mapping[str, Any], state: PodState) -> dict[str, Any]:
@@ -104,6 +95,20 @@ def pod_status(content: Mapping[str, Any], state: PodState) -> dict[str, Any]:
         }
         for container in content["spec"]["containers"]
     ]
+    # Ray's nodes of this machine wait for their head by themselves: the init container has done so.
+    done = {"exitCode": 0, "reason": "Completed", "startedAt": now(), "finishedAt": now()}
+    earlier = {c["name"]: c for c in old.get("initContainerStatuses") or []}
+    init = [
+        earlier.get(container["name"])
+        or {
+            "name": container["name"],
+            "image": container.get("image", ""),
+            "ready": True,
+            "restartCount": 0,
+            "state": {"terminated": done},
+        }
+        for container in content["spec"].get("initContainers") or []
+    ]
     flag = "True" if state.ready else "False"
     before = {c["type"]: c for c in old.get("conditions") or []}
     conditions = []
@@ -118,6 +123,7 @@ def pod_status(content: Mapping[str, Any], state: PodState) -> dict[str, Any]:
         "hostIP": LOOPBACK,
         "startTime": old.get("startTime") or now(),
         "conditions": conditions,
+        **({"initContainerStatuses": init} if init else {}),
         "containerStatuses": containers,
     }
 
@@ -161,7 +167,6 @@ def event_on(
     about: Mapping[str, Any], reason: str, message: str, *, kind: str = "Normal"
 ) -> dict[str, Any]:
     """An event on any object."""
-    time = now()
     return {
         "metadata": {
             "name": f"{about['name']}.{secrets.token_hex(8)}",
@@ -171,12 +176,22 @@ def event_on(
         "reason": reason,
         "message": message,
         "type": kind,
-        "count": 1,
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "source": {"component": COMPONENT},
+        "action": action_of(reason),
+        # As events.k8s.io writes them: with a time, and without counts.
+        "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "source": {},
         "reportingComponent": COMPONENT,
+        "reportingInstance": f"{COMPONENT}-this-machine",
     }
+
+
+def action_of(reason: str) -> str:
+    """What the operator was doing, as its events name it."""
+    if "Created" in reason or "Create" in reason:
+        return "Create"
+    return "Delete" if "Delete" in reason else "Validate"
 
 
 def replicas_patch(

@@ -114,7 +114,11 @@ def _conditions(
     provisioned = (
         ("True", "AllPodRunningAndReadyFirstTime", "All Ray Pods are ready for the first time")
         if whole or (was_whole and not wanted.suspended)
-        else ("False", "RayClusterPodsProvisioning", "RayCluster Pods are being provisioned")
+        else (
+            "False",
+            "RayClusterPodsProvisioning",
+            "RayCluster Pods are being provisioned for first time",
+        )
     )
     gone = wanted.suspended and not seen.head_pod and not sum(seen.workers.values())
     wished = [
@@ -123,13 +127,13 @@ def _conditions(
         (
             "RayClusterSuspending",
             "True" if wanted.suspended and not gone else "False",
-            "UserRequestedSuspend" if wanted.suspended and not gone else "NotSuspending",
+            "RayClusterSuspending",
             "",
         ),
         (
             "RayClusterSuspended",
             "True" if gone else "False",
-            "RayClusterSuspended" if gone else "NotSuspended",
+            "RayClusterSuspended",
             "",
         ),
     ]

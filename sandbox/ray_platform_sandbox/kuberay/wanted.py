@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.kubernetes.quantity import quantity as amount
-from ray_platform.ray.spec import INSTANCE_TYPE_LABEL, WorkerGroup, pods_digest
+from ray_platform.ray.spec import INSTANCE_TYPE_LABEL, WorkerGroup
+from ray_platform_sandbox.kuberay.cluster_status import suspension
+from ray_platform_sandbox.kuberay.recreate_hash import recreate_hash
 
 INSTANCE_TYPE_ANNOTATION = "ray-platform/instance-type"
 GPU = "nvidia.com/gpu"
@@ -35,6 +37,11 @@ class Wanted:
     recreates: bool
     hash: str
     pod_templates: Mapping[str, Mapping[str, Any]]
+    content: Mapping[str, Any]
+
+    def group(self, name: str) -> Mapping[str, Any]:
+        """The spec of a worker group."""
+        return next(g for g in self.content["spec"]["workerGroupSpecs"] if g["groupName"] == name)
 
     @property
     def key(self) -> str:
@@ -61,11 +68,21 @@ def read_ray_cluster(content: Mapping[str, Any]) -> Wanted:
             (spec.get("autoscalerOptions") or {}).get("idleTimeoutSeconds") or 60
         ),
         token_secret=_token_secret(container),
-        suspended=bool(spec.get("suspend")),
+        suspended=is_suspended(content),
         recreates=(spec.get("upgradeStrategy") or {}).get("type") == RECREATE,
-        hash=pods_digest(spec),
+        hash=recreate_hash(spec),
         pod_templates={"": head, **templates},
+        content=content,
     )
+
+
+def is_suspended(content: Mapping[str, Any]) -> bool:
+    """Whether it is to run nothing: once suspended, until the object says ``false``; to say nothing resumes
+    nothing."""
+    asked = content["spec"].get("suspend")
+    if asked is None:
+        return suspension(content.get("status") or {}) != ""
+    return bool(asked)
 
 
 def _group(group: Mapping[str, Any], scales: bool) -> WorkerGroup:

@@ -62,7 +62,7 @@ class Request:
 
     @property
     def key(self) -> Key:
-        return (self.kind.group, self.kind.plural, self.target.namespace, self.target.name)
+        return (self.kind.stored_group, self.kind.plural, self.target.namespace, self.target.name)
 
     @property
     def is_dry(self) -> bool:
@@ -118,7 +118,7 @@ class Api:
     def list(self, request: Request) -> Iterator[Content]:
         """The objects that the query selects."""
         selects = self.selection(request)
-        of = self.store.of(request.kind.group, request.kind.plural, request.target.namespace)
+        of = self.store.of(request.kind.stored_group, request.kind.plural, request.target.namespace)
         return filter(selects, of)
 
     def selection(self, request: Request) -> Callable[[Content], bool]:
@@ -153,7 +153,7 @@ class Api:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"] + secrets.token_hex(3)[:5]
         name = str(metadata.get("name") or "")
-        key = (kind.group, kind.plural, request.target.namespace, name)
+        key = (kind.stored_group, kind.plural, request.target.namespace, name)
         if self.store.get(key) is not None:
             raise already_exists(kind.resource, name)
         metadata.pop("resourceVersion", None)
@@ -236,7 +236,7 @@ class Api:
     def delete_collection(self, request: Request) -> None:
         """Delete what the query selects."""
         for content in list(self.list(request)):
-            key = _key(request.kind.group, request.kind.plural, content)
+            key = _key(request.kind.stored_group, request.kind.plural, content)
             if self.store.get(key) is not None and not request.is_dry:
                 self.store.delete(key)
 
@@ -250,6 +250,8 @@ class Api:
         applied: bool = False,
     ) -> Content:
         kind, namespace, name = request.kind, key[2], key[3]
+        if kind.group != kind.stored_group:
+            raise unsupported(f"a write through {kind.api_version}")
         metadata = content.setdefault("metadata", {})
         if old is not None:
             sent = metadata.get("resourceVersion")

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from ray_platform_sandbox.kubernetes import event_shapes
 from ray_platform_sandbox.kubernetes.api import Api, Content, Request
 from ray_platform_sandbox.kubernetes.authentication import is_allowed
 from ray_platform_sandbox.kubernetes.failures import (
@@ -163,8 +164,13 @@ class Server:
         return web.json_response({**status, "details": details})
 
     def _log(self, request: Request) -> web.Response:
-        """What a pod wrote; the stand-in for the operator puts it there."""
+        """What a pod wrote; the stand-in for the operator puts it there. Its containers have one log."""
         self.api.get(request)
+        if request.query.get("previous") == "true":
+            container = request.query.get("container", "")
+            raise bad_request(
+                f'previous terminated container "{container}" in pod "{request.target.name}" not found'
+            )
         names = (request.target.namespace, request.target.name)
         path = self._logs / names[0] / f"{names[1]}.log"
         if not all(_NAME.fullmatch(name) for name in names) or not path.is_file():
@@ -197,6 +203,8 @@ class Server:
 
 def _in_version(request: Request, content: Content) -> dict[str, Any]:
     """An object as the version that was asked for: all versions of a kind have one shape here."""
+    if request.kind.group == event_shapes.GROUP:
+        content = event_shapes.as_new_event(content)
     return {**content, "apiVersion": request.kind.api_version, "kind": request.kind.kind}
 
 

@@ -100,6 +100,11 @@ class Store:
         self._objects[key] = content
         return self._emit(ADDED if old is None else MODIFIED, key, content, old)
 
+    def restore(self, key: Key, content: dict[str, Any]) -> None:
+        """Store an object as it was elsewhere, with the uid and the generation that it had there."""
+        self._objects[key] = content
+        self._emit(ADDED, key, content, None)
+
     def delete(self, key: Key, *, orphan: bool = False) -> Mapping[str, Any]:
         """Delete an object with what it owns; one with finalizers is only marked.
 
@@ -113,6 +118,8 @@ class Store:
                 return old
             marked = copy.deepcopy(dict(old))
             marked["metadata"]["deletionTimestamp"] = now()
+            if "generation" in marked["metadata"]:
+                marked["metadata"]["generation"] += 1  # as a real API server counts it
             self._objects[key] = marked
             return self._emit(MODIFIED, key, marked, old)
         return self._remove(key, dict(old), orphan=orphan)

@@ -71,7 +71,7 @@ async def watch(api: Api, request: Request, bell: Bell) -> AsyncIterator[tuple[s
 
 def _as_selected(event: Event, request: Request, selects: Any) -> str:
     group, plural, namespace, _ = event.key
-    if (group, plural) != (request.kind.group, request.kind.plural):
+    if (group, plural) != (request.kind.stored_group, request.kind.plural):
         return ""
     if request.target.namespace not in ("", namespace):
         return ""

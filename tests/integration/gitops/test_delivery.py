@@ -379,7 +379,7 @@ def test_what_argo_cd_cannot_build_and_what_it_reads_elsewhere_is_told(
 def test_the_autoscalers_replicas_are_no_difference(delivered: World) -> None:
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 7}]
     ray_clusters(delivered.session).api.patch(
-        RAY_CLUSTERS, "ray", "ray", operations, how="json", manager="ray-autoscaler"
+        RAY_CLUSTERS, "ray", "ray", operations, how="json", manager="python-requests"
     )
     delivered.deliver(9)
     content = yaml.safe_load(delivered.show(f"{FOLDER}/ray/ray/raycluster-ray.yaml"))

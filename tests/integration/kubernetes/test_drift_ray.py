@@ -107,7 +107,7 @@ def edit(
 def scale(session: EnvironmentSession, replicas: int) -> None:
     patch = [{"op": "add", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
     ray_clusters(session).api.patch(
-        RAY_CLUSTERS, RELEASE, "ray", patch, how="json", manager="ray-autoscaler"
+        RAY_CLUSTERS, RELEASE, "ray", patch, how="json", manager="python-requests"
     )
 
 
@@ -150,7 +150,7 @@ def test_edits_are_found_with_their_author_and_a_deployment_puts_them_back(
 
     said: list[str] = []
     assert deploy(session, said) == "upgraded"
-    assert any("RayCluster ray was changed by somebody else and is put back" in s for s in said)
+    assert any("RayCluster ray was changed by another writer and is put back" in s for s in said)
     assert look(session) == {}
     content = ray_clusters(session).ray_cluster()
     assert content is not None

@@ -217,11 +217,11 @@ def test_new_bounds_reach_the_running_autoscaler_which_owns_the_replicas(
     (theirs,) = [
         entry["fieldsV1"]
         for entry in content["metadata"]["managedFields"]
-        if entry["manager"] == "ray-autoscaler"
+        if entry["manager"] == "python-requests"
     ]
     assert theirs == {"f:spec": {"f:workerGroupSpecs": {}}}
     # What the autoscaler owns, nobody else's apply overwrites by chance.
-    with pytest.raises(KubernetesError, match='conflicts with "ray-autoscaler"'):
+    with pytest.raises(KubernetesError, match='conflicts with "python-requests"'):
         api.apply(RAY_CLUSTERS, ray_cluster(least=1), force=False)
 
 

@@ -117,7 +117,7 @@ def scale(session: EnvironmentSession, replicas: int) -> None:
     """As Ray's autoscaler does."""
     operations = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": replicas}]
     ray_clusters(session).api.patch(
-        RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="ray-autoscaler"
+        RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="python-requests"
     )
 
 
@@ -132,8 +132,11 @@ def test_the_same_input_makes_no_revision_and_another_keeps_the_autoscalers_repl
     assert install(session).done == "unchanged"
     scale(session, 7)
     assert install(session).done == "unchanged"
-    done = install(session, workerGroups__cpu__maxReplicas=9)
+    said: list[str] = []
+    done = install(session, said, workerGroups__cpu__maxReplicas=9)
     assert (done.done, done.release.revision) == ("upgraded", 2)
+    # Neither its own new value nor the autoscaler's is a change by another.
+    assert not [line for line in said if "changed by" in line]
     assert (group(session)["maxReplicas"], group(session)["replicas"]) == (9, 7)
     # And the autoscaler goes on from there.
     scale(session, 8)
@@ -205,6 +208,66 @@ def make_pending(session: EnvironmentSession, seconds_ago: int) -> None:
         "metadata": {"labels": {"status": "pending-upgrade"}},
     }
     ray_clusters(session).api.patch(SECRETS, name, "ray", patch)
+
+
+def test_a_rollback_keeps_what_the_autoscaler_wants(session: EnvironmentSession) -> None:
+    install(session)
+    install(session, workerGroups__cpu__maxReplicas=9)
+    operations = [
+        {"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 5},
+        {
+            "op": "replace",
+            "path": "/spec/workerGroupSpecs/0/scaleStrategy",
+            "value": {"workersToDelete": ["ray-cpu-worker-x"]},
+        },
+    ]
+    ray_clusters(session).api.patch(
+        RAY_CLUSTERS, RELEASE, "ray", operations, how="json", manager="python-requests"
+    )
+    ray_release.roll_back(session, None, print)
+    found = group(session)
+    assert (found["replicas"], found["scaleStrategy"]["workersToDelete"]) == (
+        5,
+        ["ray-cpu-worker-x"],
+    )
+
+
+def test_after_a_first_install_with_a_bad_image_the_good_one_is_deployed(
+    session: EnvironmentSession,
+) -> None:
+    with pytest.raises(RayError, match="ImagePullBackOff"):
+        install(session, image__repository="rayproject/ray", image__tag="9.9.9")
+    said: list[str] = []
+    assert install(session, said).done == "upgraded"
+    assert any("No head of ray runs" in line for line in said)
+
+
+def test_a_cluster_that_is_being_deleted_is_waited_for_before_it_is_made_again(
+    session: EnvironmentSession,
+) -> None:
+    install(session)
+    api = ray_clusters(session).api
+    held = {"metadata": {"finalizers": ["example.com/held"]}}
+    api.patch(RAY_CLUSTERS, RELEASE, "ray", held)
+    first = api.get(RAY_CLUSTERS, RELEASE, "ray")
+    assert first is not None
+    api.delete(RAY_CLUSTERS, RELEASE, "ray")
+    said: list[str] = []
+
+    def let_go_when_waited_for() -> None:
+        while not any("Waiting until the RayCluster ray is gone" in line for line in list(said)):
+            over.wait(0.05)
+        api.patch(RAY_CLUSTERS, RELEASE, "ray", {"metadata": {"finalizers": None}})
+
+    over = threading.Event()
+    releaser = threading.Thread(target=let_go_when_waited_for, daemon=True)
+    releaser.start()
+    install(session, said)
+    releaser.join()
+    again = api.get(RAY_CLUSTERS, RELEASE, "ray")
+    assert again is not None
+    assert again["metadata"]["uid"] != first["metadata"]["uid"]
+    assert "held by example.com/held" in " ".join(said)
 
 
 def test_a_release_stuck_in_pending_is_gone_on_with_and_one_in_work_is_waited_for(

@@ -260,7 +260,7 @@ def test_who_changed_a_field_is_told_by_its_manager_and_its_time() -> None:
 
 def test_after_the_autoscaler_wrote_the_list_nobody_is_blamed() -> None:
     document, live = changed("RayCluster", "ray", *CPU, "maxReplicas", to=99)
-    live = managed(live, ("ray-autoscaler", "t", {"f:spec": {"f:workerGroupSpecs": {}}}))
+    live = managed(live, ("python-requests", "t", {"f:spec": {"f:workerGroupSpecs": {}}}))
     (item,) = told(document, live)
     assert item.who == ""
     assert "not known any more" in item.evidence

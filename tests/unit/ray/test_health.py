@@ -22,18 +22,16 @@ def warning(reason: str, message: str, at: str, name: str = "ray") -> dict[str, 
     }
 
 
-def test_ready_is_what_the_operator_found_of_the_object_as_it_is_now() -> None:
-    def seen(generation: int, state: str = "ready") -> bool:
-        return is_ready({**CLUSTER, "status": {"state": state, "observedGeneration": generation}})
+def test_a_cluster_is_up_while_it_scales_and_not_when_its_head_is_gone() -> None:
+    def up(head: str, state: str = "ready") -> bool:
+        condition = {"type": "HeadPodReady", "status": head}
+        return is_up({**CLUSTER, "status": {"state": state, "conditions": [condition]}})
 
-    assert seen(2)
-    assert seen(3)
-    assert not seen(1)
-    assert not seen(2, "failed")
-    assert not is_ready(CLUSTER)
-    # One that scales is up all the time.
-    assert is_up({**CLUSTER, "status": {"state": "ready", "observedGeneration": 1}})
+    assert up("True")
+    assert not up("False")  # the operator never takes `ready` back
+    assert not up("True", "")
     assert not is_up(CLUSTER)
+    assert not is_ready(CLUSTER, [])
 
 
 def test_an_image_that_is_not_there_is_hopeless_and_told_once_with_what_to_do() -> None:
@@ -43,7 +41,8 @@ def test_an_image_that_is_not_there_is_hopeless_and_told_once_with_what_to_do() 
         [warning("Failed", 'image "x:1" not found', "1")],
     )
     assert found.is_hopeless
-    assert found.reasons == ('pod ray-head waits: ImagePullBackOff: image "x:1" not found',)
+    assert found.reasons[0] == 'pod ray-head waits: ImagePullBackOff: image "x:1" not found'
+    assert found.text.count("not found") == 1
     assert "image.tag" in found.fix
 
 
@@ -57,38 +56,34 @@ def test_a_pod_without_a_node_is_told_as_that_and_may_still_get_one() -> None:
         },
     }
     found = diagnose(CLUSTER, [pending], [])
-    assert found.text == "pod ray-gpu waits: Unschedulable: 0/3 nodes are available"
+    assert found.reasons[0] == "pod ray-gpu waits: Unschedulable: 0/3 nodes are available"
     assert not found.is_hopeless
     assert "node pool" in found.fix
 
 
-def test_without_waiting_pods_the_conditions_and_the_last_warnings_of_the_object_are_told() -> None:
-    status = {
-        "minWorkerReplicas": 2,
-        "availableWorkerReplicas": 1,
-        "conditions": [
-            {"type": "HeadPodReady", "status": "True"},
-            {
-                "type": "RayClusterProvisioned",
-                "status": "False",
-                "reason": "Provisioning",
-                "message": "in work",
-            },
-        ],
+def test_without_pods_the_lacks_and_the_last_warnings_of_the_object_are_told() -> None:
+    condition = {
+        "type": "HeadPodReady",
+        "status": "False",
+        "reason": "HeadPodNotFound",
+        "message": "Head Pod not found",
     }
+    spec = {"workerGroupSpecs": [{"groupName": "cpu", "minReplicas": 2}]}
     found = diagnose(
-        {**CLUSTER, "status": status},
+        {**CLUSTER, "spec": spec, "status": {"conditions": [condition]}},
         [],
         [
             warning("Late", "the late one", "2"),
             warning("Early", "the early one", "1"),
             warning("Late", "the late one", "3"),
             warning("Other", "c", "4", name="another"),
+            warning("Other", "of another cluster", "5", name="ray-green"),
         ],
     )
     assert found.reasons == (
-        "RayClusterProvisioned is False: Provisioning: in work",
-        "1 of 2 workers are missing",
+        "the head does not exist",
+        "0 of 2 workers of group cpu are ready",
+        "HeadPodReady is False: HeadPodNotFound: Head Pod not found",
         "event Early: the early one",
         "event Late: the late one",
     )

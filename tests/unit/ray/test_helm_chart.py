@@ -13,7 +13,7 @@ from ray_platform_sandbox.kuberay.job_status import problem_of, read_ray_job
 
 from ray_platform.config.node_pools import NodePool
 from ray_platform.kubernetes.helm_chart_process import RenderedChart, chart_digest, render_chart
-from ray_platform.ray.spec import Redis, helm_values
+from ray_platform.ray.spec import PODS_DIGEST, Redis, helm_values
 from ray_platform.text.errors import SettingsError
 from tests.support.charts import in_helm, kuberay_errors, pod_templates
 
@@ -325,26 +325,132 @@ def test_no_two_clusters_share_their_keys_in_redis() -> None:
     assert "externalStorageNamespace" not in served
 
 
+def with_cluster(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], str]]:
+    """The pod templates of a document with the RayCluster that KubeRay makes of them; empty: none."""
+    submitter = (document.get("spec") or {}).get("submitterPodTemplate")
+    name = "ray" if document["kind"] == "RayCluster" else "ray-job-x7k2p"
+    return [(t, "" if t == submitter else name) for t in pod_templates(document)]
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Kubernetes' own rule, of the operators that the chart uses."""
+    for wanted in selector.get("matchExpressions") or []:
+        value = labels.get(wanted["key"])
+        holds = {
+            "NotIn": value not in wanted.get("values", ()),
+            "Exists": value is not None,
+        }[wanted["operator"]]
+        if not holds:
+            return False
+    return bool((selector.get("matchLabels") or {}).items() <= labels.items())
+
+
+def selectors(node: Any) -> list[Mapping[str, Any]]:
+    """Every selector of pods of the release in a document, however deep."""
+    if isinstance(node, list):
+        return [found for item in node for found in selectors(item)]
+    if not isinstance(node, Mapping):
+        return []
+    own = [node] if "app.kubernetes.io/instance" in (node.get("matchLabels") or {}) else []
+    return own + [found for value in node.values() for found in selectors(value)]
+
+
+def test_every_selector_names_the_ray_cluster(variants: dict[str, list[dict[str, Any]]]) -> None:
+    """The clusters of a RayJob and a RayService have the labels of the standing one: seen in the recording
+    two-clusters-one-budget, where one budget counted two heads and let one of them be evicted."""
+    seen = 0
+    for documents in variants.values():
+        for document in documents:
+            for constraint in spread(document):
+                labels = constraint["labelSelector"]["matchLabels"]
+                assert ("ray.io/cluster" in labels) != ("matchLabelKeys" in constraint)
+                assert constraint.get("matchLabelKeys", ["ray.io/cluster"]) == ["ray.io/cluster"]
+            if document["kind"] in ("NetworkPolicy", "PodDisruptionBudget", "PodMonitor"):
+                for selector in selectors(document["spec"]):
+                    seen += 1
+                    expressions = [e["key"] for e in selector.get("matchExpressions") or []]
+                    assert "ray.io/cluster" in {*selector["matchLabels"], *expressions}
+    assert seen > 20
+
+
+def spread(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [
+        constraint
+        for template in pod_templates(document)
+        for constraint in template["spec"].get("topologySpreadConstraints") or []
+    ]
+
+
+def test_a_suspended_cluster_can_be_resumed(variants: dict[str, list[dict[str, Any]]]) -> None:
+    """KubeRay resumes on an explicit false alone (the recording suspend-resume)."""
+    assert one(variants["plain"], "RayCluster")["spec"]["suspend"] is False
+
+
+def pods_digests(documents: list[dict[str, Any]]) -> set[str]:
+    return {
+        template["metadata"]["annotations"][PODS_DIGEST]
+        for template in pod_templates(one(documents, "RayCluster"))
+    }
+
+
+def test_the_pods_carry_a_digest_that_changes_where_kuberay_replaces_them() -> None:
+    def group(**more: Any) -> dict[str, Any]:
+        return {**VALUES, "workerGroups": {"cpu": {**GROUP, **more}}}
+
+    toleration = {"key": "a", "operator": "Exists"}
+    same = [
+        group(),
+        group(maxReplicas=7, minReplicas=1, replicas=3),
+        group(tolerations=[toleration]),
+        group(scaleStrategy={"workersToDelete": ["ray-cpu-worker-x"]}),
+        {**group(), "head": {**VALUES["head"], "tolerations": [toleration]}},
+    ]
+    others = [
+        group(idleTimeoutSeconds=5),
+        {**group(), "autoscaler": {"idleTimeoutSeconds": 61}},
+        {**group(), "rayCluster": {"suspend": True}},
+        {**group(), "labels": {"team": "research"}},
+    ]
+    renders, _ = in_helm([(CHART, values) for values in (*same, *others)])
+    found = [pods_digests(documents) for documents in renders]
+    assert all(len(digests) == 1 for digests in found)
+    (first,) = found[0]
+    assert first
+    assert found[: len(same)] == [{first}] * len(same)
+    rest = [digest for digests in found[len(same) :] for digest in digests]
+    assert len({first, *rest}) == 1 + len(others)
+
+
 def test_nothing_passes_but_what_is_listed(variants: dict[str, list[dict[str, Any]]]) -> None:
     policies = {
         d["metadata"]["name"]: d["spec"]
         for d in variants["everything"]
         if d["kind"] == "NetworkPolicy"
     }
-    deny = policies["ray-default-deny"]
-    assert set(deny) == {"podSelector", "policyTypes"}
-    assert deny["policyTypes"] == ["Ingress", "Egress"]
-    # It reaches every pod of the release, and no other release's.
+    denials = {name: spec for name, spec in policies.items() if name.endswith("-default-deny")}
+    assert set(denials) == {"ray-default-deny", "ray-others-default-deny"}
+    for deny in denials.values():
+        assert set(deny) == {"podSelector", "policyTypes"}
+        assert deny["policyTypes"] == ["Ingress", "Egress"]
+    # One of them reaches each pod of the release, and no other release's.
     for document in variants["everything"]:
-        for template in pod_templates(document):
+        for template, cluster in with_cluster(document):
             labels = template["metadata"]["labels"]
-            assert deny["podSelector"]["matchLabels"].items() <= labels.items()
             assert labels["app.kubernetes.io/instance"] == "ray"
+            seen = {**labels, **({"ray.io/cluster": cluster} if cluster else {})}
+            reached = [name for name, deny in denials.items() if selects(deny["podSelector"], seen)]
+            standing = document["kind"] == "RayCluster"
+            assert reached == ["ray-default-deny" if standing else "ray-others-default-deny"]
     (rule,) = policies["ray-head"]["ingress"]
     assert rule["ports"] == [{"port": 8265, "protocol": "TCP"}]
     namespaces = [
         peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
         for peer in rule["from"]
+        if "namespaceSelector" in peer
+    ]
+    # A job on the standing cluster is handed in by a pod of the release.
+    assert [peer for peer in rule["from"] if "namespaceSelector" not in peer] == [
+        {"podSelector": policies["ray-others-internal"]["podSelector"]}
     ]
     assert namespaces == ["ray", "kuberay-system", "ingress-nginx"]
     assert rule["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "dagster"}
@@ -445,8 +551,12 @@ def test_a_role_is_told_to_the_service_account_only_when_there_is_one(
     variants: dict[str, list[dict[str, Any]]],
 ) -> None:
     told = one(variants["everything"], "ServiceAccount")["metadata"]["annotations"]
-    assert told == {"eks.amazonaws.com/role-arn": "arn:aws:iam::000000000000:role/ray"}
-    assert "annotations" not in one(variants["plain"], "ServiceAccount")["metadata"]
+    role = "eks.amazonaws.com/role-arn"
+    assert told[role] == "arn:aws:iam::000000000000:role/ray"
+    plain = one(variants["plain"], "ServiceAccount")["metadata"]["annotations"]
+    assert role not in plain
+    # KubeRay's clean-up of Redis runs as it after the release is gone.
+    assert plain["helm.sh/resource-policy"] == "keep"
 
 
 def test_a_digest_as_tag_makes_an_image_by_digest(

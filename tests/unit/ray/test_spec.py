@@ -136,7 +136,11 @@ def test_pods_are_replaced_for_what_they_are_made_of_and_not_for_bounds_or_repli
 
     same = pods_digest(spec())
     assert pods_digest(spec(minReplicas=3, maxReplicas=4, replicas=3)) == same
-    assert pods_digest({**spec(), "suspend": True, "autoscalerOptions": {}}) == same
+    assert pods_digest({**spec(), "upgradeStrategy": {"type": "None"}}) == same
+    assert pods_digest(spec(numOfHosts=1, scaleStrategy={"workersToDelete": ["a"]})) == same
+    assert pods_digest({**spec(), "suspend": True}) != same
+    assert pods_digest({**spec(), "autoscalerOptions": {"idleTimeoutSeconds": 5}}) != same
+    assert pods_digest(spec(idleTimeoutSeconds=5)) != same
     assert pods_digest(spec(template={"spec": {}})) != same
     assert pods_digest(spec(groupName="gpu")) != same
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonpatch
+import jsonpointer
 
 from ray_platform_sandbox.kubernetes.failures import ApiFailure, bad_request
 from ray_platform_sandbox.kubernetes.schema.shapes import Shape
@@ -13,18 +14,36 @@ _FROM_LIST = "$deleteFromPrimitiveList/"
 
 
 def json_patch(content: Mapping[str, Any], operations: Any) -> dict[str, Any]:
-    """RFC 6902.
+    """RFC 6902, with one liberty of the real API server: ``replace`` makes a member that is missing.
+
+    Ray's autoscaler counts on it, which replaces a ``scaleStrategy`` that is not there.
 
     Raises:
         ApiFailure: an operation is malformed, does not apply, or a ``test`` does not hold.
     """
     try:
-        patched: dict[str, Any] = jsonpatch.apply_patch(copy.deepcopy(dict(content)), operations)
+        patched: dict[str, Any] = copy.deepcopy(dict(content))
+        for operation in operations:
+            patched = jsonpatch.apply_patch(patched, [_made(patched, operation)], in_place=True)
     except (jsonpatch.InvalidJsonPatch, TypeError) as error:
         raise bad_request(f"the JSON patch is malformed: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise ApiFailure(422, "Invalid", f"the JSON patch does not apply: {error}") from error
     return patched
+
+
+def _made(content: Any, operation: Any) -> Any:
+    """A ``replace`` of a member that is missing, as the ``add`` that the real API server makes of it."""
+    if not isinstance(operation, Mapping) or operation.get("op") != "replace":
+        return operation
+    parent, _, member = str(operation.get("path", "")).rpartition("/")
+    try:
+        holder = jsonpointer.resolve_pointer(content, parent)
+    except jsonpointer.JsonPointerException:
+        return operation
+    name = jsonpointer.unescape(member)
+    is_missing = isinstance(holder, Mapping) and name not in holder
+    return {**operation, "op": "add"} if is_missing else operation
 
 
 def merge_patch(content: Any, patch: Any) -> Any:

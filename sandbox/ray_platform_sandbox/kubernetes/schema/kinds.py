@@ -20,6 +20,7 @@ v1 configmaps ConfigMap N cm -
 v1 secrets Secret N - -
 v1 serviceaccounts ServiceAccount N sa -
 v1 events Event N ev -
+events.k8s.io/v1 events Event N ev -
 v1 persistentvolumeclaims PersistentVolumeClaim N pvc status
 v1 persistentvolumes PersistentVolume C pv status
 v1 nodes Node C no status
@@ -76,6 +77,11 @@ class Kind:
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def stored_group(self) -> str:
+        """The group under which its objects are kept: events are shown by two groups."""
+        return "" if self.group == "events.k8s.io" else self.group
 
     @property
     def resource(self) -> str:
