@@ -4,7 +4,7 @@
 #   docker build --build-arg REPOSITORY=https://git.example.com/team/ray-platform.git -t NAME:TAG .
 #
 # It holds the checkout at the commit that is built, as a clone: a run records the commit that it ran at.
-# docs/deploy.md says how to pin the base image by its digest, and what of this was not run.
+# docs/how-to/deploy-dagster.md says how to pin the base image; docs/explanation/limits.md what was not run.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11.13-slim-bookworm
 
 

@@ -27,15 +27,16 @@ test test-fast bench: RAY_PLATFORM_STORAGE :=
 .PHONY: help up dev down doctor test test-fast lint bench clean
 
 help:
-	@echo "make up      set up, then the whole walk in the local environment"
-	@echo "             STORAGE=postgres keeps Dagster's history in a PostgreSQL that is started here"
-	@echo "             ENVIRONMENT=kind goes to a cluster in Docker instead: docs/kubernetes.md"
-	@echo "             GITHUB=local plays a pull request through on a GitHub of this machine"
+	@echo "make up      set up, then run every stage in the environment local"
+	@echo "             STORAGE=postgres keeps Dagster's history in a local PostgreSQL"
+	@echo "             ENVIRONMENT=kind uses a cluster in Docker: docs/how-to/run-on-kind.md"
+	@echo "             GITHUB=local plays a pull request on a local GitHub"
 	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
-	@echo "make down    end the emulator, Ray nodes, GitHub and PostgreSQL that were started here"
-	@echo "make doctor  what this machine lacks, before anything is changed"
-	@echo "make test    set up, then every test"
-	@echo "make bench   the benchmarks of bench/"
+	@echo "make down    stop all local services of this checkout"
+	@echo "make doctor  check this machine's tools, ports and disk"
+	@echo "make test    set up, then run lint and every test"
+	@echo "make lint    ruff, mypy and the prose check"
+	@echo "make bench   run the benchmarks of bench/"
 
 up: $(SETUP)
 	@$(BIN)/ray-platform doctor --env $(ENVIRONMENT)
@@ -67,6 +68,7 @@ lint: $(SETUP_TEST)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.prose
 
 bench: $(SETUP_TEST)
 	@$(UV) sync --frozen --inexact --quiet --python $(PYTHON) --group sandbox --group dev --group bench

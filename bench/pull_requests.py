@@ -112,7 +112,7 @@ def idle(sites: Sites, folder: Path, pulls: int) -> list[str]:
 
     other, other_free, other_seconds = measured(flow, poll)
     return [
-        f"| a look at {pulls} open pull requests, nothing new | calls | of them free | seconds | peak MiB |",
+        f"| a poll of {pulls} open pull requests, nothing new | calls | of them free | seconds | peak MiB |",
         "|---|--:|--:|--:|--:|",
         f"| this platform | {calls} | {free} | {seconds:.2f} | {peak:.1f} |",
         f"| the reviews of each | {other} | {other_free} | {other_seconds:.2f} | |",

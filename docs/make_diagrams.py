@@ -1,6 +1,6 @@
-"""Writes the asset graph of the code location into docs/architecture.md, as Mermaid.
+"""Writes the asset graph of the code location into docs/explanation/architecture.md, as Mermaid.
 
-``python docs/make_diagrams.py`` rewrites it, ``--check`` only says whether it is up to date.
+``python docs/make_diagrams.py`` rewrites it, ``--check`` only reports whether it is up to date.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-DOCUMENT = Path(__file__).with_name("architecture.md")
+DOCUMENT = Path(__file__).parent / "explanation" / "architecture.md"
 BEGIN = "<!-- asset graph: begin, written by docs/make_diagrams.py -->"
 END = "<!-- asset graph: end -->"
 

@@ -1,6 +1,6 @@
-"""Writes the tables of chart values into docs/kubernetes-manifests.md, from the comments of each values.yaml.
+"""Writes the tables of chart values into docs/reference/chart-values.md, from the comments of values.yaml.
 
-``python docs/make_values.py`` rewrites them, ``--check`` only says whether they are up to date.
+``python docs/make_values.py`` rewrites them, ``--check`` only reports whether they are up to date.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-DOCUMENT = Path(__file__).with_name("kubernetes-manifests.md")
+DOCUMENT = Path(__file__).parent / "reference" / "chart-values.md"
 CHARTS = Path(__file__).resolve().parents[1] / "helm"
 MARKS = re.compile(r"(<!-- values of (\w+): begin -->\n).*?(<!-- values of \2: end -->)", re.DOTALL)
 KEY = re.compile(r"^( *)([\w./-]+):(?: (.*))?$")
@@ -24,7 +24,7 @@ class Value(NamedTuple):
 
 
 def read_values(text: str) -> Iterator[Value]:
-    """The keys of a values.yaml in its order. A key's comment stands on the lines right above it.
+    """The keys of a values.yaml in its order. The comment of a key is on the lines right above it.
 
     Raises:
         ValueError: a line is neither a comment nor ``KEY: VALUE``.

@@ -393,9 +393,9 @@ rules := {
 		"fix": "use ClusterIP and an ingress, or a load balancer with the scheme internal",
 	},
 	"kube-network-policy": {
-		"what": "Network policies of its namespace select every pod, for what comes in and for what goes out.",
+		"what": "Network policies of its namespace select every pod, for incoming and for outgoing traffic.",
 		"why": "A pod that no policy selects may talk to everything.",
-		"fix": "add a NetworkPolicy with policyTypes [Ingress, Egress] that selects the pod, beside the manifest",
+		"fix": "add a NetworkPolicy with policyTypes [Ingress, Egress] that selects the pod, next to the manifest",
 	},
 	"kube-namespace": {
 		"what": "A namespace is named by at most 63 lower-case letters, digits or hyphens.",

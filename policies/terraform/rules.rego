@@ -12,12 +12,12 @@ rules := {
 	},
 	"gpu-nodes": {
 		"what": "The `max_size` of all node groups with GPUs sum to at most `max_gpu_nodes`.",
-		"why": "GPU nodes are the dearest thing here, and the account's quota is finite.",
+		"why": "GPU nodes cost more than everything else here, and the account's quota is finite.",
 		"fix": "lower max_size of a pool in terraform/environments, or raise max_gpu_nodes in policies/data.json",
 	},
 	"instance-type": {
 		"what": "Nodes are of a type in `instance_types`, and the plan says which.",
-		"why": "A type that nobody priced breaks the estimate; one that is unknown cannot be counted.",
+		"why": "A type without a price breaks the estimate; an unknown one cannot be counted.",
 		"fix": "use a type of instance_types in policies/data.json, written on the node group itself",
 	},
 	"node-kind": {
@@ -26,18 +26,18 @@ rules := {
 		"fix": "make it a pool in node_pools of terraform/environments",
 	},
 	"volume-encryption": {
-		"what": "Every volume is encrypted: launch templates (root volume included), instances, databases and what else stands in `encryption_switches`.",
-		"why": "Shards and checkpoints lie on node disks, and a snapshot of a disk leaves the cluster.",
+		"what": "Every volume is encrypted: launch templates (root volume included), instances, databases and the types in `encryption_switches`.",
+		"why": "Shards and checkpoints are on node disks, and a snapshot of a disk leaves the cluster.",
 		"fix": "set encrypted = true on the volume, for node groups in a launch template of the same plan",
 	},
 	"bucket-encryption": {
 		"what": "Every bucket has an encryption configuration of its own, by one of `bucket_encryption`.",
-		"why": "Without a KMS key nobody can see or revoke who reads the artifacts.",
+		"why": "Without a KMS key you cannot see or revoke who reads the artifacts.",
 		"fix": "add aws_s3_bucket_server_side_encryption_configuration with sse_algorithm aws:kms whose bucket refers to this one",
 	},
 	"secret-encryption": {
 		"what": "The cluster's `encryption_config` covers `secrets` with a key.",
-		"why": "Otherwise tokens lie in etcd as they are.",
+		"why": "Otherwise tokens are in etcd in plain text.",
 		"fix": "add encryption_config with resources = [\"secrets\"] and provider.key_arn to the cluster",
 	},
 	"log-encryption": {

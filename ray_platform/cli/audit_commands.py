@@ -15,7 +15,9 @@ from ray_platform.session.environment_session import EnvironmentSession, open_se
 
 @click.group()
 def audit() -> None:
-    """Who decided what about an environment: plans, verdicts, approvals, applies, removals.
+    """Show, verify or export the audit log.
+
+    The log records plans, verdicts, approvals, applies and removals, and who requested them.
 
     \b
     Examples:
@@ -27,10 +29,10 @@ def audit() -> None:
 
 @audit.command()
 @env_option
-@click.option("--limit", default=20, show_default=True, help="How many at the most.")
+@click.option("--limit", default=20, show_default=True, help="Maximum number of records.")
 @json_option
 def show(env: str, limit: int, as_json: bool) -> None:
-    """The latest decisions, the newest first."""
+    """Show the latest decisions, newest first."""
     records = _session(env).audit.latest(limit)
     if as_json:
         print_json({"environment": env, "records": [record.to_row() for record in records]})
@@ -47,7 +49,10 @@ def show(env: str, limit: int, as_json: bool) -> None:
 @env_option
 @json_option
 def verify(env: str, as_json: bool) -> None:
-    """Find records that were changed, removed or added afterwards. Exit code 2 when there are any."""
+    """Detect changed, removed or added records.
+
+    Exit code 2 when there are any.
+    """
     count, faults = _session(env).audit.verify()
     if as_json:
         print_json(
@@ -73,7 +78,10 @@ def verify(env: str, as_json: bool) -> None:
     "--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
 )
 def export(env: str, first: datetime | None, last: datetime | None, kind: str) -> None:
-    """The decisions of some days on stdout, as JSON Lines or CSV, each with its digest."""
+    """Export decisions as JSON Lines or CSV.
+
+    The records of the given days are written to stdout, each with its digest.
+    """
     records = between(
         _session(env).audit.records(),
         first.date().isoformat() if first else None,

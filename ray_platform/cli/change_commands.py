@@ -45,7 +45,9 @@ COUNTED = ("create", "update", "replace", "delete", "move", "import", "forget", 
 @json_option
 @click.option("--text/--no-text", default=True, help="Print Terraform's own text of the plan.")
 def plan(env: str, as_json: bool, text: bool) -> None:
-    """Plan an environment and judge the plan; nothing is changed. Exit code 2 when it is denied.
+    """Plan and check a change; apply nothing.
+
+    Exit code 2 when a check fails.
 
     \b
     Examples:
@@ -122,7 +124,10 @@ def print_advice(advice: Sequence[Violation], excepted: Sequence[str]) -> None:
 @click.option("--by", required=True, metavar="WHO", help="Who approves.")
 @json_option
 def approve(digest: str, env: str, by: str, as_json: bool) -> None:
-    """Approve the plan DIGEST (or a unique beginning of it) on the state that it was made from.
+    """Approve a plan for the current state.
+
+    DIGEST is the plan's digest or a unique prefix of it. The approval is void when the state
+    changes.
 
     \b
     Examples:
@@ -169,14 +174,14 @@ def approve(digest: str, env: str, by: str, as_json: bool) -> None:
 
 @click.command()
 @env_option
-@click.option("--plan", "digest", metavar="DIGEST", help="A plan that was made before.")
+@click.option("--plan", "digest", metavar="DIGEST", help="Apply this plan; do not make one.")
 @despite_option
 @json_option
 def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) -> None:
-    """Apply a plan once policy, budget and approvals let it through; then bring Ray in line with it.
+    """Apply an approved plan, then deploy Ray.
 
-    Without --plan, a plan is made and applied at once where no approval is needed, or where the very
-    same plan has been approved. Exit code 2 when a gate says no.
+    Without --plan, the command makes a plan. It applies that plan if no approval is needed or if
+    the same plan is already approved. Exit code 2 when a gate refuses.
 
     \b
     Examples:
@@ -213,14 +218,15 @@ def apply(env: str, digest: str | None, despite_live_runs: bool, as_json: bool) 
 
 @click.command()
 @env_option
-@click.option("--confirm", required=True, metavar="E", help="The environment's name, once more.")
+@click.option("--confirm", required=True, metavar="E", help="Repeat the environment's name.")
 @despite_option
 @json_option
 def destroy(env: str, confirm: str, despite_live_runs: bool, as_json: bool) -> None:
-    """Remove everything in an environment. State and records are backed up first; approvals are needed.
+    """Remove all resources of an environment.
 
-    Outside the emulator at least one person must approve the removal's plan. Afterwards the cloud is asked
-    what still bears the environment's tags; exit code 2 names what is left.
+    State and records are backed up first. Outside the emulator at least one person must approve the
+    removal's plan. Afterwards the command searches the cloud for the environment's tags. Exit code
+    2 when resources are left; the message names them.
 
     \b
     Examples:

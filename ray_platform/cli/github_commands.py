@@ -21,7 +21,7 @@ _RECONCILE_SECONDS = 900.0
 
 @click.group()
 def github() -> None:
-    """The GitHub App: make it, hear its webhooks; or a GitHub of this machine.
+    """Set up the GitHub App or a local GitHub.
 
     \b
     Examples:
@@ -40,10 +40,11 @@ for _entry in entry_points(group="ray_platform.github_commands"):
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=6480, show_default=True, type=click.IntRange(0, 65535))
 def serve(host: str, port: int) -> None:
-    """Receive webhooks, so that changes are seen sooner than by polling alone.
+    """Receive webhooks from GitHub.
 
-    It speaks HTTP: put a proxy that speaks TLS before it. It marks the repository, and the sensor's next
-    tick looks at it. Each quarter of an hour it reads GitHub's log of what failed, and makes up for that.
+    A webhook makes the sensor's next poll come sooner; polling alone finds every change too. The
+    receiver speaks HTTP, so put a proxy with TLS before it. Every 15 minutes it reads GitHub's
+    delivery log and handles failed deliveries.
 
     \b
     Examples:
@@ -75,8 +76,8 @@ def serve(host: str, port: int) -> None:
 
 
 @github.command()
-@click.option("--org", default="", help="The organisation that will own it; else your account.")
-@click.option("--webhook-url", default="", help="Where webhooks go; else none are sent.")
+@click.option("--org", default="", help="The owning organisation. Default: your account.")
+@click.option("--webhook-url", default="", help="Address of the webhook receiver. Default: none.")
 @click.option("--api-url", default="https://api.github.com", show_default=True)
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="The page's port.")
 @click.option("--wait", default=600.0, show_default=True, type=click.FloatRange(1, 3600))
@@ -84,9 +85,10 @@ def serve(host: str, port: int) -> None:
 def manifest(
     org: str, webhook_url: str, api_url: str, port: int, wait: float, as_json: bool
 ) -> None:
-    """Make the GitHub App in one step: open the page, say yes at GitHub, and its key comes here.
+    """Create the GitHub App from its manifest.
 
-    It waits for you, so many seconds. The key and the webhooks' secret are written below the home.
+    Open the printed page and confirm at GitHub. The command waits --wait seconds for that. It
+    writes the private key and the webhook secret below the home folder.
 
     \b
     Examples:
@@ -132,7 +134,7 @@ def _app(settings: Settings) -> GitHubApp:
         raise SettingsError(
             "there is no GitHub App",
             where="RAY_PLATFORM_GITHUB_APP_ID is not set",
-            fix="make one: docs/github-app/auth-flow.md",
+            fix="create one: docs/how-to/set-up-the-github-app.md",
         )
     return settings.github
 

@@ -13,7 +13,7 @@ from ray_platform.text.canonical import short
 
 @click.group()
 def gitops() -> None:
-    """An environment's manifests in Git, from where Argo CD applies them.
+    """Export manifests for Argo CD.
 
     \b
     Examples:
@@ -24,16 +24,21 @@ def gitops() -> None:
 
 @gitops.command()
 @env_option
-@click.option("--to", required=True, metavar="DIR", help="A new or empty folder, or an export.")
 @click.option(
-    "--before-apply", is_flag=True, help="Without what Terraform is yet to make: role, Redis."
+    "--to", required=True, metavar="DIR", help="A new or empty folder, or an earlier export."
+)
+@click.option(
+    "--before-apply",
+    is_flag=True,
+    help="Leave out what Terraform has not created yet: role, Redis.",
 )
 @json_option
 def export(env: str, to: str, before_apply: bool, as_json: bool) -> None:
-    """Write the manifests of an environment into DIR, with what Argo CD needs to apply them.
+    """Write the manifests for Argo CD to DIR.
 
-    One file an object, sorted, the same bytes for the same environment; the policies are asked first. DIR
-    is replaced as a whole, and refused when it holds anything but an earlier export.
+    Policies are checked first. There is one file per object, and the same environment gives the
+    same bytes. DIR is replaced as a whole. It is refused if it contains anything but an earlier
+    export.
 
     \b
     Examples:

@@ -22,7 +22,9 @@ from ray_platform.policy.configuration_tree import read_tree
 )
 @json_option
 def guard(folder: Path, base: Path | None, as_json: bool) -> None:
-    """Judge a Terraform folder as a pull request's.
+    """Check a Terraform folder for foreign code.
+
+    The folder is judged as a pull request's.
 
     Nothing in DIR is run. The base branch's lock file, backend and provider settings hold, and its
     policies/pull_requests.toml, looked for in the base and in the folder above it, widens what is allowed.

@@ -13,7 +13,9 @@ from ray_platform.session.environment_session import open_session
 @env_option
 @json_option
 def incidents(env: str, as_json: bool) -> None:
-    """Major drift that lasts: since when, where, who did it. Closed incidents follow the open ones.
+    """List drift incidents, open ones first.
+
+    Each incident is major drift of one resource: since when, where, and who made the change.
 
     \b
     Examples:

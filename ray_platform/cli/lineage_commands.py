@@ -26,10 +26,12 @@ def open_history() -> RunHistory:
 
 @click.command()
 @click.argument("run_id", required=False)
-@click.option("--rebuild-index", is_flag=True, help="Fill the index of runs anew, from Dagster's.")
+@click.option("--rebuild-index", is_flag=True, help="Rebuild the index of runs.")
 @json_option
 def lineage(run_id: str | None, rebuild_index: bool, as_json: bool) -> None:
-    """What the training run RUN_ID ran on: commit, plan, state, each module's version, Ray.
+    """Show what a training run ran on.
+
+    The answer has the commit, plan, state, each module's version and the Ray version.
 
     \b
     Examples:
@@ -83,18 +85,18 @@ def lineage(run_id: str | None, rebuild_index: bool, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--infra-version", metavar="V", help="Only runs that ran on it (6 characters or more)."
+    "--infra-version", metavar="V", help="Only runs on this infra version (6 characters or more)."
 )
 @click.option(
     "--limit",
     default=50,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many at the most, newest first.",
+    help="Maximum number of runs.",
 )
 @json_option
 def runs(infra_version: str | None, limit: int, as_json: bool) -> None:
-    """Training runs and what they ran on, newest first.
+    """List training runs, newest first.
 
     \b
     Examples:
@@ -145,7 +147,9 @@ def _time(seconds: float | None) -> str:
 @click.argument("run_b")
 @json_option
 def diff(run_a: str, run_b: str, as_json: bool) -> None:
-    """What differed in the infrastructure under RUN_A and RUN_B, and in what they came to.
+    """Compare the infrastructure of two runs.
+
+    The answer includes the commits between the runs and the metrics of both.
 
     \b
     Examples:
@@ -213,10 +217,12 @@ def _short(value: Any) -> Any:
 @click.command()
 @click.option("--good", required=True, metavar="RUN", help="A run whose metric is right.")
 @click.option("--bad", required=True, metavar="RUN", help="A run whose metric is wrong.")
-@click.option("--metric", required=True, metavar="M", help="A number of theirs, such as loss.")
+@click.option("--metric", required=True, metavar="M", help="A metric of the runs, such as loss.")
 @json_option
 def bisect(good: str, bad: str, metric: str, as_json: bool) -> None:
-    """The infra versions between a good run and a bad one, judged by a metric, and which to try next.
+    """Find the change that made a metric worse.
+
+    The answer lists the infra versions between a good and a bad run, and the one to try next.
 
     \b
     Examples:

@@ -19,7 +19,9 @@ from ray_platform.session.adapters import find_sandbox
 )
 @click.option("--github", is_flag=True, help="Check the GitHub App instead.")
 def doctor(as_json: bool, env: str, github: bool) -> None:
-    """Check this machine before anything is changed: tools, provider, ports, memory, disk.
+    """Check this machine's tools, ports and disk.
+
+    It also checks the AWS provider and the memory. Nothing is changed.
 
     \b
     Examples:
@@ -49,10 +51,11 @@ def doctor(as_json: bool, env: str, github: bool) -> None:
 @click.command()
 @json_option
 def down(as_json: bool) -> None:
-    """End what this checkout started: emulator, Kubernetes, Ray nodes, GitHub, PostgreSQL; nothing else.
+    """Stop all local services of this checkout.
 
-    What was in the emulator and in Kubernetes is gone with them, the state of `local` included; history,
-    artifacts and GitHub's repositories stay.
+    These are the emulator, Kubernetes, the Ray nodes, GitHub and PostgreSQL. The content of the
+    emulator and of Kubernetes is lost, the Terraform state of `local` included. History, artifacts
+    and GitHub's repositories are kept.
 
     \b
     Examples:

@@ -12,7 +12,9 @@ from ray_platform.text.errors import PlanFormatError, SettingsError
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def mask(file: Path) -> None:
-    """Print a plan FILE as it would be stored.
+    """Print a plan file with secrets masked.
+
+    FILE is printed as it would be stored.
 
     FILE is the output of `terraform show -json`. What Terraform marks sensitive, what has a secret's name and
     what looks like one is masked, with its copies.

@@ -40,7 +40,7 @@ def json_option(function: F) -> F:
 def despite_option(function: F) -> F:
     """``--despite-live-runs``: apply what takes away the ground under live burst runs; recorded."""
     return click.option(
-        "--despite-live-runs", is_flag=True, help="Even if live burst runs lose what they run on."
+        "--despite-live-runs", is_flag=True, help="Continue even if live burst runs are disrupted."
     )(function)
 
 

@@ -51,7 +51,9 @@ def read_plan_file(file: Path) -> Plan:
 @json_option
 @click.option("--destroy", is_flag=True, help="Judge it as a removal.")
 def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
-    """Judge a plan FILE, the output of `terraform show -json`.
+    """Check a plan file against the policies.
+
+    FILE is the output of `terraform show -json`. Exit code 2 when a rule denies it or it is not whole.
 
     Exit code 2 when a rule denies it, or when the plan is not whole.
 
@@ -99,7 +101,9 @@ def policy(file: Path, env: str, as_json: bool, destroy: bool) -> None:
 @env_option
 @json_option
 def estimate(file: Path, env: str, as_json: bool) -> None:
-    """Price a plan FILE, the output of `terraform show -json`.
+    """Estimate the monthly cost of a plan file.
+
+    FILE is the output of `terraform show -json`.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ _MOST_LOOKS = 12
 
 @click.group("pull-requests")
 def pull_requests() -> None:
-    """The pull requests that change environments: what each would do, and what it waits for.
+    """List, show or process pull requests.
 
     \b
     Examples:
@@ -39,7 +39,9 @@ def pull_requests() -> None:
 @pull_requests.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """The watched pull requests and their environments, as the last look saw them.
+    """List watched pull requests.
+
+    The list shows the result of the last poll.
 
     \b
     Examples:
@@ -70,10 +72,10 @@ def list_(as_json: bool) -> None:
 
 @pull_requests.command()
 @click.argument("number", type=int)
-@click.option("--repository", metavar="OWNER/NAME", help="Where several are watched.")
+@click.option("--repository", metavar="OWNER/NAME", help="Needed if several are watched.")
 @json_option
 def show(number: int, repository: str | None, as_json: bool) -> None:
-    """What a pull request does in each environment, and what was decided.
+    """Show a pull request's plans and decisions.
 
     \b
     Examples:
@@ -110,10 +112,11 @@ def show(number: int, repository: str | None, as_json: bool) -> None:
 @pull_requests.command()
 @json_option
 def sync(as_json: bool) -> None:
-    """Look at the pull requests now, and do in this process what the sensor would start.
+    """Process pull requests now, without a daemon.
 
-    Plans are made, comments and checks written, approved plans applied. Safe to repeat, and safe beside a
-    running daemon. Exit code 2 when a check says no, 1 when a run failed.
+    The command polls once and runs what the sensor would start: plans, comments, checks, applies.
+    It is safe to repeat, also while a daemon runs. Exit code 2 when a check fails, 1 when a run
+    failed.
 
     \b
     Examples:
@@ -184,7 +187,7 @@ def _require_app() -> Settings:
         raise SettingsError(
             "no GitHub App is set up",
             where="RAY_PLATFORM_GITHUB_APP_ID",
-            fix="follow docs/github-app/auth-flow.md; or `make up GITHUB=local` for a GitHub on this machine",
+            fix="follow docs/how-to/set-up-the-github-app.md, or run `make up GITHUB=local`",
         )
     return settings
 

@@ -27,7 +27,7 @@ from ray_platform.text.errors import SettingsError
 
 @click.group()
 def ray() -> None:
-    """The Ray cluster's release: how it is, what it was, the way back, the head's log."""
+    """Inspect, upgrade or roll back Ray."""
 
 
 def _session(env: str) -> EnvironmentSession:
@@ -42,7 +42,9 @@ def _session(env: str) -> EnvironmentSession:
 @env_option
 @json_option
 def status(env: str, as_json: bool) -> None:
-    """Release, RayCluster and address, and why it is not ready when it is not.
+    """Show the release, cluster and address.
+
+    If the cluster is not ready, the answer gives the reason.
 
     \b
     Examples:
@@ -98,7 +100,9 @@ def _why_not(cluster: RayOnKubernetes, content: Mapping[str, Any] | None, env: s
 @env_option
 @json_option
 def history(env: str, as_json: bool) -> None:
-    """The revisions of the release, the oldest first; the commits of the export where Argo CD deploys.
+    """List the release's revisions, oldest first.
+
+    Where Argo CD deploys, the commits of the export are listed.
 
     \b
     Examples:
@@ -120,13 +124,13 @@ def history(env: str, as_json: bool) -> None:
 
 @ray.command()
 @env_option
-@click.option("--to", "revision", type=int, metavar="REVISION", help="Default: the one before.")
+@click.option("--to", "revision", type=int, metavar="REVISION", help="Default: the previous one.")
 @json_option
 def rollback(env: str, revision: int | None, as_json: bool) -> None:
-    """Make an earlier revision of the release the current one, and wait until it is ready.
+    """Roll back to an earlier revision.
 
-    The environment's files stay as they are: the next `up` deploys them again. Refused while jobs run on
-    pods that would be replaced.
+    The command waits until the cluster is ready. It is refused while jobs run on pods that would be
+    replaced. The environment's files do not change, so the next `up` deploys them again.
 
     \b
     Examples:
@@ -165,16 +169,16 @@ def rollback(env: str, revision: int | None, as_json: bool) -> None:
     "--blue-green/--in-place",
     "blue_green",
     default=None,
-    help="A second cluster takes the work, or the pods are replaced. Default: ray.upgrade.",
+    help="Start a second cluster, or replace the pods. Default: ray.upgrade.",
 )
 @click.option(
     "--drain-seconds",
     type=click.FloatRange(min=0),
-    help="How long jobs of the cluster that goes may run on. Default: ray.drain_seconds.",
+    help="How long jobs of the old cluster may run. Default: ray.drain_seconds.",
 )
-@click.option("--end-jobs", is_flag=True, help="End those that still run then.")
-@click.option("--back-out", "going_back", is_flag=True, help="Go back to the cluster before.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--end-jobs", is_flag=True, help="Stop jobs still running at the deadline.")
+@click.option("--back-out", "going_back", is_flag=True, help="Return to the old cluster.")
+@click.option("--dry-run", is_flag=True, help="Show the next step and do nothing.")
 @json_option
 def upgrade(
     env: str,
@@ -185,11 +189,11 @@ def upgrade(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring the Ray cluster in line with the environment's files, without losing running work.
+    """Upgrade Ray and keep running jobs.
 
-    With --blue-green a second cluster comes up and shows that it takes jobs, new runs go to it, and the
-    old one ends when its jobs have. Safe to repeat: it goes on where it was. Until the old cluster is gone,
-    --back-out sends new runs back to it.
+    With --blue-green a second cluster starts and runs a test job. Then new runs use it, and the old
+    cluster is removed when its jobs have ended. The command is safe to repeat and resumes at the
+    last step. Until the old cluster is removed, --back-out directs new runs to it again.
 
     \b
     Examples:
@@ -285,7 +289,7 @@ def logs(
     lines: int,
     as_json: bool,
 ) -> None:
-    """The last lines of the head's log, or of a worker's.
+    """Show the last log lines of head or worker.
 
     \b
     Examples:

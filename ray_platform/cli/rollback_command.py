@@ -22,10 +22,11 @@ from ray_platform.text.errors import Refused
 @click.option("--to", "version", required=True, metavar="VERSION", help="An infra version.")
 @json_option
 def rollback(env: str, version: str, as_json: bool) -> None:
-    """Plan the way back to the infra version VERSION, and say what would be lost.
+    """Plan the return to an infra version.
 
-    The plan is made from that version's commit against the state as it is now. Nothing is changed until
-    it is applied, with today's policies, budget and approvals. Exit code 2 when a check says no.
+    The plan is made from that version's commit against the current state, and lists the data that
+    would be lost. Nothing changes until the plan is applied, with the current policies, budget and
+    approvals. Exit code 2 when a check fails.
 
     \b
     Examples:

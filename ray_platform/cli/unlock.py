@@ -16,7 +16,7 @@ from ray_platform.store.lease import describe
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it goes into the audit log.")
 @json_option
 def unlock(env: str, owner: str, reason: str, as_json: bool) -> None:
-    """Free an environment whose owner is gone.
+    """Free a lease whose owner is gone.
 
     Frees the lease, and Terraform's lock on the state where it was made under that lease. Refused while the
     owner is known to be alive. Exit code 2 when refused.

@@ -31,9 +31,10 @@ from ray_platform.text.canonical import short
 @despite_option
 @json_option
 def up(env: str, despite_live_runs: bool, as_json: bool) -> None:
-    """The whole walk: plan, policy, estimate, approval, apply, Ray cluster, burst, cost and drift.
+    """Run every stage, from plan to reports.
 
-    Safe to repeat: what already stands is left as it is.
+    The stages are plan, policy, estimate, approval, apply, Ray cluster, burst run, cost and drift.
+    The command is safe to repeat: existing resources stay as they are.
 
     \b
     Examples:
@@ -132,7 +133,7 @@ def _print_summary(answer: dict[str, Any]) -> None:
 @env_option
 @json_option
 def burst(env: str, as_json: bool) -> None:
-    """Run the bursty training workload on the environment's Ray cluster.
+    """Run bursty training on the Ray cluster.
 
     \b
     Examples:

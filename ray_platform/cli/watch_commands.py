@@ -23,10 +23,11 @@ from ray_platform.text.errors import SettingsError
 @env_option
 @json_option
 def drift(env: str, as_json: bool) -> None:
-    """Compare what lives with the state and the release of Ray. Exit code 2 when something has drifted.
+    """Detect drift in infrastructure and Ray.
 
-    Node counts that the autoscaler moved and what AWS filled in are listed with severity none and are no
-    drift. Each item has its cause with the evidence; major drift opens an incident.
+    Each drift item has a severity and a cause with its evidence. Severity `none` is expected: node
+    counts that the autoscaler moved, and values that AWS filled in. Major drift opens an incident.
+    Exit code 2 when an item is minor or major.
 
     \b
     Examples:
@@ -68,7 +69,9 @@ def drift(env: str, as_json: bool) -> None:
 @click.option("--date", "day", metavar="YYYY-MM-DD", help="The day in UTC.  [default: today]")
 @json_option
 def cost(env: str, day: str | None, as_json: bool) -> None:
-    """What a day cost, by node pool and burst run; the parts sum to the whole.
+    """Report the cost of a day.
+
+    The parts by node pool and burst run sum to the total.
 
     \b
     Examples:
@@ -109,9 +112,9 @@ def _day(text: str | None) -> str:
 @env_option
 @json_option
 def status(env: str, as_json: bool) -> None:
-    """What stands in an environment, and the addresses of what runs on this machine.
+    """Show an environment and its addresses.
 
-    Also the owner of its lease: what for, host, since when, last heartbeat, and its token, which
+    A lease that is held shows its owner: purpose, host, start, last heartbeat, and the token that
     `ray-platform unlock` asks for.
 
     \b

@@ -17,21 +17,22 @@ from ray_platform.whatif.answer import change_pools
 @click.option(
     "--workers", default="", metavar="NAME=MIN:MAX,...", help="New bounds of worker groups."
 )
-@click.option("--spot", default="", metavar="NAME,...", help="Worker groups to put on spot.")
+@click.option("--spot", default="", metavar="NAME,...", help="Worker groups to price as spot.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="The burst to replay.  [default: latest]")
 @click.option(
     "--boot-seconds",
     default="",
     metavar="S,...",
-    help="How long a node takes to come, one or more times.  [default: as the run measured]",
+    help="Boot time of a node, one or more values.  [default: as the run measured]",
 )
 @json_option
 def whatif(
     env: str, workers: str, spot: str, run_id: str | None, boot_seconds: str, as_json: bool
 ) -> None:
-    """Replay a recorded burst on other worker groups: seconds, node-hours, dollars, unmet demand.
+    """Replay a burst on other worker groups.
 
-    Ray's own autoscaler decides, in this process; no node is started.
+    The replay gives seconds, node-hours, US dollars and unmet demand. Ray's own autoscaler decides,
+    in this process; no node is started.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ Variables that the platform itself reads:
 ===============================  ==================================================================
 ``RAY_PLATFORM_ROOT``            the checkout; otherwise found from the working directory upwards
 ``RAY_PLATFORM_HOME``            where local state lives; default ``.ray_platform`` in the checkout
-``RAY_PLATFORM_PORT_BASE``       first of the local ports (README.md lists them); 5580
+``RAY_PLATFORM_PORT_BASE``       first of the local ports (docs/reference/settings.md); 5580
 ``RAY_PLATFORM_TERRAFORM``       the Terraform or OpenTofu binary; default ``terraform``
 ``RAY_PLATFORM_PROVIDER_DIR``    an unpacked provider mirror; default: looked for, else downloaded
 ``RAY_PLATFORM_OPA``             the ``opa`` binary that judges policies; default: the library judges
@@ -21,7 +21,7 @@ Variables that the platform itself reads:
 ``KUBECONFIG``                   kubectl's files, for ``[kubernetes] context``; ``~/.kube/config``
 ===============================  ==================================================================
 
-Those of the GitHub App (docs/github-app/auth-flow.md); without its id there is none:
+Those of the GitHub App (docs/how-to/set-up-the-github-app.md); without its id there is none:
 
 =======================================  ==========================================================
 ``RAY_PLATFORM_GITHUB_APP_ID``           the App's id

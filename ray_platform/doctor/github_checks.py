@@ -32,7 +32,7 @@ def examine_github(settings: Settings) -> tuple[Finding, ...]:
     except PlatformError as error:
         return (Finding("App", False, error.what, error.fix),)
     if app is None:
-        fix = "make one and set its variables: docs/github-app/auth-flow.md"
+        fix = "make one and set its variables: docs/how-to/set-up-the-github-app.md"
         return (Finding("App", False, "RAY_PLATFORM_GITHUB_APP_ID is not set", fix),)
     return tuple(_examine(app))
 

@@ -144,4 +144,6 @@ def _credentials() -> Finding:
         who = boto3.client("sts").get_caller_identity()["Arn"]
         return Finding("AWS", True, who.split(":")[-1])
     except Exception as error:  # botocore raises many kinds; each means: no use of AWS from here
-        return Finding("AWS", False, str(error), "sign in by OIDC or SSO: docs/environments.md")
+        return Finding(
+            "AWS", False, str(error), "sign in by OIDC or SSO: docs/how-to/set-up-aws.md"
+        )

@@ -14,7 +14,7 @@ from ray_platform.text.errors import SettingsError
 
 Severity = Literal["none", "minor", "major"]
 
-_FIX = "mend the entry; docs/cost-and-drift.md lists what one may hold"
+_FIX = "fix the entry; docs/reference/drift.md lists its keys"
 _NOT_MATCHED = "an attribute differs; the next apply sets it back"
 
 

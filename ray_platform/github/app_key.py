@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _MIN_BITS = 2048
-_NEW_KEY = "make a new private key on the App's page (docs/github-app/auth-flow.md)"
+_NEW_KEY = "make a new private key on the App's page (docs/how-to/set-up-the-github-app.md)"
 
 
 class SecretText(str):

@@ -15,7 +15,7 @@ MAX_CLOCK_SKEW_SECONDS = 60.0
 #: What GitHub's documentation says to wait where a refusal does not say for how long.
 _UNSAID_WAIT_SECONDS = 60.0
 
-_PERMISSIONS = "docs/github-app/permissions.md"
+_PERMISSIONS = "docs/reference/github-app.md"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Failure:
         if self.status == 404:
             return (
                 f"the GitHub App is not installed there: could not {doing}",
-                "install it: docs/github-app/auth-flow.md",
+                "install it: docs/how-to/set-up-the-github-app.md",
             )
         return f"GitHub refuses the App: could not {doing}: {self.message}", ""
 

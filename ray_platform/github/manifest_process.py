@@ -53,7 +53,7 @@ class NewApp:
 
 
 def read_manifest(root: Path, *, redirect_url: str, webhook_url: str, home_page: str) -> str:
-    """The manifest as JSON, from ``docs/github-app/manifest.json``.
+    """The manifest as JSON, from ``docs/reference/github-app-manifest.json``.
 
     Args:
         root: The checkout.
@@ -61,7 +61,9 @@ def read_manifest(root: Path, *, redirect_url: str, webhook_url: str, home_page:
         webhook_url: Where webhooks go; empty: none are sent.
         home_page: The App's home page, which GitHub asks for.
     """
-    manifest = json.loads((root / "docs" / "github-app" / "manifest.json").read_text("utf-8"))
+    manifest = json.loads(
+        (root / "docs" / "reference" / "github-app-manifest.json").read_text("utf-8")
+    )
     manifest |= {"redirect_url": redirect_url, "url": home_page}
     manifest["hook_attributes"] = {"url": webhook_url or home_page, "active": bool(webhook_url)}
     return json.dumps(manifest)

@@ -1,6 +1,6 @@
 """What the GitHub App must be allowed, and why: the least that its calls need.
 
-``docs/github-app/permissions.md`` and ``docs/github-app/manifest.json`` say the same; a test compares them.
+``docs/reference/github-app.md`` and ``github-app-manifest.json`` next to it repeat it; a test compares them.
 """
 
 from collections.abc import Mapping

@@ -130,7 +130,7 @@ def read_webhook_secret(app: GitHubApp) -> bytes:
         raise ForgeError(
             "webhooks have no secret",
             where="RAY_PLATFORM_GITHUB_WEBHOOK_FILE is not set",
-            fix="docs/github-app/auth-flow.md: openssl rand -hex 32 into a file, the same text in the App",
+            fix="create a secret: docs/how-to/set-up-the-github-app.md, step 4; set the same text in the App",
         )
     try:
         secret = path.read_bytes().strip()

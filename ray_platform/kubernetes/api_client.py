@@ -381,7 +381,7 @@ def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
     code = int(status.get("code", 0))
     fix = {
         401: "sign in again: the token is not taken",
-        403: "give this identity the right (docs/kubernetes.md)",
+        403: "give this identity the right (docs/how-to/set-up-aws.md)",
         409: "read the object again and repeat the change",
         422: "mend what the message names",
     }

@@ -67,7 +67,7 @@ class EksToken:
             raise KubernetesError(
                 "there are no AWS credentials to sign in to the cluster with",
                 where=f"EKS cluster {self._cluster}",
-                fix="sign in by OIDC or SSO: docs/environments.md",
+                fix="sign in by OIDC or SSO: docs/how-to/set-up-aws.md",
                 code=401,
             )
         request = AWSRequest(
@@ -105,7 +105,7 @@ def eks_access(
         raise KubernetesError(
             f"EKS does not tell where the cluster is: {error}",
             where=f"EKS cluster {cluster}",
-            fix="apply the infrastructure first (`ray-platform up`), or sign in: docs/environments.md",
+            fix="apply the infrastructure first (`ray-platform up`), or sign in: docs/how-to/set-up-aws.md",
         ) from error
     except (KeyError, ValueError) as error:
         raise KubernetesError(

@@ -34,7 +34,7 @@ def connect(settings: Settings, repository: Repository) -> Connection:
         raise SettingsError(
             f"the pull requests of {repository} are not watched by this deployment",
             where="RAY_PLATFORM_GITHUB_REPOSITORIES" if app else "RAY_PLATFORM_GITHUB_APP_ID",
-            fix="set up the GitHub App as docs/github-app/auth-flow.md says, and name the repository",
+            fix="set up the GitHub App as docs/how-to/set-up-the-github-app.md says, and name the repository",
         )
     forge = GitHubRepository(connect_app(app), repository)
     mirror = mirror_of(settings, forge)

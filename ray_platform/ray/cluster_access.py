@@ -143,8 +143,8 @@ class KubernetesCluster:
             raise KubernetesError(
                 "KubeRay is not installed: the API serves no rayclusters.ray.io/v1",
                 where=self.api.access.endpoint,
-                fix="install its operator, as docs/kubernetes-manifests.md says under `The platform around "
-                f"it`; then `ray-platform up --env {self.environment.name}` goes on from here",
+                fix="install its operator (docs/how-to/install-cluster-add-ons.md), then run "
+                f"`ray-platform up --env {self.environment.name}`",
                 code=404,
             ) from error
 

@@ -294,7 +294,7 @@ def told_diagnostics(
             f"the state is locked: {_lock_holder(everything)}",
             where=state,
             fix="wait for the holder: it was started outside the platform, whose own locks free themselves "
-            "(docs/troubleshooting.md, the state is locked)",
+            "(docs/how-to/troubleshoot.md, the state is locked)",
         )
     if says("Unsupported Terraform Core version"):
         return ToolError(what, fix="install Terraform 1.10 or newer")

@@ -68,12 +68,15 @@ class Stage:
 
 
 @click.command()
-@click.option("--set-up", "set_up_only", is_flag=True, help="Start it and set the App up; no more.")
+@click.option(
+    "--set-up", "set_up_only", is_flag=True, help="Only start the server and set up the App."
+)
 @json_option
 def local(set_up_only: bool, as_json: bool) -> None:
-    """Play a pull request through on a GitHub of this machine: plan, two approvals, apply, burst run.
+    """Play a pull request on a local GitHub.
 
-    It needs what `ray-platform up` makes. Each time it opens another pull request.
+    The command opens a pull request, plans it, collects two approvals, applies it and trains on it.
+    It needs the resources of `ray-platform up`. Each call opens another pull request.
 
     \b
     Examples:

@@ -1,1 +1,4 @@
-"""The stand-in for KubeRay's operator: RayCluster objects become local Ray processes (docs/kubernetes.md)."""
+"""The stand-in for KubeRay's operator: local Ray processes for RayCluster objects.
+
+See docs/reference/local-kubernetes.md.
+"""

@@ -1,1 +1,1 @@
-"""A Kubernetes API on 127.0.0.1 and the stand-in for the KubeRay operator: docs/kubernetes.md."""
+"""A Kubernetes API on 127.0.0.1 and a stand-in for KubeRay: docs/reference/local-kubernetes.md."""

@@ -27,7 +27,7 @@ resource "aws_security_group" "redis" {
 }
 
 # Nobody gets in until a user is added beside Terraform, which would keep its password in the state
-# (docs/deploy.md). Each user group must hold a user named default: this one may do nothing.
+# (docs/how-to/deploy-dagster.md). Each user group must hold a user named default: this one may do nothing.
 resource "aws_elasticache_user" "nobody" {
   count = local.redis
 

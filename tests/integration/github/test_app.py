@@ -192,7 +192,7 @@ def test_a_permission_that_is_missing_is_named_with_where_it_is_granted(
     finally:
         session.server.grant(granted)
     assert "issues=write" in refused.value.what
-    assert "docs/github-app/permissions.md" in refused.value.fix
+    assert "docs/reference/github-app.md" in refused.value.fix
 
 
 # Tokens --------------------------------------------------------------------------------------------

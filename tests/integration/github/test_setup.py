@@ -30,7 +30,7 @@ from tests.support.github_site import GitHubSite, Sites, running_github
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCS = ROOT / "docs" / "github-app"
+DOCS = ROOT / "docs" / "reference"
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def session(sites: Sites) -> GitHubSite:
 
 
 def test_code_manifest_and_document_agree_on_the_permissions_and_events() -> None:
-    manifest = json.loads((DOCS / "manifest.json").read_text())
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (DOCS / "permissions.md").read_text(), re.M)
+    manifest = json.loads((DOCS / "github-app-manifest.json").read_text())
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", (DOCS / "github-app.md").read_text(), re.M)
     needed = {one.name: one.level for one in NEEDED}
     assert manifest["default_permissions"] == needed == dict(rows)
     assert tuple(manifest["default_events"]) == EVENTS
@@ -270,7 +270,7 @@ def test_the_doctor_tells_webhooks_that_cannot_work(
 
 def test_the_doctor_tells_that_no_app_is_set_up(tmp_path: Path) -> None:
     (found,) = examine_github(Settings(ROOT, tmp_path, {}))
-    assert not found.good and "auth-flow.md" in found.fix
+    assert not found.good and "set-up-the-github-app.md" in found.fix
 
 
 def test_the_command_exits_with_one_where_something_is_wrong(

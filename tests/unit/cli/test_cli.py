@@ -136,7 +136,7 @@ def test_an_environment_that_is_not_set_up_yet_says_what_is_missing(tmp_path: Pa
     done = run(tmp_path, "approve", "0123456789ab", "--env", "staging", "--by", "alice")
     assert done.returncode == 1
     assert "state.bucket = 'CHANGE-ME" in done.stderr
-    assert "docs/environments.md" in done.stderr
+    assert "docs/how-to/set-up-aws.md" in done.stderr
 
 
 def test_status_of_nothing_says_so(tmp_path: Path) -> None:

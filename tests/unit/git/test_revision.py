@@ -17,7 +17,7 @@ from ray_platform.git.revision import Revision, work_for
         (["policies/data.json", "helm/ray/values.yaml"], ("policy", "ray_cluster")),
         (["terraform/main.tf", "helm/ray/values.yaml", "policies/data.json"], ("change",)),
         (["terraform/main.tf", "workloads/bursty_training.py"], ("change", "burst")),
-        (["README.md", "docs/policies.md", "terraform/README.md", "tests/x.py"], ()),
+        (["README.md", "docs/how-to/change-a-policy.md", "terraform/README.md", "tests/x.py"], ()),
         (["terraform/environments/prod.tfvars", "environments/prod.toml"], ()),
         (["helm/platform/values.yaml", "kubernetes/base/quota.yaml"], ()),
     ],

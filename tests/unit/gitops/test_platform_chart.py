@@ -115,7 +115,7 @@ def test_every_wrong_value_is_refused_with_its_place() -> None:
 def test_the_docs_name_every_third_party_chart_with_its_version() -> None:
     path = CHART / "charts.yaml"
     charts = read_charts(path.read_text(encoding="utf-8"), where=str(path))
-    text = (ROOT / "docs" / "kubernetes-manifests.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "install-cluster-add-ons.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for chart in charts:
         assert [row for row in rows if row.startswith(f"| `{chart.name}` | {chart.version} |")]
@@ -125,7 +125,8 @@ def test_the_chart_that_the_docs_install_is_checked_by_its_pinned_digest() -> No
     path = CHART / "charts.yaml"
     charts = {c.name: c for c in read_charts(path.read_text(encoding="utf-8"), where=str(path))}
     assert [name for name, chart in charts.items() if not chart.digest] == ["kuberay-operator"]
-    text = (ROOT / "docs" / "kubernetes-manifests.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "how-to" / "install-cluster-add-ons.md").read_text(encoding="utf-8")
+    text = text.replace(" \\\n  ", " ")
     chart = charts["cluster-autoscaler"]
     archive = f"{chart.chart}-{chart.version}.tgz"
     assert f'echo "{chart.digest}  {archive}" | sha256sum --check' in text

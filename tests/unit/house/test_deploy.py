@@ -203,7 +203,7 @@ def test_the_library_the_chart_and_the_docs_name_one_version() -> None:
     (pinned,) = [
         d.removeprefix("dagster==") for d in project["dependencies"] if d.startswith("dagster==")
     ]
-    for path in (FOLDER / "values.yaml", ROOT / "docs" / "deploy.md"):
+    for path in (FOLDER / "values.yaml", ROOT / "docs" / "how-to" / "deploy-dagster.md"):
         text = path.read_text(encoding="utf-8")
         assert set(re.findall(r"--version ([\d.]+)", text)) == {pinned}, path
 
@@ -359,7 +359,8 @@ def test_the_run_on_kind_runs_the_commands_of_the_docs_in_their_order() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     asked = {f"ray-platform {name} --env $(ENVIRONMENT)" for name in ("up", "doctor")}
     assert all(makefile.count(f"$(BIN)/{line}") == 1 + ("doctor" in line) for line in asked)
-    text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    guide = ROOT / "docs" / "how-to" / "run-on-kind.md"
+    text = guide.read_text(encoding="utf-8").replace(" \\\n  ", " ")
     assert f"\n{operator}\n" in text
     for command in ("up", "doctor", "ray status"):
         assert f"\nray-platform {command} --env kind\n" in text

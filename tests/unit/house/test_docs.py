@@ -1,26 +1,35 @@
 """README and docs say what the code says: names, options, settings, paths and links."""
 
-import importlib.util
+import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
 import dagster as dg
 import pytest
 
-from ray_platform.cli import cli
+from ray_platform.cli import COMMANDS, GROUPS, cli
 from ray_platform.config import partitions
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.settings import load_settings
 from ray_platform.definitions import defs
+from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
-README = ROOT / "README.md"
-DOCUMENTS = (README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "terraform" / "README.md")
-ENVIRONMENTS = ROOT / "docs" / "environments.md"
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+DOCUMENTS = (
+    *sorted(ROOT.glob("*.md")),
+    *PAGES,
+    *(ROOT / folder / "README.md" for folder in ("terraform", "workloads", "bench")),
+)
+REFERENCE = DOCS / "reference"
+CODE_LOCATION = REFERENCE / "code-location.md"
+ENVIRONMENTS = REFERENCE / "environment-files.md"
+MOST_LINES = 200
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -38,7 +47,7 @@ each_document = pytest.mark.parametrize(
 
 
 def section(document: Path, heading: str) -> str:
-    """What stands under a heading, up to the next one of any level."""
+    """The text under a heading, up to the next one of any level."""
     text = document.read_text(encoding="utf-8")
     found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", text, re.M | re.S)
     assert found, f"{document.name} has no heading {heading!r}"
@@ -88,14 +97,16 @@ def named(words: list[str]) -> tuple[str, list[str]]:
 # The command -----------------------------------------------------------------------------------
 
 
-def test_readme_lists_every_command_with_its_help_and_options() -> None:
-    table = {
-        named(row[0].strip("`").split()[1:])[0]: (set(re.findall(r"--[a-z-]+", row[0])), row[1])
-        for row in rows(section(README, "Commands"))
-    }
+def test_the_reference_lists_every_command_in_its_group_with_help_and_options() -> None:
+    table = {}
+    for group in GROUPS:
+        for row in rows(section(REFERENCE / "commands.md", group.capitalize())):
+            words = row[0].strip("`").split()[1:]
+            table[named(words)[0]] = (group, set(re.findall(r"--[a-z-]+", row[0])), row[1])
     assert set(table) == set(commands())
     for name, command in commands().items():
-        shown, said = table[name]
+        group, shown, said = table[name]
+        assert group == COMMANDS[name.split()[0]].group, name
         assert said == command.get_short_help_str(limit=1000), name
         spellings = [
             {*option.opts, *option.secondary_opts}
@@ -147,19 +158,19 @@ def test_every_make_target_shown_exists(document: Path) -> None:
 # The code location -----------------------------------------------------------------------------
 
 
-def test_readme_lists_every_asset_in_its_group(definitions: dg.Definitions) -> None:
+def test_the_reference_lists_every_asset_in_its_group(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    table = {NAME.findall(row[0])[0]: row[1] for row in rows(section(README, "Assets"))}
+    table = {NAME.findall(row[0])[0]: row[1] for row in rows(section(CODE_LOCATION, "Assets"))}
     assert table == {
         key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()
     }
 
 
-def test_readme_lists_every_check_and_says_which_block(definitions: dg.Definitions) -> None:
+def test_the_reference_lists_every_check_and_says_which_block(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     table = {
         (asset, NAME.findall(row[0])[0], "(blocking)" in row[0])
-        for row in rows(section(README, "Checks"))
+        for row in rows(section(CODE_LOCATION, "Checks"))
         for asset in NAME.findall(row[1])
     }
     assert table == {
@@ -168,12 +179,12 @@ def test_readme_lists_every_check_and_says_which_block(definitions: dg.Definitio
     }
 
 
-def test_readme_lists_every_job(definitions: dg.Definitions) -> None:
+def test_the_reference_lists_every_job(definitions: dg.Definitions) -> None:
     jobs = {job.name for job in definitions.get_repository_def().get_all_jobs()}
-    assert set(names(README, "Jobs")) == jobs - {"__ASSET_JOB"}
+    assert set(names(CODE_LOCATION, "Jobs")) == jobs - {"__ASSET_JOB"}
 
 
-def test_readme_lists_every_schedule_and_sensor_and_whether_it_is_on(
+def test_the_reference_lists_every_schedule_and_sensor_and_whether_it_is_on(
     definitions: dg.Definitions,
 ) -> None:
     repository = definitions.get_repository_def()
@@ -182,7 +193,8 @@ def test_readme_lists_every_schedule_and_sensor_and_whether_it_is_on(
         *repository.sensor_defs,
     ]
     table = {
-        NAME.findall(row[0])[0]: row[2] for row in rows(section(README, "Schedules and sensors"))
+        NAME.findall(row[0])[0]: row[2]
+        for row in rows(section(CODE_LOCATION, "Schedules and sensors"))
     }
     assert table == {
         item.name: "on" if item.default_status.value == "RUNNING" else "off" for item in instigators
@@ -192,27 +204,23 @@ def test_readme_lists_every_schedule_and_sensor_and_whether_it_is_on(
 def test_the_asset_graph_in_the_docs_is_that_of_the_definitions(
     definitions: dg.Definitions,
 ) -> None:
-    diagrams = _module(ROOT / "docs" / "make_diagrams.py")
+    diagrams = load_script(DOCS / "make_diagrams.py")
     text = diagrams.DOCUMENT.read_text(encoding="utf-8")
     drawn = diagrams.with_graph(text, diagrams.asset_graph(definitions))
     assert text == drawn, "run `python docs/make_diagrams.py`"
 
 
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 # Settings --------------------------------------------------------------------------------------
 
 
-def test_readme_lists_every_variable_that_the_platform_reads() -> None:
+def test_the_reference_lists_every_variable_that_the_platform_reads() -> None:
     source = (ROOT / "ray_platform" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r"RAY_PLATFORM_[A-Z_]+", source))
-    listed = {name for name in names(README, "Settings") if name.startswith("RAY_PLATFORM_")}
+    listed = {
+        name
+        for name in names(REFERENCE / "settings.md", "Variables")
+        if name.startswith("RAY_PLATFORM_")
+    }
     assert listed == read
 
 
@@ -221,7 +229,7 @@ def test_environments_lists_every_key_of_an_environment_file() -> None:
     for name, field in EnvironmentFile.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
         keys |= {f"{name}.{key}" for key in inner} if inner else {name}
-    assert set(names(ENVIRONMENTS, "What the platform does")) == keys
+    assert set(names(ENVIRONMENTS, "Keys of NAME.toml")) == keys
 
 
 def test_environments_lists_every_terraform_variable() -> None:
@@ -229,14 +237,14 @@ def test_environments_lists_every_terraform_variable() -> None:
     variables = set(re.findall(r'^variable "(\w+)"', source, re.M))
     pool = source.split('variable "node_pools"')[1].split("validation")[0].split("taints")[0]
     keys = {*re.findall(r"^ {4}(\w+) +=", pool, re.M), "taints"}
-    text = section(ENVIRONMENTS, "What stands there")
+    text = section(ENVIRONMENTS, "Variables of NAME.tfvars")
     by_platform = set(NAME.findall(re.search(r"^Three more .*$", text, re.M)[0]))  # type: ignore[index]
-    assert set(names(ENVIRONMENTS, "What stands there")) | by_platform == variables | keys
+    assert set(names(ENVIRONMENTS, "Variables of NAME.tfvars")) | by_platform == variables | keys
 
 
 def test_environments_says_what_each_one_has() -> None:
     settings = load_settings()
-    text = section(ENVIRONMENTS, "What an environment is")
+    text = section(ENVIRONMENTS, "Environments")
     head = next(line for line in text.splitlines() if line.startswith("| |"))
     table = {row[0]: row[1:] for row in rows(text)}
     assert tuple(NAME.findall(head)) == settings.environment_names
@@ -265,24 +273,89 @@ def test_every_path_mentioned_exists(document: Path) -> None:
             assert list(ROOT.glob(mentioned)), f"{document.name}: {mentioned}"
 
 
-def test_the_house_in_readme_stands() -> None:
-    house = FENCE.search(section(README, "The house"))
-    assert house
-    for line in house[2].splitlines():
-        folder = ROOT / "ray_platform" if line.startswith(" ") else ROOT
-        assert (folder / line.split()[0]).exists(), line
+def test_the_folders_in_the_architecture_are_those_of_the_checkout() -> None:
+    listed = {
+        name.rstrip("/") for name in names(DOCS / "explanation" / "architecture.md", "Folders")
+    }
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    folders = {path.split("/")[0] for path in tracked if "/" in path and path[0] != "."}
+    assert listed == folders - {"docs"}
 
 
 def test_each_fault_names_the_tests_that_show_it() -> None:
     written = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
     )
-    faults = rows(section(ROOT / "docs" / "kubernetes.md", "Faults"))
+    text = (REFERENCE / "faults.md").read_text(encoding="utf-8")
+    faults = re.split(r"^### ", text, flags=re.M)[1:]
     assert faults
-    for fault, _, tests in faults:
-        named = re.findall(r"`(test_\w+)`", tests)
-        assert named, fault
-        assert [name for name in named if f"def {name}(" not in written] == [], fault
+    for fault in faults:
+        tests = re.findall(r"`(test_\w+)`", fault)
+        assert tests, fault
+        assert [name for name in tests if f"def {name}(" not in written] == [], fault
+
+
+def test_the_role_policies_of_aws_are_json_with_placeholders_for_what_is_yours() -> None:
+    texts = {
+        path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "deploy/aws").glob("*.json")
+    }
+    assert set(texts) == {"trust", "deploy"}
+    guide = (DOCS / "how-to" / "set-up-aws.md").read_text(encoding="utf-8")
+    for text in texts.values():
+        assert {item["Effect"] for item in json.loads(text)["Statement"]} == {"Allow"}
+        assert not re.search(r"\d{12}", text)
+        for placeholder in re.findall(r"\b(?:ACCOUNT|STATE-BUCKET|OWNER/REPO)\b", text):
+            assert f"`{placeholder}`" in guide
+
+
+# Pages -----------------------------------------------------------------------------------------
+
+
+def test_no_page_has_more_than_200_lines() -> None:
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "README.md", *PAGES)
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_the_map_leads_to_every_page_and_every_page_is_of_one_kind() -> None:
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    listed = {(DOCS / link.partition("#")[0]).resolve() for link in LINK.findall(text)}
+    assert listed == set(PAGES) - {DOCS / "README.md"}
+    kinds = {path.relative_to(DOCS).parts[0] for path in PAGES}
+    assert kinds == {
+        "README.md",
+        "tutorial.md",
+        "glossary.md",
+        "how-to",
+        "reference",
+        "explanation",
+    }
+
+
+def test_the_glossary_is_sorted_and_explains_a_term_once() -> None:
+    terms = [row[0].casefold() for row in rows((DOCS / "glossary.md").read_text(encoding="utf-8"))]
+    assert terms == sorted(set(terms))
+
+
+def test_every_page_that_code_and_configuration_name_exists() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    named_pages = set()
+    for name in tracked:
+        path = ROOT / name
+        if (
+            path.suffix in {".py", ".toml", ".yaml", ".yml", ".tf", ".tfvars", ".rego", ""}
+            and path.is_file()
+        ):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            named_pages |= set(re.findall(r"(?<![\w/])docs/[\w/-]+\.(?:md|json|py)", text))
+    assert len(named_pages) > 10
+    assert {page for page in named_pages if not (ROOT / page).exists()} == set()
 
 
 @each_document

@@ -18,6 +18,7 @@ from ray_platform.policy.verdict import Verdict, policy_input
 from ray_platform.terraform.plan import read_plan
 from ray_platform.terraform.resource_tags import REQUIRED_TAGS
 from ray_platform.text.errors import SettingsError
+from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICIES = ROOT / "policies"
@@ -293,27 +294,6 @@ def test_every_type_that_a_rule_asks_for_is_handed_over_whole() -> None:
     assert named <= set(DATA["policy"]["fields"])
 
 
-def test_the_docs_table_has_every_rule_as_the_policies_tell_it() -> None:
-    text = (ROOT / "docs" / "reference" / "policy-rules.md").read_text()
-    for package in PACKAGES:
-        for rule, told in ENGINE.rules(package).items():
-            kind = told.get("severity", "blocking")
-            row = f"| `{rule}` | {kind} | {told['what']} | {told['why']} | {told['fix']} |"
-            assert row in text, f"docs/reference/policy-rules.md lacks or differs in: {row}"
-    known = {rule for package in PACKAGES for rule in ENGINE.rules(package)}
-    rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    assert rows - set(DATA["policy"]["defaults"]) == known
-
-
-def test_the_docs_table_has_every_number_as_it_is() -> None:
-    text = (ROOT / "docs" / "reference" / "policy-rules.md").read_text()
-    for key, value in DATA["policy"]["defaults"].items():
-        if isinstance(value, int):
-            assert f"| `{key}` | {value} |" in text
-        else:
-            assert f"| `{key}` | {', '.join(value)} |" in text
-
-
 def replaced(by: dict[str, Any], *kinds: str) -> None:
     for kind in kinds:
         for address in of_type(kind):
@@ -394,3 +374,17 @@ def test_what_is_hidden_as_a_secret_is_not_taken_for_harmless(kind: str, attribu
 
     found = {(item.id, item.resource) for item in check(changed(edit)).violations}
     assert ("hidden-value", f"{kind}.x") in found
+
+
+def test_the_pages_have_every_rule_and_limit_as_the_policies_have_them() -> None:
+    pages = load_script(ROOT / "docs" / "make_policies.py")
+    known = {package: ENGINE.rules(package) for package in PACKAGES}
+    listed = []
+    for path in pages.PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert text == pages.with_lists(text, known), "run `python docs/make_policies.py`"
+        listed += [(kind, package) for _, kind, package, _ in pages.MARKS.findall(text)]
+    assert sorted(listed) == sorted(
+        [*(("rules", package) for package in PACKAGES), ("limits", "policies")]
+    )
+    assert set(pages.LIMITS) == set(DATA["policy"]["defaults"])

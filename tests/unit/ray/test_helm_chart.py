@@ -1,6 +1,5 @@
 """The chart helm/ray: what it renders, what it refuses; Kubernetes' and KubeRay's own schemas accept it."""
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from ray_platform.kubernetes.helm_chart_process import RenderedChart, chart_dige
 from ray_platform.ray.spec import PODS_DIGEST, Redis, helm_values
 from ray_platform.text.errors import SettingsError
 from tests.support.charts import in_helm, kuberay_errors, pod_templates
+from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "helm" / "ray"
@@ -644,12 +644,7 @@ def test_no_part_of_the_schema_lets_an_unknown_key_through(chart: str) -> None:
 
 
 def make_values() -> Any:
-    path = ROOT / "docs" / "make_values.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "docs" / "make_values.py")
 
 
 def leaves(schema: dict[str, Any], values: Any, path: str = "") -> set[str]:
