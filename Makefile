@@ -68,6 +68,7 @@ lint: $(SETUP_TEST)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 	@$(BIN)/python -m tests.prose
 
 bench: $(SETUP_TEST)

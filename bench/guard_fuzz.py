@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ray_platform.terraform.hcl_blocks import Body
+from ray_platform.hcl.hcl_blocks import Body
 from tests.support.hcl_judges import Tally, compare, read_by_us
 from tests.support.hcl_texts import MadeFile, Maker
 

@@ -28,9 +28,9 @@ class Entry(NamedTuple):
 GROUPS = ("change", "training", "watch", "lineage", "platform")
 COMMANDS = {
     "plan": Entry("change", "change_commands", "Plan and check a change; apply nothing."),
-    "policy": Entry("change", "plan_file", "Check a plan file against the policies."),
-    "guard": Entry("change", "guard", "Check a Terraform folder for foreign code."),
-    "mask": Entry("change", "mask", "Print a plan file with secrets masked."),
+    "policy": Entry("change", "checks.plan_file", "Check a plan file against the policies."),
+    "guard": Entry("change", "checks.guard", "Check a Terraform folder for foreign code."),
+    "mask": Entry("change", "checks.mask", "Print a plan file with secrets masked."),
     "approve": Entry("change", "change_commands", "Approve a plan for the current state."),
     "apply": Entry("change", "change_commands", "Apply an approved plan, then deploy Ray."),
     "rollback": Entry("change", "rollback_command", "Plan the return to an infra version."),
@@ -44,7 +44,7 @@ COMMANDS = {
     "ray": Entry("training", "ray_commands", "Inspect, upgrade or roll back Ray."),
     "whatif": Entry("training", "whatif_command", "Replay a burst on other worker groups."),
     "cost": Entry("watch", "watch_commands", "Report the cost of a day."),
-    "estimate": Entry("watch", "plan_file", "Estimate the monthly cost of a plan file."),
+    "estimate": Entry("watch", "checks.plan_file", "Estimate the monthly cost of a plan file."),
     "drift": Entry("watch", "watch_commands", "Detect drift in infrastructure and Ray."),
     "incidents": Entry("watch", "incidents_command", "List drift incidents, open ones first."),
     "lineage": Entry("lineage", "lineage_commands", "Show what a training run ran on."),

@@ -24,7 +24,6 @@ from ray_platform.defs.facts import (
     PolicyFacts,
     RemovalFacts,
 )
-from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.policy.verdict import Violation
 from ray_platform.pull_requests.connection import (
     require_may_approve,
@@ -32,6 +31,7 @@ from ray_platform.pull_requests.connection import (
     tags_of,
     tell_of_approval,
 )
+from ray_platform.run_history.asset_facts import RayClusterFacts
 from ray_platform.session.environment_session import open_session
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import Refused, SettingsError

@@ -14,7 +14,7 @@ from ray_platform.config.settings import Settings, load_settings
 from ray_platform.text.errors import PlatformError, SettingsError
 
 if TYPE_CHECKING:
-    from ray_platform.github.webhooks_store import Inbox
+    from ray_platform.github.webhooks.webhooks_store import Inbox
 
 _RECONCILE_SECONDS = 900.0
 
@@ -51,8 +51,8 @@ def serve(host: str, port: int) -> None:
       ray-platform github serve
       ray-platform github serve --host 0.0.0.0 --port 8080
     """
-    from ray_platform.github.receiver_process import Receiver
-    from ray_platform.github.webhooks_store import Inbox
+    from ray_platform.github.webhooks.receiver_process import Receiver
+    from ray_platform.github.webhooks.webhooks_store import Inbox
 
     settings = load_settings()
     app = _app(settings)
@@ -144,7 +144,7 @@ def _reconcile_now_and_then(app: GitHubApp, inbox: "Inbox") -> Callable[[], None
     from threading import Event, Thread
 
     from ray_platform.github.app_client import connect
-    from ray_platform.github.deliveries_client import reconcile_deliveries
+    from ray_platform.github.webhooks.deliveries_client import reconcile_deliveries
 
     ended = Event()
 

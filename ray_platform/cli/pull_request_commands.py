@@ -11,12 +11,12 @@ from ray_platform.config.partitions import ISSUE_TAG, PULL_TAG
 from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.github.model import PullRef
-from ray_platform.pull_requests.cursor import Memory
-from ray_platform.pull_requests.cursor_store import TickMemory
 from ray_platform.pull_requests.decide import Next
+from ray_platform.pull_requests.polling.cursor import Memory
+from ray_platform.pull_requests.polling.cursor_store import TickMemory
+from ray_platform.pull_requests.polling.watched import environments_of, look_at_all
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.run_request import Request
-from ray_platform.pull_requests.watched import environments_of, look_at_all
 from ray_platform.session.environment_session import open_session
 from ray_platform.text.errors import NotFoundError, PlatformError, SettingsError
 

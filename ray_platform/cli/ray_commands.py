@@ -14,13 +14,13 @@ from ray_platform.config.settings import load_settings
 from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.gitops import deployed
 from ray_platform.gitops.deliver import is_by_git
-from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours
 from ray_platform.ray.ray_release import Standing
 from ray_platform.ray.upgrade import blue_green
 from ray_platform.ray.upgrade.switch import Switch
+from ray_platform.run_history.asset_facts import RayClusterFacts
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import SettingsError
 

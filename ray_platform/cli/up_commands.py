@@ -21,8 +21,8 @@ from ray_platform.cli.output import (
 from ray_platform.cli.run_jobs import Outcome, run_job
 from ray_platform.config.partitions import CHANGE_TAG, day_key, despite
 from ray_platform.defs.facts import CostFacts, DriftFacts, ModuleFacts, PlanFacts
-from ray_platform.lineage.asset_facts import BurstFacts
 from ray_platform.records.infra_version import MODULES
+from ray_platform.run_history.asset_facts import BurstFacts
 from ray_platform.text.canonical import short
 
 

@@ -48,8 +48,8 @@ from pydantic import ValidationError
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.github_app import GitHubApp, read_github_app
 from ray_platform.config.node_pools import NodePool, read_node_pools
-from ray_platform.terraform.hcl_tokens import Unreadable
-from ray_platform.terraform.variables_file import read_values
+from ray_platform.hcl.hcl_tokens import Unreadable
+from ray_platform.hcl.variables_file import read_values
 from ray_platform.text.errors import SettingsError
 from ray_platform.text.redaction import is_secret_key
 

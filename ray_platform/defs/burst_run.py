@@ -11,13 +11,13 @@ from ray_platform.cost.ledger.usage import watching
 from ray_platform.defs.own_report import report_to_judge
 from ray_platform.defs.resources import EnvironmentSessions
 from ray_platform.defs.run_resources import LIGHT
-from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.lineage.export_run import exported
 from ray_platform.lineage.version_page import page_of
 from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.ray.jobs_client import entrypoint
 from ray_platform.ray.pipes_client import FAILURES, pipes_client, pipes_module, why
 from ray_platform.ray.running_jobs import job_of
+from ray_platform.run_history.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.run_history.burst_metrics import BurstMetrics
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short

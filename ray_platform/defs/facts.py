@@ -1,6 +1,6 @@
 """What commands, checks and sensors read back of materializations and check results: one class an asset.
 
-The facts of the Ray cluster and of burst runs are in `ray_platform.lineage.asset_facts`, because
+The facts of the Ray cluster and of burst runs are in `ray_platform.run_history.asset_facts`, because
 lineage reads them too. Every field name is a metadata key. US dollars are floats with cents, as the UI
 plots them.
 """

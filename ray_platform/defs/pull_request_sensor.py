@@ -6,8 +6,8 @@ from ray_platform.config.settings import load_settings
 from ray_platform.defs import destroy_job as removal
 from ray_platform.defs import terraform_plan as plan_stage
 from ray_platform.defs import walk_jobs
+from ray_platform.pull_requests.polling.watched import look_at_all
 from ray_platform.pull_requests.run_request import Request
-from ray_platform.pull_requests.watched import look_at_all
 from ray_platform.text.errors import PlatformError, RateLimited
 
 

@@ -9,10 +9,10 @@ from ray_platform.change.deploy_ray import RayClusterReady, data_version, deploy
 from ray_platform.change.verify import verify
 from ray_platform.config.partitions import environments
 from ray_platform.defs.resources import EnvironmentSessions
-from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.pull_requests.reporting import note_verified
 from ray_platform.ray.endpoint import ray_endpoint
 from ray_platform.records.infra_version import MODULES
+from ray_platform.run_history.asset_facts import RayClusterFacts
 from ray_platform.session.lock import change_lock
 
 

@@ -14,8 +14,8 @@ from ray_platform.github.app_key import read_private_key
 from ray_platform.github.failure import MAX_CLOCK_SKEW_SECONDS, clock_skew, skew_told
 from ray_platform.github.installation_client import Installation
 from ray_platform.github.repository_client import web_address
-from ray_platform.github.webhooks import EVENTS
-from ray_platform.github.webhooks_store import read_webhook_secret
+from ray_platform.github.webhooks.deliveries import EVENTS
+from ray_platform.github.webhooks.webhooks_store import read_webhook_secret
 from ray_platform.text.errors import ForgeError, PlatformError
 
 #: Below this part of the hour's calls, a busy hour may run out of them.

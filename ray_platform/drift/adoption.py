@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ray_platform.drift.items import DriftItem
-from ray_platform.terraform.hcl_text import with_value
+from ray_platform.hcl.hcl_text import with_value
 
 _POOL = re.compile(r'^module\.node_pools\.aws_eks_node_group\.\w+\["(?P<pool>[\w-]+)"\]$')
 _BOUND = re.compile(r"^scaling_config(\[0\])?\.(?P<bound>min_size|max_size)$")

@@ -4,16 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ray_platform.drift.items import DriftItem
-from ray_platform.drift.release_items import (
-    Compared,
-    not_asked,
-    release_gone,
-    release_items,
-)
+from ray_platform.drift.release_items import not_asked, release_gone, release_items
 from ray_platform.drift.rules import RuleBook
 from ray_platform.gitops.deliver import is_by_git
 from ray_platform.kubernetes.helm_release_client import DEPLOYED, HelmReleases, Release
-from ray_platform.kubernetes.manifests import identity
+from ray_platform.kubernetes.manifests import Compared, identity
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours

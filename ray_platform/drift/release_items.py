@@ -3,8 +3,7 @@
 Addresses are ``helm/RELEASE/KIND/NAME``; ``helm/RELEASE`` is the release itself, ``helm`` all of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ray_platform.drift.causes import Because
@@ -12,7 +11,7 @@ from ray_platform.drift.conditions import Fact
 from ray_platform.drift.items import NOT_ASKED, DriftItem
 from ray_platform.drift.rules import RuleBook
 from ray_platform.kubernetes.field_managers import Writer, writer_of
-from ray_platform.kubernetes.manifests import Difference, Element, differences, identity
+from ray_platform.kubernetes.manifests import Compared, Difference, Element, differences, identity
 from ray_platform.text.redaction import redact
 from ray_platform.text.tree_differences import plain
 
@@ -21,18 +20,6 @@ RELEASE_KIND = "HelmRelease"
 #: Who writes for the platform and for KubeRay; what they write is compared all the same.
 OUR_MANAGERS = ("ray-platform-helm", "ray-platform", "kuberay-operator")
 _NOBODY = "the API names no other writer"
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One object of a release: its document in the manifest, and the live one, None where it is gone.
-
-    ``asked`` is what today's chart and values make of it; None where they have no such object.
-    """
-
-    wanted: Mapping[str, Any]
-    live: Mapping[str, Any] | None
-    asked: Mapping[str, Any] | None
 
 
 def release_items(release: str, found: Sequence[Compared], book: RuleBook) -> Iterator[DriftItem]:

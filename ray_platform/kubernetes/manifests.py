@@ -24,6 +24,18 @@ from ray_platform.text.tree_differences import ABSENT, is_nothing
 
 
 @dataclass(frozen=True)
+class Compared:
+    """One object of a release: its document in the manifest, and the live one, None where it is gone.
+
+    ``asked`` is what today's chart and values make of it; None where they have no such object.
+    """
+
+    wanted: Mapping[str, Any]
+    live: Mapping[str, Any] | None
+    asked: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Element:
     """A step into a list: the element's key, or its place where it has none; ``index`` in the live list."""
 

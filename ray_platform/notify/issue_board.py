@@ -12,7 +12,7 @@ from ray_platform.drift.incidents.incident import Incident
 from ray_platform.github.forge import Forge
 from ray_platform.pull_requests.comment import code, plain
 from ray_platform.pull_requests.connection import connect
-from ray_platform.pull_requests.watched import repository_of
+from ray_platform.pull_requests.polling.watched import repository_of
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.errors import ForgeError
 from ray_platform.text.redaction import redact_text

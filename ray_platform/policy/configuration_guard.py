@@ -10,6 +10,8 @@ identity, not a sandbox: what an allowed provider itself can be talked into, it 
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from ray_platform.hcl.hcl_blocks import Body, read_configuration, read_template
+from ray_platform.hcl.hcl_tokens import Unreadable
 from ray_platform.policy.configuration_rules import TEMPLATES, GuardRules
 from ray_platform.policy.configuration_tree import TreeEntry
 from ray_platform.policy.guard_blocks import FolderBlocks
@@ -20,8 +22,6 @@ from ray_platform.policy.guard_expressions import (
 )
 from ray_platform.policy.guard_files import file_findings, is_readable, too_much
 from ray_platform.policy.guard_findings import Finding, Judged, judged
-from ray_platform.terraform.hcl_blocks import Body, read_configuration, read_template
-from ray_platform.terraform.hcl_tokens import Unreadable
 from ray_platform.text.errors import PolicyDenied
 
 SHOWN = 10

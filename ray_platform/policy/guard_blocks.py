@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
+from ray_platform.hcl.hcl_blocks import Block, Body, Expression
 from ray_platform.policy.configuration_rules import (
     AWS,
     BACKEND_SETTINGS,
@@ -17,7 +18,6 @@ from ray_platform.policy.configuration_rules import (
 )
 from ray_platform.policy.guard_expressions import own_path
 from ray_platform.policy.guard_findings import Finding, Judged, is_sensitive, named
-from ray_platform.terraform.hcl_blocks import Block, Body, Expression
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")

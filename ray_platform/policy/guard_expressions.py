@@ -4,10 +4,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
+from ray_platform.hcl.hcl_blocks import Argument, Block, Body, Expression
 from ray_platform.policy.configuration_rules import FILE_FUNCTIONS, FUNCTIONS, TEMPLATES, TYPES
 from ray_platform.policy.configuration_tree import TreeEntry
 from ray_platform.policy.guard_findings import Finding, Judged, named
-from ray_platform.terraform.hcl_blocks import Argument, Block, Body, Expression
 
 _PATH = re.compile(r"[A-Za-z0-9_.@+=/-]*")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?{},/-]+")

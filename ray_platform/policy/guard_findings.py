@@ -4,10 +4,10 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ray_platform.hcl.hcl_blocks import Block, Body, read_configuration
+from ray_platform.hcl.hcl_tokens import Unreadable
 from ray_platform.policy.configuration_rules import AWS, BUILTIN, GuardRules
 from ray_platform.policy.configuration_tree import TreeEntry
-from ray_platform.terraform.hcl_blocks import Block, Body, read_configuration
-from ray_platform.terraform.hcl_tokens import Unreadable
 
 LOCK_FILE = ".terraform.lock.hcl"
 

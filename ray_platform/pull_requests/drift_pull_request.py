@@ -13,10 +13,10 @@ from ray_platform.git.push_client import Author, push_branch
 from ray_platform.github.app_client import connect as connect_app
 from ray_platform.github.github_client import GitHubRepository
 from ray_platform.github.mirror import mirror_of
+from ray_platform.hcl.variables_file import read_values
 from ray_platform.pull_requests.comment import code, plain
-from ray_platform.pull_requests.watched import repository_of
+from ray_platform.pull_requests.polling.watched import repository_of
 from ray_platform.session.environment_session import EnvironmentSession
-from ray_platform.terraform.variables_file import read_values
 from ray_platform.text.errors import ForgeError, GitError
 from ray_platform.text.redaction import redact_text
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import CheckReport, DeploymentState, PullRef
 from ray_platform.pull_requests.comment import MARKER, Row, render_check, render_comment
-from ray_platform.pull_requests.cursor import Watched
 from ray_platform.pull_requests.decide import Decision, Facts, Next
 from ray_platform.pull_requests.decision_facts import EnvironmentNow
+from ray_platform.pull_requests.polling.cursor import Watched
 from ray_platform.pull_requests.pull_request_store import Standing
 from ray_platform.text.canonical import digest
 from ray_platform.text.redaction import redact_text

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
-from ray_platform.drift.release_items import Compared
 from ray_platform.kubernetes.api_client import KubernetesApi
 from ray_platform.kubernetes.field_managers import may_be_scaler
 from ray_platform.kubernetes.helm_release_client import MANAGER as HELM
-from ray_platform.kubernetes.manifests import differences, identity, put_back
+from ray_platform.kubernetes.manifests import Compared, differences, identity, put_back
 from ray_platform.ray.clusters import RayOnKubernetes
 from ray_platform.ray.running_jobs import require_no_jobs
 from ray_platform.ray.spec import pods_digest

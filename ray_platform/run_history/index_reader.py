@@ -21,7 +21,7 @@ import dagster as dg
 from dagster import DagsterInstance, RunsFilter
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
-from ray_platform.lineage.asset_facts import BurstFacts
+from ray_platform.run_history.asset_facts import BurstFacts
 from ray_platform.run_history.index_store import LineageIndex, Place
 from ray_platform.text.errors import FactsError
 

@@ -15,7 +15,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
 from ray_platform.config.settings import load_settings
-from ray_platform.lineage.asset_facts import RayClusterFacts
+from ray_platform.run_history.asset_facts import RayClusterFacts
 from ray_platform.run_history.index_reader import BURST_ASSET as BURST_ASSET
 from ray_platform.run_history.index_reader import catch_up
 from ray_platform.run_history.index_store import (

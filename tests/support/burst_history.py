@@ -35,8 +35,8 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._serdes import serialize_value
 
 from ray_platform.config.partitions import INFRA_VERSION_TAG
-from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.records.infra_version import MODULES, Applied, Ray, manifest
+from ray_platform.run_history.asset_facts import BurstFacts, PhaseFacts
 from ray_platform.run_history.run_history_store import BURST_ASSET
 from ray_platform.store.artifact_store import Artifacts
 

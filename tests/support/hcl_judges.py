@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray_platform.terraform.hcl_blocks import Body, read_configuration
-from ray_platform.terraform.hcl_tokens import Unreadable
+from ray_platform.hcl.hcl_blocks import Body, read_configuration
+from ray_platform.hcl.hcl_tokens import Unreadable
 from tests.support.hcl_texts import MadeFile, Maker
 
 _BLOCK = re.compile(r'Blocks of type "([^"]+)" are not expected here')

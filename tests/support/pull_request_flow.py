@@ -28,10 +28,10 @@ from ray_platform.git.git_client import Git
 from ray_platform.git.mirror_store import GitMirror
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import PullRef
-from ray_platform.pull_requests.cursor import Memory
-from ray_platform.pull_requests.discovery import Watch
 from ray_platform.pull_requests.gate import Connection
-from ray_platform.pull_requests.poll import Tick, tick
+from ray_platform.pull_requests.polling.cursor import Memory
+from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.pull_requests.reporting import failure_noted
 from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.pull_requests.run_request import Request

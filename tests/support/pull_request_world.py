@@ -36,10 +36,10 @@ from ray_platform.github.model import (
 )
 from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.policy.verdict import Verdict, Violation
-from ray_platform.pull_requests.cursor import Memory
-from ray_platform.pull_requests.discovery import Watch
 from ray_platform.pull_requests.gate import Connection
-from ray_platform.pull_requests.poll import Tick, tick
+from ray_platform.pull_requests.polling.cursor import Memory
+from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.reporting import failure_noted, keep_report, note_verified

@@ -23,8 +23,8 @@ from ray_platform.config.settings import Environment
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import Issue, PullRef
 from ray_platform.pull_requests.connection import connect
-from ray_platform.pull_requests.cursor import Memory
 from ray_platform.pull_requests.decision_facts import EnvironmentNow
+from ray_platform.pull_requests.polling.cursor import Memory
 from ray_platform.pull_requests.removals.issue import (
     LABEL,
     MARKER,

@@ -18,15 +18,15 @@ from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.model import PullRef
-from ray_platform.lineage.asset_facts import BurstFacts
+from ray_platform.hcl.hcl_text import block, with_entry, with_value
 from ray_platform.pull_requests.comment import MARKER
 from ray_platform.pull_requests.connection import connect, tags_of
+from ray_platform.pull_requests.polling.watched import look_at_all
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.report import PlanReport
-from ray_platform.pull_requests.watched import look_at_all
 from ray_platform.records.records_store import PlanRecord
+from ray_platform.run_history.asset_facts import BurstFacts
 from ray_platform.session.environment_session import EnvironmentSession, open_session
-from ray_platform.terraform.hcl_text import block, with_entry, with_value
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import NotFoundError, PlatformError, Refused
 from ray_platform_sandbox.github.client.person import GitHubRefused

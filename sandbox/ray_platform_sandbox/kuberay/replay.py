@@ -19,10 +19,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ray_platform_sandbox.kuberay import replay_compare as compare
 from ray_platform_sandbox.kuberay.cluster_status import is_running_and_ready
 from ray_platform_sandbox.kuberay.reconciling import Reconciler
-from ray_platform_sandbox.kuberay.replay_world import (
+from ray_platform_sandbox.kuberay.recordings import compare
+from ray_platform_sandbox.kuberay.recordings.world import (
     World,
     begin_of,
     is_of_cluster,

@@ -9,8 +9,8 @@ import pytest
 
 from ray_platform.config.repository import Repository
 from ray_platform.github.github_client import GitHubRepository
-from ray_platform.pull_requests.cursor import Memory
 from ray_platform.pull_requests.decide import Next
+from ray_platform.pull_requests.polling.cursor import Memory
 from tests.support.github_site import Sites, running_github
 from tests.support.pull_request_flow import Flow
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 
 from ray_platform.config.github_app import GitHubApp
-from ray_platform.github import receiver_process, webhooks_store
 from ray_platform.github.app_client import AppClient
-from ray_platform.github.deliveries_client import reconcile_deliveries
-from ray_platform.github.receiver_process import Receiver
-from ray_platform.github.webhooks import MAX_BODY_BYTES
-from ray_platform.github.webhooks_store import DirtyMarks, Inbox, read_webhook_secret
+from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES, receiver_process, webhooks_store
+from ray_platform.github.webhooks.deliveries_client import reconcile_deliveries
+from ray_platform.github.webhooks.receiver_process import Receiver
+from ray_platform.github.webhooks.webhooks_store import DirtyMarks, Inbox, read_webhook_secret
 from ray_platform.text.errors import ForgeError
 from tests.support.github_site import GitHubSite, Sites, running_github
 

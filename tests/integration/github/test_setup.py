@@ -23,7 +23,7 @@ from ray_platform.github.github_client import GitHubRepository
 from ray_platform.github.manifest_process import SetUp, refuse_to_overwrite
 from ray_platform.github.model import Watermark
 from ray_platform.github.permissions import NEEDED, missing
-from ray_platform.github.webhooks import EVENTS
+from ray_platform.github.webhooks.deliveries import EVENTS
 from ray_platform.text.errors import ForgeError
 from tests.support.github_site import GitHubSite, Sites, running_github
 

@@ -28,7 +28,7 @@ from ray_platform.definitions import defs
 from ray_platform_sandbox.aws.service import stop_emulator
 from ray_platform_sandbox.github.client.testing import LocalGitHub
 from ray_platform.config.settings import Settings, load_settings
-from ray_platform.pull_requests.watched import look_at_all
+from ray_platform.pull_requests.polling.watched import look_at_all
 from ray_platform.session.environment_session import EnvironmentSession
 from tests.support import canaries
 from tests.support.canaries import CANARIES, IN_ENVIRONMENT, ORDINARY

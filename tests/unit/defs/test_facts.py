@@ -22,8 +22,8 @@ from ray_platform.defs.facts import (
     RemovalFacts,
 )
 from ray_platform.drift.items import DriftItem, to_json
-from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts, RayClusterFacts
 from ray_platform.policy.verdict import Verdict, Violation
+from ray_platform.run_history.asset_facts import BurstFacts, PhaseFacts, RayClusterFacts
 from ray_platform.store.typed_facts import Facts
 from ray_platform.terraform.plan import Counts
 from ray_platform.text.errors import FactsError

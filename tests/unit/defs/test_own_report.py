@@ -10,7 +10,7 @@ from ray_platform.config.partitions import day_key
 from ray_platform.defs import burst_run, daily_cost_report, drift_report
 from ray_platform.defs.facts import CostFacts, DriftFacts
 from ray_platform.drift.items import DriftItem, to_json
-from ray_platform.lineage.asset_facts import BurstFacts, PhaseFacts
+from ray_platform.run_history.asset_facts import BurstFacts, PhaseFacts
 
 OPENED = DriftItem(
     "aws_security_group.api", "ingress", "[]", "0.0.0.0/0", "major", "by_hand", "opened"

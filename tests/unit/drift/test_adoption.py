@@ -6,7 +6,7 @@ import pytest
 
 from ray_platform.drift.adoption import adopted_text, adoptions
 from ray_platform.drift.items import DriftItem
-from ray_platform.terraform.variables_file import read_values
+from ray_platform.hcl.variables_file import read_values
 
 VARIABLES = Path(__file__).resolve().parents[3] / "terraform" / "environments" / "dev.tfvars"
 CPU = 'module.node_pools.aws_eks_node_group.this["cpu"]'

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ray_platform.config.repository import Repository
-from ray_platform.github.webhooks import (
+from ray_platform.github.webhooks.deliveries import (
     Verdict,
     is_signed,
     judge,

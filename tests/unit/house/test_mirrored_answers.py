@@ -16,7 +16,6 @@ import pytest
 from ray_platform.change.remains import Tagged
 from ray_platform.drift.causes import Evidence
 from ray_platform.drift.configuration import Configuration
-from ray_platform.drift.release_items import Compared
 from ray_platform.drift.trail import TrailEvent
 from ray_platform.drift.unmanaged import LiveResource
 from ray_platform.github.failure import Failure
@@ -27,6 +26,7 @@ from ray_platform.gitops.argocd import Sync
 from ray_platform.kubernetes.api_client import ClusterAccess
 from ray_platform.kubernetes.field_managers import Writer
 from ray_platform.kubernetes.helm_release_client import Release
+from ray_platform.kubernetes.manifests import Compared
 from ray_platform.pull_requests.run_store import PullRequestRun
 from ray_platform.ray.cluster_client import RayNode
 from ray_platform.run_history.live_runs import LiveRun

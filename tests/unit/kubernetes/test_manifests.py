@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ray_platform.drift.items import DriftItem
-from ray_platform.drift.release_items import Compared, not_asked, release_gone, release_items
+from ray_platform.drift.release_items import not_asked, release_gone, release_items
 from ray_platform.drift.rules import read_rules
 from ray_platform.kubernetes.field_managers import writer_of
-from ray_platform.kubernetes.manifests import differences, put_back
+from ray_platform.kubernetes.manifests import Compared, differences, put_back
 from ray_platform.kubernetes.quantity import quantity
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -18,10 +18,10 @@ from ray_platform.cli import lineage_commands as commands
 from ray_platform.config.settings import Settings
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.git.git_client import Git
-from ray_platform.lineage.asset_facts import RayClusterFacts
 from ray_platform.lineage.bisect import bisect_runs
 from ray_platform.lineage.trace import commit_range, explain
 from ray_platform.records.records_store import Records
+from ray_platform.run_history.asset_facts import RayClusterFacts
 from ray_platform.run_history.run_history_store import RunHistory
 from ray_platform.session.environment_session import make_artifacts, open_session
 from ray_platform.store.artifact_store import Artifacts, FileStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ray_platform.cli.guard import guard as guard_command
+from ray_platform.cli.checks.guard import guard as guard_command
 from ray_platform.policy.configuration_guard import guard, require_harmless
 from ray_platform.policy.configuration_rules import MOST_FILES, GuardRules, read_rules
 from ray_platform.policy.configuration_tree import TreeEntry, read_tree

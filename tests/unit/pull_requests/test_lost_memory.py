@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ray_platform.pull_requests.cursor import Memory
 from ray_platform.pull_requests.decide import Next
+from ray_platform.pull_requests.polling.cursor import Memory
 from ray_platform.text import redaction
 from ray_platform.text.errors import ArtifactError
 from tests.support.fuse import Killed

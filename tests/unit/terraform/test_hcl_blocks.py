@@ -2,8 +2,8 @@
 
 import pytest
 
-from ray_platform.terraform.hcl_blocks import Body, Expression, read_configuration, read_template
-from ray_platform.terraform.hcl_tokens import Unreadable
+from ray_platform.hcl.hcl_blocks import Body, Expression, read_configuration, read_template
+from ray_platform.hcl.hcl_tokens import Unreadable
 
 
 def calls(body: Body) -> list[str]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ray_platform.terraform.hcl_tokens import Unreadable
-from ray_platform.terraform.variables_file import read_values
+from ray_platform.hcl.hcl_tokens import Unreadable
+from ray_platform.hcl.variables_file import read_values
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ray_platform.cli.mask import mask as mask_command
+from ray_platform.cli.checks.mask import mask as mask_command
 from ray_platform.terraform.plan import read_plan
 from ray_platform.text.errors import PlanFormatError, SettingsError
 from ray_platform.text.redaction import (

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ray_platform.github.app_client import AppClient
 from ray_platform.github.calls_client import PER_PAGE
-from ray_platform.github.webhooks_store import Inbox
+from ray_platform.github.webhooks.webhooks_store import Inbox
 
 if TYPE_CHECKING:
     from githubkit.response import Response

@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from ray_platform.terraform.hcl_tokens import DEEPEST, Kind, Lines, Token, Unreadable
+from ray_platform.hcl.hcl_tokens import DEEPEST, Kind, Lines, Token, Unreadable
 
 
 class TokenCursor:

@@ -11,8 +11,8 @@ class Expression:
     ``kind`` is one of: ``number``, ``word`` (true, false, null), ``text`` (a template; ``name`` is its value
     where it is a literal alone, and then ``parts`` is empty), ``call`` (``name`` with its namespaces,
     ``parts`` the arguments), ``reference`` (``name`` as in ``var.a.b``), ``get`` (what else follows a dot),
-    ``index``, ``splat``, ``operation``, ``negative`` (a minus before it), ``condition``, ``list``, ``object`` (``parts``: key, value, key,
-    value ...), ``for``, ``parens``.
+    ``index``, ``splat``, ``operation``, ``negative`` (a minus before it), ``condition``,
+    ``list``, ``object`` (``parts``: key, value, key, value ...), ``for``, ``parens``.
     """
 
     kind: str

@@ -1,6 +1,6 @@
 """What is remembered of watched pull requests between two ticks; all of it can be found again.
 
-Which merged ones still wait is found by `ray_platform.pull_requests.resume`.
+Which merged ones still wait is found by `ray_platform.pull_requests.polling.resume`.
 """
 
 from collections.abc import Mapping

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ray_platform.github.model import PullRequest
-from ray_platform.pull_requests.cursor import Memory, Watched
 from ray_platform.pull_requests.decide import Decision, Facts, Next, Run, decide
 from ray_platform.pull_requests.decision_facts import earlier, facts_of
-from ray_platform.pull_requests.discovery import (
+from ray_platform.pull_requests.polling.cursor import Memory, Watched
+from ray_platform.pull_requests.polling.discovery import (
     Look,
     Watch,
     move_queues,
@@ -22,10 +22,10 @@ from ray_platform.pull_requests.discovery import (
     signature,
     standing_of,
 )
+from ray_platform.pull_requests.polling.resume import note_merged_since, resume
 from ray_platform.pull_requests.publish import UNDER_WAY, Told, tell
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords, Standing
 from ray_platform.pull_requests.removals.removals import look_at_removals
-from ray_platform.pull_requests.resume import note_merged_since, resume
 from ray_platform.pull_requests.run_request import Request, apply_request, plan_request
 from ray_platform.text.errors import ForgeError, PlatformError
 

@@ -6,9 +6,9 @@ written by the grammar is refused, so that nothing is skipped that Terraform rea
 
 import functools
 
-from ray_platform.terraform.hcl_cursor import TokenCursor
-from ray_platform.terraform.hcl_nodes import Argument, Block, Body, Expression
-from ray_platform.terraform.hcl_tokens import Kind, Token, Unreadable, is_number, scan
+from ray_platform.hcl.hcl_cursor import TokenCursor
+from ray_platform.hcl.hcl_nodes import Argument, Block, Body, Expression
+from ray_platform.hcl.hcl_tokens import Kind, Token, Unreadable, is_number, scan
 
 __all__ = ["Argument", "Block", "Body", "Expression", "read_configuration", "read_template"]
 

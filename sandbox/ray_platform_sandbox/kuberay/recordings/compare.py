@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ray_platform_sandbox.kuberay import labels as names
-from ray_platform_sandbox.kuberay.replay_world import HELD, World, is_of_cluster
+from ray_platform_sandbox.kuberay.recordings.world import HELD, World, is_of_cluster
 from ray_platform_sandbox.kubernetes.amounts import amount
 
 Content = Mapping[str, Any]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ray_platform.terraform.hcl_blocks import Argument, Expression, read_configuration
-from ray_platform.terraform.hcl_tokens import Unreadable
+from ray_platform.hcl.hcl_blocks import Argument, Expression, read_configuration
+from ray_platform.hcl.hcl_tokens import Unreadable
 
 
 def read_values(text: str) -> dict[str, Any]:

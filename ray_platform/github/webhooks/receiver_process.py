@@ -11,8 +11,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ray_platform.github.webhooks import MAX_BODY_BYTES, Delivery, Verdict
-from ray_platform.github.webhooks_store import Inbox
+from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES, Delivery, Verdict
+from ray_platform.github.webhooks.webhooks_store import Inbox
 
 #: How long a connection may last, and how many may be open at once.
 SECONDS = 15.0

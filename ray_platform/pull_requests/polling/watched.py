@@ -7,13 +7,13 @@ from dagster import DagsterInstance
 
 from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings
-from ray_platform.github.webhooks_store import DirtyMarks
+from ray_platform.github.webhooks.webhooks_store import DirtyMarks
 from ray_platform.pull_requests.connection import connect
-from ray_platform.pull_requests.cursor import Memory
-from ray_platform.pull_requests.cursor_store import TickMemory
 from ray_platform.pull_requests.decision_facts import environments_set_up
-from ray_platform.pull_requests.discovery import Watch
-from ray_platform.pull_requests.poll import Tick, tick
+from ray_platform.pull_requests.polling.cursor import Memory
+from ray_platform.pull_requests.polling.cursor_store import TickMemory
+from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.session.environment_session import EnvironmentSession
 
 

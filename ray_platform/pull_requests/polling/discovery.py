@@ -12,7 +12,6 @@ from ray_platform.config.settings import Settings
 from ray_platform.git.git_client import Git
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import PullRef
-from ray_platform.pull_requests.cursor import LastRun, Memory, Watched
 from ray_platform.pull_requests.decide import State
 from ray_platform.pull_requests.decision_facts import (
     EnvironmentNow,
@@ -23,6 +22,7 @@ from ray_platform.pull_requests.decision_facts import (
     make_session,
     touched,
 )
+from ray_platform.pull_requests.polling.cursor import LastRun, Memory, Watched
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords, Standing
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.run_store import PullRequestRun, runs_since

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ray_platform.config.github_app import GitHubApp
 from ray_platform.config.repository import Repository
-from ray_platform.github.webhooks import (
+from ray_platform.github.webhooks.deliveries import (
     Delivery,
     Verdict,
     find_watched,
