@@ -75,7 +75,7 @@ def test_few_class_names_exist_twice_in_the_product() -> None:
 def test_every_product_module_loads_without_the_sandbox() -> None:
     """Neither the sandbox nor what only it needs may be asked for when a product module is imported."""
     code = f"""
-import importlib, sys
+import importlib, importlib.metadata, sys
 from pathlib import Path
 
 class Absent:
@@ -84,6 +84,8 @@ class Absent:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Absent())
+# What is not installed has no entry points either.
+importlib.metadata.entry_points = lambda **_: ()
 root = Path({str(PRODUCT)!r})
 # Run as scripts in a process of their own: what they import they also do.
 scripts = {{'__main__', 'helm_action_process', 'helm_render_process'}}
