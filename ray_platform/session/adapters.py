@@ -149,7 +149,7 @@ class Aws:
             raise SettingsError(
                 f"the environment {self.environment.name} is not set up yet: {', '.join(unset)}",
                 where=f"{self.root}/environments/{self.environment.name}.toml",
-                fix="follow docs/environments.md and set the names of your own buckets",
+                fix="follow docs/how-to/set-up-aws.md and set the names of your own buckets",
             )
         import boto3
 

@@ -19,9 +19,12 @@ from tests.unit.ray.test_what_replaces_pods import BY_SUSPENSION, RECORDED, REFU
 HERE = sorted(p for p in FOLDER.glob("*.json.gz") if p.name != "admission.json.gz")
 OTHERS = sorted(p for p in SHARED.glob("*.json.gz") if not (FOLDER / p.name).exists())
 #: The operator's rules and their replay; what starts processes of this machine is apart.
-RULES = (
-    *("cluster_status", "labels", "owned_objects", "pod_shapes", "ray_start", "reconciling"),
-    *("recreate_hash", "refusals", "replay", "replay_compare", "replay_world"),
+#: Every module of the stand-in but the live operator's own loop, which asks the API by the product's client.
+LIVE = {"controller", "job_keeper", "job_server", "keeper", "service", "wanted"}
+RULES = sorted(
+    path
+    for path in Path(replay.__file__).parent.rglob("*.py")
+    if path.stem not in LIVE and path.name != "__init__.py"
 )
 
 
@@ -141,13 +144,12 @@ def test_the_stand_in_s_own_hash_changes_where_the_operator_replaced_pods(
     assert same is not (replaced or field in REFUSED | BY_SUSPENSION)
 
 
-@pytest.mark.parametrize("module", RULES)
-def test_the_operator_s_rules_import_no_product_code(module: str) -> None:
-    path = Path(replay.__file__).with_name(f"{module}.py")
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_the_operator_s_rules_import_no_product_code(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ray_platform"):
             assert node.module is not None
-            assert node.module.startswith("ray_platform_sandbox.kubernetes"), node.module
+            assert node.module.startswith("ray_platform_sandbox."), node.module
 
 
 def test_recorded_answers_of_the_api_server_differ_only_where_that_was_reviewed() -> None:

@@ -18,7 +18,7 @@ from ray_platform.config.settings import Settings
 from ray_platform.cost.estimate import estimate
 from ray_platform.cost.session_parts import prices_of
 from ray_platform.policy.policy_engine import PolicyEngine
-from ray_platform.pull_requests.requests_now import PullRequestNow
+from ray_platform.pull_requests.requests_now import PullRequestNow, RemovalIssueNow
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.session.environment_session import (
     EnvironmentSession,
@@ -131,7 +131,8 @@ def test_a_removal_waits_too(tmp_path: Path, instance: dg.DagsterInstance) -> No
     made = plan(here, ["delete"])
     train(instance)
     with pytest.raises(LiveRunsHarmed):
-        destroy._destroy(here, replace(made, record=replace(made.record, destroy=True)), print)
+        removal = replace(made, record=replace(made.record, destroy=True))
+        destroy._destroy(here, removal, print, RemovalIssueNow(lambda *_: None))
 
 
 def test_told_otherwise_it_goes_on_and_that_is_recorded(

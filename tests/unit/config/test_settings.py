@@ -6,6 +6,7 @@ import pytest
 
 from ray_platform.config.settings import Settings, find_root
 from ray_platform.pull_requests.decision_facts import environments_set_up
+from ray_platform.session.adapters import choose_adapters
 from ray_platform.text.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,10 +45,12 @@ def test_kind_is_nobody_s_but_the_laptop_s_own() -> None:
     """Nothing starts there by itself, no pull request plans it, and no local stand-in is started for it."""
     kind = settings(ROOT).environment("kind")
     assert kind.kubernetes.context == "kind-ray-platform"
-    assert kind.cloud.emulator and not kind.has_local_kubernetes
+    assert kind.uses_sandbox
+    assert choose_adapters(settings(ROOT), kind).local_kubernetes is None
     assert not any(kind.watch.model_dump().values())
     assert environments_set_up(settings(ROOT)) == ("local",)
-    assert settings(ROOT).environment("local").has_local_kubernetes
+    local = settings(ROOT).environment("local")
+    assert choose_adapters(settings(ROOT), local).local_kubernetes is not None
 
 
 def test_the_kubeconfig_is_the_one_that_kubectl_reads(tmp_path: Path) -> None:

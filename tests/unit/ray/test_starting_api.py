@@ -47,7 +47,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def api() -> KubernetesApi:
-    return KubernetesApi(ClusterAccess("https://127.0.0.1:1", "", lambda refused: ""), "test")
+    return KubernetesApi(
+        ClusterAccess("https://127.0.0.1:1", "", lambda refused: "", "", ""), "test"
+    )
 
 
 @pytest.mark.parametrize("first", [STARTING, BUSY, http.client.RemoteDisconnected("gone")])

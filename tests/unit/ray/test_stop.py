@@ -64,11 +64,8 @@ def test_the_service_account_goes_when_the_clusters_are_gone(
         def uninstall(self, name: str) -> None:
             api.deleted.append(f"release/{name}")
 
-    class Environment:
-        has_local_kubernetes = False
-
     cluster: Any = object.__new__(RayOnKubernetes)
-    cluster.__dict__ |= {"api": api, "environment": Environment(), "namespace": "ray"}
+    cluster.__dict__ |= {"api": api, "local": None, "namespace": "ray"}
     monkeypatch.setattr(RayOnKubernetes, "releases", property(lambda self: Releases()))
     RayOnKubernetes.stop(cluster)
     assert api.deleted.index("serviceaccounts/ray") > api.deleted.index("rayclusters/ray")

@@ -14,7 +14,15 @@ ADDRESS = 'module.platform["a.b"].aws_db_instance.database[0]'
 
 def modules(**attributes: Any) -> str:
     database = {"identifier": "d", "instance_class": "db.t4g.small", **attributes}
-    return digest(by_module(TerraformState("lineage", 1, {ADDRESS: database}, {})))
+    return digest(by_module(TerraformState(
+        lineage="lineage",
+        serial=1,
+        resources={ADDRESS: database},
+        outputs={},
+        marks={},
+        sensitive_outputs=frozenset(),
+        secrets=frozenset(),
+    )))
 
 
 def test_the_type_of_an_address_is_found_behind_any_index() -> None:

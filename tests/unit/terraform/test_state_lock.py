@@ -201,7 +201,7 @@ def test_the_keeper_of_a_terraform_finds_the_lease_on_s3_too(
         monkeypatch.setenv(name, value)
     session.aws("s3").create_bucket(Bucket="kept")
     ours = S3Store("kept", "some/prefix", session.aws("s3"))
-    held = EnvironmentLease(ours, "dev").acquire("apply", wait_seconds=0)
+    held = EnvironmentLease(ours, "dev", run_id="5b").acquire("apply", wait_seconds=0)
     again = open_store(ours.url(""), "us-east-1")
     assert EnvironmentLease(again, "dev").read()[0].owner == held.owner
 
@@ -242,7 +242,7 @@ def test_a_change_that_was_overtaken_stops_before_it_changes_anything(session: E
 
 
 def test_a_change_that_is_no_dagster_run_cannot_be_locked_for(session: EnvironmentSession) -> None:
-    session.run_id = ""
+    session = changed(session, run_id="")
     with pytest.raises(ValueError, match="no run id"), change_lock(session, "ray rollback"):
         raise AssertionError("it was locked")
     assert EnvironmentLease(session.artifacts.store, "local").read()[0] == Lease()
@@ -271,8 +271,8 @@ def test_a_person_frees_lease_and_state_lock_of_an_owner_that_is_gone(
     left_by(session, ELSEWHERE)
     with pytest.raises(BusyError):
         take(session)
-    session.run_id = ""  # the command is no run
-    done, said = freed(session)
+    command = changed(session, run_id="")
+    done, said = freed(command)
     assert (done.owner, done.state_lock) == (ELSEWHERE, "11-22")
     assert said[0].startswith("Watching for 30 s whether apply, run 4f")
     assert not locked(session)
@@ -282,8 +282,7 @@ def test_a_person_frees_lease_and_state_lock_of_an_owner_that_is_gone(
     assert {event.asked_by for event in by_person} == {"ann by command"}
     assert by_person[0].reason.startswith("its pod was evicted (apply, run 4f")
     with pytest.raises(NotFoundError, match="has no owner"):
-        freed(session)
-    session.run_id = "5b"
+        freed(command)
     take(session)
 
 
@@ -322,7 +321,7 @@ def test_an_owner_that_renews_its_lease_is_not_unlocked(
     with DagsterInstance.ephemeral() as instance:
         run_id = instance.add_run(DagsterRun("x", status=status)).run_id
         owner = replace(ELSEWHERE, run_id=run_id)
-        session.instance = instance
+        session = changed(session, instance=instance)
         left_by(session, owner)
 
         def renews(seconds: float) -> None:
