@@ -37,6 +37,17 @@ class Held:
         self.asked()
 
 
+#: What keeps sessions held: a context that nobody refers to ends.
+_HOLDING: list[Any] = []
+
+
+def hold(session: EnvironmentSession, held: Held) -> None:
+    """Hold a session's environment for as long as the tests run."""
+    holding = session.holding(cast(Lock, held))
+    holding.__enter__()
+    _HOLDING.append(holding)
+
+
 def git(folder: Path, *arguments: str) -> str:
     """What git says, as bob."""
     who = ("-c", "user.name=bob", "-c", "user.email=bob@example.com")
@@ -87,7 +98,7 @@ def make_session(
     )
     cluster = Cluster.of(settings, environment)
     made = on_cluster(changed(session, environment=environment), cluster)
-    made.holding(cast(Lock, Held())).__enter__()
+    hold(made, Held())
     return made
 
 
@@ -138,7 +149,7 @@ class World:
 
     def hold(self, check: Callable[[], None] = lambda: None) -> None:
         """Hold the environment; ``check`` is called where a change makes sure of that."""
-        self.session.holding(cast(Lock, Held(check))).__enter__()
+        hold(self.session, Held(check))
 
     def apply_application(self, **spec: Any) -> None:
         """As `kubectl apply` of the committed Application."""

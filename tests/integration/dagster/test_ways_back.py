@@ -11,11 +11,13 @@ from ray_platform.cli.run_jobs import execute
 from ray_platform.config.partitions import RAY_UPGRADE_TAG
 from ray_platform.config.upgrade_wish import UpgradeWish
 from ray_platform.definitions import defs
-from ray_platform.defs import run_context
+from ray_platform.defs import resources
+from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.upgrade.switch import BLUE, GREEN
 from ray_platform.session import lock
 from ray_platform.session.environment_session import EnvironmentSession
 from tests.integration.kubernetes.test_upgrade_orders import SMALL, World, heads, settings, world
+from tests.support.sessions import changed, on_cluster
 
 __all__ = ["heads", "settings", "world"]  # fixtures
 
@@ -38,10 +40,9 @@ def holders(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def session_of(*_: Any, **__: Any) -> Callable[..., EnvironmentSession]:
         def make(**given: Any) -> EnvironmentSession:
             session = world.session()
-            for name in ("run_id", "instance", "asked_by", "ray_upgrade"):
-                if given[name] is not None:
-                    setattr(session, name, given[name])
-            return session
+            names = ("run_id", "instance", "asked_by", "ray_upgrade")
+            known = {name: given[name] for name in names if given[name] is not None}
+            return on_cluster(changed(session, **known), ray_clusters(session))
 
         return make
 
@@ -51,8 +52,8 @@ def holders(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         taken.append(session.run_id)
         return real(session, what, **more)
 
-    monkeypatch.setattr(run_context, "load_settings", lambda: world.settings)
-    monkeypatch.setattr(run_context, "session_of", session_of)
+    monkeypatch.setattr(resources, "load_settings", lambda: world.settings)
+    monkeypatch.setattr(resources, "session_of", session_of)
     monkeypatch.setattr(lock, "hold", hold)
     return taken
 
@@ -88,7 +89,8 @@ def test_a_rollback_is_a_run_that_materializes_what_is_current(
     version, facts = shown(instance)
     assert version == before == recorded(world)
     assert (
-        facts["release revision"] == world.session().kubernetes.releases.history(BLUE)[-1].revision
+        facts["release_revision"]
+        == ray_clusters(world.session()).releases.history(BLUE)[-1].revision
     )
     assert SMALL[0] in facts["worker groups"]
     assert holders[-1] == done.run_id
@@ -123,7 +125,7 @@ def test_backing_out_before_the_switch_leaves_the_asset_as_it_is(
     world: World, instance: dg.DagsterInstance, holders: list[str]
 ) -> None:
     step = 0
-    while world.session().kubernetes.switch().upgrade is None:
+    while ray_clusters(world.session()).switch().upgrade is None:
         step += 1
         assert world.killed_at(step, world.upgrade)
     assert run(instance, "back_out_ray_upgrade", {}).success
@@ -133,7 +135,7 @@ def test_backing_out_before_the_switch_leaves_the_asset_as_it_is(
 def _switched(world: World) -> str:
     """An upgrade that is killed after new runs go to the new cluster and that is recorded."""
     step = 0
-    while world.session().kubernetes.switch().active == BLUE or world.recorded() == SMALL[0]:
+    while ray_clusters(world.session()).switch().active == BLUE or world.recorded() == SMALL[0]:
         step += 1
         assert world.killed_at(step, world.upgrade)
-    return world.session().kubernetes.switch().active
+    return ray_clusters(world.session()).switch().active

@@ -16,7 +16,8 @@ import pytest
 
 from ray_platform.config.github_app import GitHubApp
 from ray_platform.github.app_client import AppClient
-from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES, receiver_process, webhooks_store
+from ray_platform.github.webhooks import receiver_process, webhooks_store
+from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES
 from ray_platform.github.webhooks.deliveries_client import reconcile_deliveries
 from ray_platform.github.webhooks.receiver_process import Receiver
 from ray_platform.github.webhooks.webhooks_store import DirtyMarks, Inbox, read_webhook_secret

@@ -77,7 +77,7 @@ def world(
         head.broken = head.mute = False
     world.upgrade(SMALL)
     yield world
-    world.session().kubernetes.api.delete(NAMESPACES, "ray")
+    ray_clusters(world.session()).api.delete(NAMESPACES, "ray")
 
 
 class World:
@@ -168,7 +168,7 @@ class World:
         return switch.active
 
     def standing(self) -> list[str]:
-        found = self.session().kubernetes.api.list(RAY_CLUSTERS, "ray")["items"]
+        found = ray_clusters(self.session()).api.list(RAY_CLUSTERS, "ray")["items"]
         return [content["metadata"]["name"] for content in found]
 
     def recorded(self) -> str:
@@ -194,7 +194,7 @@ def test_an_upgrade_killed_at_each_of_its_steps_goes_on_and_ends_with_one_cluste
     assert seen == sorted(seen), "the work went back and forth"
     assert (world.active(), world.standing()) == (GREEN, [GREEN])
     assert world.recorded() == "m5.2xlarge"
-    assert world.session().kubernetes.switch().upgrade is None
+    assert ray_clusters(world.session()).switch().upgrade is None
 
 
 def test_each_step_before_the_old_cluster_is_gone_has_a_way_back(world: World) -> None:
@@ -206,11 +206,11 @@ def test_each_step_before_the_old_cluster_is_gone_has_a_way_back(world: World) -
         if BLUE not in world.standing():
             world.upgrade(SMALL)  # too late: a way back is an upgrade of its own
             break
-        if world.session().kubernetes.switch().upgrade is None:
+        if ray_clusters(world.session()).switch().upgrade is None:
             continue
         # The way back is killed as well, and gone on with.
         world.killed_at(1 + step % 3, world.back_out)
-        if world.session().kubernetes.switch().upgrade is not None:
+        if ray_clusters(world.session()).switch().upgrade is not None:
             assert world.back_out() == BLUE
         ways += 1
         assert (world.active(), world.standing()) == (BLUE, [BLUE])
@@ -225,7 +225,7 @@ def test_a_new_cluster_that_takes_no_jobs_is_taken_away_and_the_old_one_goes_on(
     with pytest.raises(RayError, match="ray-green does not work and was taken away; ray goes on"):
         world.upgrade()
     assert (world.active(), world.standing()) == (BLUE, [BLUE])
-    assert world.session().kubernetes.switch().upgrade is None
+    assert ray_clusters(world.session()).switch().upgrade is None
     assert world.recorded() == "m5.xlarge"
     with pytest.raises(NotFoundError, match="nothing to back out of"):
         world.back_out()
@@ -330,7 +330,7 @@ def test_an_upgrade_that_nobody_waits_for_is_finished_once_the_old_cluster_is_id
     # Another one has no third cluster to go to.
     with pytest.raises(BusyError, match="jobs still run on ray: long"):
         world.upgrade(("c6i.xlarge",), waits=False)
-    cluster = world.session().kubernetes
+    cluster = ray_clusters(world.session())
     cluster.write_switch(cluster.switch().until(datetime(2026, 1, 1, tzinfo=UTC)))
     assert seen() is Due.LATE
     with pytest.raises(BusyError, match="the time is over"):
@@ -362,7 +362,7 @@ def test_a_head_that_lives_and_does_not_answer_is_not_taken_for_idle(
 
 
 def test_somebody_elses_write_into_the_switch_is_told_and_not_guessed_at(world: World) -> None:
-    cluster = world.session().kubernetes
+    cluster = ray_clusters(world.session())
     patch = {"spec": {"selector": {"ray.io/cluster": "mine"}}}
     cluster.api.patch(SERVICES, SERVICE, "ray", patch)
     with pytest.raises(RayError, match="which Ray cluster takes new work: mine"):

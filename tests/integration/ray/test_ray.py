@@ -242,9 +242,9 @@ def test_only_loopback_listens_and_the_token_stands_in_no_log_and_no_command(
             except OSError:
                 continue  # it has just ended
     spec = json.loads((session[0].home / "ray" / "head.json").read_text())
-    session = Path(spec["temp_dir"])
-    assert session.parent.stat().st_mode & 0o077 == 0
-    places = [session, session[0].home]
+    files = Path(spec["temp_dir"])
+    assert files.parent.stat().st_mode & 0o077 == 0
+    places = [files, session[0].home]
     logs = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert len(logs) > 10
     assert [p for p in logs if p != cluster.token_path and token.encode() in p.read_bytes()] == []
@@ -388,16 +388,14 @@ def test_stopping_ends_everything_of_ours_and_nothing_else(
 ) -> None:
     ours = pids_of(session[0])
     assert len(ours) > 5
-    session = Path(
-        json.loads((session[0].home / "ray" / "head.json").read_text())["temp_dir"]
-    ).parent
+    files = Path(json.loads((session[0].home / "ray" / "head.json").read_text())["temp_dir"]).parent
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         assert stop_ray(session[0]) is True
         assert [pid for pid in ours if processes.process_started(pid)] == []
         assert bystander.poll() is None
         assert find_ray(session[0]) is None
-        assert not session.exists()
+        assert not files.exists()
         assert stop_ray(session[0]) is False
     finally:
         bystander.kill()
