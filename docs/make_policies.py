@@ -29,8 +29,10 @@ LIMITS = {
     "max_cpu_nodes": "nodes without GPUs, over all pools",
     "max_gpu_nodes": "nodes with GPUs, over all pools",
     "max_ray_gpus": "GPUs of all Ray pods at their maximum count",
+    "own_accounts": "account ids that count as ours, in addition to the one that the plan is made in",
     "protected_types": "resources that are never deleted or replaced outside of `destroy`",
     "refused_node_kinds": "resources that create nodes outside of node groups",
+    "refused_policies": "managed policies that no identity gets",
     "required_tags": "tags that must have a value",
     "root_devices": "names of root volumes; a launch template must map one",
 }
@@ -39,7 +41,9 @@ LIMITS = {
 def rules(package: str, catalogue: Mapping[str, Mapping[str, str]]) -> str:
     """One list item a rule, in the order of the names: what it asks, why, and the fix."""
     return "\n".join(
-        _item(f"- **`{name}`** {rule['what']} *Why:* {rule['why']} *Fix:* {rule['fix']}.")
+        _item(
+            f"- **`{name}`**{_kind(rule)} {rule['what']} *Why:* {rule['why']} *Fix:* {rule['fix']}."
+        )
         for name, rule in sorted(catalogue.items())
     )
 
@@ -56,8 +60,13 @@ def limits(defaults: Mapping[str, Any]) -> str:
     )
 
 
+def _kind(rule: Mapping[str, str]) -> str:
+    """Rules deny unless they say otherwise."""
+    return " (advice)" if rule.get("severity") == "advice" else ""
+
+
 def _shown(value: Any) -> str:
-    return f"`{value if isinstance(value, int) else ', '.join(value)}`"
+    return f"`{value if isinstance(value, int) else ', '.join(value) or 'none'}`"
 
 
 def _item(text: str) -> str:

@@ -1,5 +1,5 @@
 # The catalogue: what each rule asks, why, and how to fix it. `severity` is advice where it stops nothing.
-# docs/reference/policy-rules.md is this table.
+# docs/reference/policies-terraform.md is this table.
 package terraform
 
 import rego.v1
@@ -96,7 +96,7 @@ rules := {
 		"fix": "set launch_template.version to the template's latest_version",
 	},
 	"search-closed": {
-		"what": "An OpenSearch domain lies in the VPC, encrypts what it stores and sends, and answers HTTPS alone.",
+		"what": "An OpenSearch domain is in the VPC, encrypts what it stores and sends, and answers HTTPS alone.",
 		"why": "A domain outside of a VPC has a public endpoint, and whoever reaches it reads every index.",
 		"fix": "set vpc_options, encrypt_at_rest, node_to_node_encryption and domain_endpoint_options.enforce_https",
 	},
@@ -122,7 +122,7 @@ rules := {
 	},
 	"foreign-policy": {
 		"what": "No resource's policy lets a foreign account or an unknown principal in.",
-		"why": "Nobody here sees who uses that account.",
+		"why": "Its use cannot be seen from here.",
 		"fix": "name own principals, list own accounts in own_accounts of policies/data.json, or add an entry to policies/exceptions.toml",
 	},
 	"open-security-group": {
@@ -142,7 +142,7 @@ rules := {
 	},
 	"foreign-peering": {
 		"what": "No network is joined to a foreign account's: peering, transit gateway, endpoint service.",
-		"why": "Private addresses are then reached by hosts that nobody here sees.",
+		"why": "Private addresses are then reached by hosts that cannot be seen from here.",
 		"fix": "peer within own accounts (own_accounts in policies/data.json), or add a reviewed entry to policies/exceptions.toml",
 	},
 	"foreign-share": {
@@ -153,13 +153,13 @@ rules := {
 	"wide-policy": {
 		"severity": "advice",
 		"what": "An identity policy names actions rather than a whole service on every resource.",
-		"why": "A service grows actions that nobody reviewed.",
+		"why": "A service gains actions that were never reviewed.",
 		"fix": "name the actions and the resources",
 	},
 	"storage-key": {
 		"severity": "advice",
 		"what": "A file system of FSx has a KMS key of its own.",
-		"why": "By AWS' own key nobody here can see or revoke who reads it.",
+		"why": "With AWS' own key you cannot see or revoke who reads it.",
 		"fix": "set kms_key_id",
 	},
 	"backups": {

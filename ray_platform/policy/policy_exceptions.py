@@ -151,5 +151,5 @@ def _wrong(what: str, where: str) -> SettingsError:
     return SettingsError(
         f"an exception to the policies is wrong: {what}",
         where=where,
-        fix=f"give each [[exception]] {', '.join(_KEYS)}; docs/reference/policy-rules.md has an example",
+        fix=f"give each [[exception]] {', '.join(_KEYS)}; see docs/reference/policy-exceptions.md",
     )

@@ -76,7 +76,7 @@ def test_a_merged_pull_request_that_waits_outlives_the_pollers_memory(
 def test_what_was_merged_before_the_first_look_ever_is_history(flow: Flow) -> None:
     number = opened_and_merged(flow)
     flow.server.clock.advance(2)
-    flow.server.open_pull_request(flow.name, {"docs/a.md": "1"})
+    flow.server.open_pull_request(flow.name, {"notes/a.md": "1"})
     for _ in range(2):
         assert not flow.look().requests
     assert number not in Memory.from_json(json.loads(flow.memory)).pulls

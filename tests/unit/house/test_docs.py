@@ -214,7 +214,7 @@ def test_the_asset_graph_in_the_docs_is_that_of_the_definitions(
 
 
 def test_the_reference_lists_every_variable_that_the_platform_reads() -> None:
-    source = (ROOT / "ray_platform" / "settings.py").read_text(encoding="utf-8")
+    source = (ROOT / "ray_platform" / "config" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r"RAY_PLATFORM_[A-Z_]+", source))
     listed = {
         name
