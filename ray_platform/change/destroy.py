@@ -20,7 +20,7 @@ from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.session.lock import change_lock
 from ray_platform.terraform.state import TerraformState
-from ray_platform.terraform.terraform_client import tag_value
+from ray_platform.terraform.terraform_version_process import tag_value
 from ray_platform.text.errors import StateError, StillThere
 
 #: AWS lists what is deleted for some minutes more: so long is looked again, and so often.

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger import usage
 from ray_platform.cost.ledger.usage_interval import milliseconds
 from ray_platform.cost.money import Currency

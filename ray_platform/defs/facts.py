@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
-from ray_platform.cost.estimate import Totals, money_text
+from ray_platform.cost.estimate import money_text
+from ray_platform.cost.estimate_lines import Totals
 from ray_platform.cost.report.cost_report import CostReport
 from ray_platform.drift.items import DriftItem
 from ray_platform.drift.rules import Severity

@@ -13,7 +13,7 @@ from typing import Any
 from ray_platform.config.settings import Environment, Settings
 from ray_platform.session.adapters import require_sandbox
 from ray_platform.terraform.provider_mirror import find_provider_mirror
-from ray_platform.terraform.terraform_client import terraform_version
+from ray_platform.terraform.terraform_version_process import terraform_version
 from ray_platform.text.errors import PlatformError
 
 MIN_MEMORY_GB = 6.0

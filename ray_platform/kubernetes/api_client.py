@@ -4,21 +4,15 @@ The `kubernetes` package takes a second to import and knows no server-side apply
 this needs neither.
 """
 
-import base64
 import contextlib
-import functools
 import http.client
 import json
-import os
-import ssl
-import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.kubernetes.kept_connections_client import exchange
 from ray_platform.text.errors import KubernetesError
 
@@ -48,60 +42,6 @@ EVENTS = ("v1", "events")
 RAY_CLUSTERS = ("ray.io/v1", "rayclusters")
 RAY_JOBS = ("ray.io/v1", "rayjobs")
 Collection = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class ClusterAccess:
-    """How to reach an API.
-
-    Args:
-        endpoint: As in ``https://127.0.0.1:5584``.
-        authority: The certificate to trust, PEM.
-        token: Gives the bearer token; called with True when the last one was refused. Empty: none is
-            shown, as with a certificate.
-        certificate: The client's certificate, PEM; empty: it has none.
-        key: Its private key, PEM.
-    """
-
-    endpoint: str
-    authority: str
-    token: Callable[[bool], str] = field(repr=False)
-    certificate: str = field(repr=False)
-    key: str = field(repr=False)
-
-    def headers(self, was_refused: bool = False) -> dict[str, str]:
-        """What a request shows of who asks."""
-        token = self.token(was_refused)
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
-    def tls(self) -> ssl.SSLContext:
-        """The context of a connection: whom to trust, and the client's certificate.
-
-        Raises:
-            ssl.SSLError: a certificate or the key is no PEM, or they do not belong together.
-        """
-        return _context(self.authority, self.certificate, self.key)
-
-    def kubeconfig(self) -> str:
-        """A kubeconfig with a token of now, for tools that live shorter than it."""
-        cluster = {
-            "server": self.endpoint,
-            "certificate-authority-data": _base64(self.authority),
-        }
-        user = {"token": token} if (token := self.token(False)) else {}
-        if self.certificate:
-            user["client-certificate-data"] = _base64(self.certificate)
-            user["client-key-data"] = _base64(self.key)
-        return json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "c",
-                "clusters": [{"name": "c", "cluster": cluster}],
-                "users": [{"name": "u", "user": user}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            }
-        )
 
 
 class KubernetesApi:
@@ -392,25 +332,3 @@ def _refusal(endpoint: str, status: Mapping[str, Any]) -> KubernetesError:
         code=code,
         reason=str(status.get("reason", "")),
     )
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-@functools.cache
-def _context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=authority)
-    # Python 3.13 asks for extensions that old clusters' own authorities lack, also on EKS
-    # (https://github.com/kubernetes-client/python/issues/2394). Chain, name and dates are checked.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if certificate:
-        # OpenSSL reads a key from a file alone: one that only we can read, gone at once.
-        descriptor, path = tempfile.mkstemp(prefix="client-", suffix=".pem")
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{certificate}\n{key}\n")
-            context.load_cert_chain(path)
-        finally:
-            Path(path).unlink()
-    return context

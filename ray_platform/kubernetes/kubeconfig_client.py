@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ray_platform.kubernetes.api_client import ClusterAccess
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.text.errors import KubernetesError
 
 #: Ways to sign in that are not followed: without them the identity would be another.

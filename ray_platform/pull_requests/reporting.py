@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ray_platform.change import gates
 from ray_platform.change.make_plan import MadePlan
-from ray_platform.cost.estimate import Totals
+from ray_platform.cost.estimate_lines import Totals
 from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.pull_request_store import Failure, PullRequestRecords
 from ray_platform.pull_requests.report import Outcome, PlanReport

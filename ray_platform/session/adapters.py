@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from ray_platform.config.settings import Environment, Settings
-from ray_platform.kubernetes.api_client import ClusterAccess
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.text.errors import SettingsError
 
 #: Distributions that provide adapters of this machine register them under this entry point.

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from ray_platform.terraform.terraform_version_process import tag_value, terraform_version
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,6 @@ from ray_platform.config.settings import Environment, Settings, child_environmen
 from ray_platform.terraform.state_lock import OPERATIONS
 from ray_platform.terraform.cli_configuration import write_cli_configuration
 
-OLDEST_VERSION = (1, 10)
 LOCK_TIMEOUT = "60s"
 #: One line of progress for so many resources that a plan has looked at.
 REFRESHED_STEP = 25
@@ -378,39 +378,8 @@ class Terraform:
             self._progress(f"{self._refreshed} resources refreshed")
 
 
-def terraform_version(settings: Settings) -> str:
-    """The version of the configured Terraform or OpenTofu binary.
-
-    Raises:
-        ToolError: it is missing, answers nothing sensible, or is older than 1.10.
-    """
-    binary = shutil.which(settings.terraform_binary) or settings.terraform_binary
-    logs = settings.home / "terraform" / "logs"
-    ours = child_environment(without=("AWS_",))
-    env = child_variables(ours, {}, settings.home / "terraform" / "version")
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    finished = run([binary, "version", "-json"], cwd=logs, env=env, logs=logs)
-    try:
-        version = str(json.loads(finished.output)["terraform_version"])
-        parts = tuple(int(part) for part in version.split("-")[0].split("."))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ToolError(
-            f"{binary} does not tell its version",
-            where="RAY_PLATFORM_TERRAFORM",
-            fix="name a Terraform or OpenTofu binary of version 1.10 or newer",
-        ) from error
-    if parts[:2] < OLDEST_VERSION:
-        raise ToolError(
-            f"{binary} has version {version}; 1.10 or newer is needed for S3's own state lock",
-            where="RAY_PLATFORM_TERRAFORM",
-            fix="install a newer one (https://developer.hashicorp.com/terraform/install)",
-        )
-    return version
 
 
-def tag_value(text: str) -> str:
-    """A text as AWS allows it in a tag: at most 256 of its characters, others replaced by a hyphen."""
-    return re.sub(r"[^a-zA-Z0-9 _.:/=+@-]", "-", text)[:256] or "unknown"
 
 
 def _diagnostic(item: Mapping[str, Any]) -> Diagnostic:

@@ -10,7 +10,6 @@ that happens to be called ``delete`` must hide no deletion.
 Every function is idempotent: masking a masked value changes nothing.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -18,10 +17,19 @@ from typing import Any
 from ray_platform.text.secret_copies import KNOWN_CHARS, SecretCopies, copies_of
 from ray_platform.text.secret_patterns import (
     MASK,
-    is_public_value,
     is_secret_key,
-    is_secret_text_key,
     mask_looks,
+)
+from ray_platform.text.secret_places import (
+    declared,
+    every_text,
+    is_long_number,
+    is_made_up,
+    is_secret_place,
+    json_texts,
+    marks_anything,
+    texts,
+    under_secret_keys,
 )
 
 __all__ = ["MASK", "NOTHING", "is_secret_key", "marked_texts", "plan_secrets", "quoted_secrets"]
@@ -83,7 +91,7 @@ def _redact(value: Any, copies: SecretCopies) -> Any:
     if isinstance(value, Mapping):
         return {
             mask_looks(copies.mask(str(key))): _mask_all(item)
-            if _is_secret_place(value, key)
+            if is_secret_place(value, key)
             else _redact(item, copies)
             for key, item in value.items()
         }
@@ -91,7 +99,7 @@ def _redact(value: Any, copies: SecretCopies) -> Any:
         return [_redact(item, copies) for item in value]
     if isinstance(value, str):
         return mask_looks(copies.mask(value))
-    if _is_long_number(value):
+    if is_long_number(value):
         return value if copies.mask(str(value)) == str(value) else MASK
     return value
 
@@ -126,7 +134,7 @@ def redact_plan_json(data: Mapping[str, Any], known: frozenset[str] = NOTHING) -
         known: What else is secret, as from the state that it was made from.
     """
     known = known | plan_secrets(data)
-    copies = copies_of(known).narrowed_to(_every_text(data))
+    copies = copies_of(known).narrowed_to(every_text(data))
     marked, declared = _marked_attributes(data), _sensitive_variables(data)
     clean: dict[str, Any] = {}
     for key, item in data.items():
@@ -156,12 +164,10 @@ def plan_secrets(data: Mapping[str, Any]) -> frozenset[str]:
         found |= _change_secrets(change)
     for name in _sensitive_variables(data):
         entry = (data.get("variables") or {}).get(name) or {}
-        found |= set(_texts(entry.get("value")))
-    found |= {
-        text for part in ("planned_values", "prior_state") for text in _marked(data.get(part))
-    }
+        found |= set(texts(entry.get("value")))
+    found |= {text for part in ("planned_values", "prior_state") for text in marked(data.get(part))}
     root = (data.get("configuration") or {}).get("root_module")
-    return secret_values(found | set(_declared(root)))
+    return secret_values(found | set(declared(root)))
 
 
 def marked_texts(value: Any, marks: Any) -> set[str]:
@@ -169,7 +175,7 @@ def marked_texts(value: Any, marks: Any) -> set[str]:
     hidden: set[str] = set()
 
     def note(item: Any) -> str:
-        hidden.update(_texts(item))
+        hidden.update(texts(item))
         return MASK
 
     redact_marked(value, marks, note)
@@ -186,7 +192,7 @@ def quoted_secrets(data: Mapping[str, Any]) -> frozenset[str]:
         for side in ("before", "after"):
             found |= {
                 text
-                for text in _under_secret_keys((entry.get("change") or {}).get(side))
+                for text in under_secret_keys((entry.get("change") or {}).get(side))
                 if len(text) >= _PART_CHARS and not _ORDINARY.fullmatch(text)
             }
     return frozenset(f'"{text}"' for text in secret_values(found))
@@ -203,25 +209,13 @@ def secret_values(texts: Iterable[str]) -> frozenset[str]:
         whole = text.strip()
         if len(whole) >= KNOWN_CHARS:
             found.add(whole)
-        parts = {line.strip() for line in text.splitlines()} | set(_json_texts(whole))
+        parts = {line.strip() for line in text.splitlines()} | set(json_texts(whole))
         found |= {
             part
             for part in parts
             if part != whole and len(part) >= _PART_CHARS and not _ORDINARY.fullmatch(part)
         }
     return frozenset(text for text in found if MASK not in text and text.lower() not in MASK)
-
-
-def _json_texts(text: str) -> Iterator[str]:
-    if text[:1] in ("{", "["):
-        try:
-            yield from _texts(json.loads(text))
-        except ValueError:
-            return
-
-
-def _is_long_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**5
 
 
 def _clean_address(address: str, copies: SecretCopies) -> str:
@@ -276,47 +270,6 @@ def _without_constants(node: Any, copies: SecretCopies) -> Any:
     return mask_looks(node) if isinstance(node, str) else node
 
 
-def _every_text(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield str(key)
-            yield from _every_text(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _every_text(item)
-    elif isinstance(value, str):
-        yield value
-    elif _is_long_number(value):
-        yield str(value)
-
-
-def _declared(module: Any) -> Iterator[str]:
-    """What a configuration gives to variables that are declared sensitive: defaults, arguments of modules."""
-    if not isinstance(module, Mapping):
-        return
-    for variable in (module.get("variables") or {}).values():
-        if isinstance(variable, Mapping) and variable.get("sensitive") is True:
-            yield from _texts(variable.get("default"))
-    for call in (module.get("module_calls") or {}).values():
-        inner = call.get("module") or {}
-        variables = inner.get("variables") or {}
-        for name, expression in (call.get("expressions") or {}).items():
-            if (variables.get(name) or {}).get("sensitive") is True:
-                yield from _constants(expression)
-        yield from _declared(inner)
-
-
-def _constants(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _constants(item)
-    elif isinstance(node, Mapping):
-        yield from _texts(node.get("constant_value"))
-        for key, item in node.items():
-            if key not in ("constant_value", "references"):
-                yield from _constants(item)
-
-
 def _redact_resource(entry: Any, copies: SecretCopies) -> Any:
     if not isinstance(entry, Mapping):
         return _redact(entry, copies)
@@ -363,14 +316,8 @@ def _marked_attributes(data: Mapping[str, Any]) -> frozenset[tuple[str, str, str
         for side in ("before_sensitive", "after_sensitive")
         if isinstance(marks := (entry.get("change") or {}).get(side), Mapping)
         for key, mark in marks.items()
-        if _marks_anything(mark)
+        if marks_anything(mark)
     )
-
-
-def _marks_anything(mark: Any) -> bool:
-    if isinstance(mark, Mapping):
-        return any(_marks_anything(item) for item in mark.values())
-    return any(_marks_anything(item) for item in mark) if isinstance(mark, list) else mark is True
 
 
 def _sensitive_variables(data: Mapping[str, Any]) -> frozenset[str]:
@@ -390,59 +337,10 @@ def _change_secrets(change: Mapping[str, Any]) -> set[str]:
         # A password by its make-up, not a common word.
         found |= {
             text
-            for text in _under_secret_keys(change.get(side))
-            if len(text) >= _PART_CHARS and _is_made_up(text) and not _ORDINARY.fullmatch(text)
+            for text in under_secret_keys(change.get(side))
+            if len(text) >= _PART_CHARS and is_made_up(text) and not _ORDINARY.fullmatch(text)
         }
     return found
-
-
-def _marked(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _marked(item)
-    elif isinstance(node, Mapping):
-        yield from marked_texts(node.get("values"), node.get("sensitive_values"))
-        if node.get("sensitive") is True:
-            yield from _texts(node.get("value"))
-        for item in node.values():
-            yield from _marked(item)
-
-
-def _under_secret_keys(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item) if _is_secret_place(value, key) else _under_secret_keys(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _under_secret_keys(item)
-
-
-def _is_secret_place(holder: Mapping[str, Any], key: str) -> bool:
-    """Whether a key sounds like a secret, or is the value beside a name that does."""
-    if key in ("value", "Value"):
-        named = holder.get("name", holder.get("key", holder.get("Key")))
-        return isinstance(named, str) and is_secret_key(named)
-    if isinstance(item := holder[key], str) and is_public_value(item):
-        return False
-    return is_secret_key(str(key)) or (isinstance(item, str) and is_secret_text_key(str(key)))
-
-
-def _is_made_up(text: str) -> bool:
-    kinds = ("[a-z]", "[A-Z]", "[0-9]", "[^A-Za-z0-9]")
-    return " " not in text and sum(bool(re.search(kind, text)) for kind in kinds) >= 3
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str):
-        yield value
-    elif _is_long_number(value):
-        yield str(value)
 
 
 def _mask_all(value: Any) -> Any:
@@ -454,3 +352,15 @@ def _mask_all(value: Any) -> Any:
     if value is None or isinstance(value, bool) or value == "":
         return value
     return MASK
+
+
+def marked(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from marked(item)
+    elif isinstance(node, Mapping):
+        yield from marked_texts(node.get("values"), node.get("sensitive_values"))
+        if node.get("sensitive") is True:
+            yield from texts(node.get("value"))
+        for item in node.values():
+            yield from marked(item)

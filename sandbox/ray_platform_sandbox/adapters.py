@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.config.settings import Settings
-from ray_platform.kubernetes.api_client import ClusterAccess
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.session.adapters import Cloud, LocalKubernetes, Port, Sandbox
 from ray_platform_sandbox.aws.service import ensure_emulator, find_emulator, stop_emulator
 from ray_platform_sandbox.github.service import stop_github

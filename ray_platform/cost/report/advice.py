@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ray_platform.config.node_pools import INSTANCE_TYPES, NodePool
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import HOUR_MS, HourTotal, Reading, UsageTotal
 from ray_platform.cost.price_book import CONTROL_PLANE, PriceBook
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ray_platform.config.node_pools import NodePool
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import DAY_MS, Reading, day_bounds, milliseconds
 from ray_platform.cost.money import USD, Currency
 from ray_platform.cost.price_book import PriceBook

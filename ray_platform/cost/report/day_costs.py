@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import HOUR_MS, UsageTotal
 from ray_platform.cost.money import USD, Currency, apportion
 from ray_platform.cost.price_book import PriceBook

@@ -7,9 +7,8 @@ machine and the replay of recordings (`replay`) use the same shapes, hash and st
 import copy
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ray_platform_sandbox.kuberay import labels as names
 from ray_platform_sandbox.kuberay import owned_objects, pod_shapes
@@ -21,67 +20,26 @@ from ray_platform_sandbox.kuberay.cluster_status import (
     next_status,
     suspension,
 )
+from ray_platform_sandbox.kuberay.objects import (
+    Content,
+    Failed,
+    Objects,
+    Outcome,
+    Refused,
+    as_go,
+    as_go_writes,
+    label,
+    should_delete,
+    terminated,
+)
 from ray_platform_sandbox.kuberay.recreate_hash import recreate_hash
 from ray_platform_sandbox.kuberay.refusals import METADATA, refusal
 
-Content = dict[str, Any]
 #: How soon the operator looks again: after it wrote, while a head ends, and in any case.
 SOON, HEAD_ENDS, ALWAYS = 2.0, 10.0, 300.0
 #: How long the clean-up of Redis may hold a RayCluster up.
 CLEANUP_SECONDS = 300
 CLEANUP_ANNOTATION = "ray.io/gcs-ft-deletion-timeout"
-
-
-class Refused(Exception):
-    """The API server refuses a write; ``str`` is its message, ``is_missing``: there is no such object."""
-
-    def __init__(self, message: str, *, is_missing: bool = False) -> None:
-        super().__init__(message)
-        self.is_missing = is_missing
-
-
-class Objects(Protocol):
-    """The objects of one namespace, by the plural of their kind."""
-
-    def get(self, plural: str, name: str) -> Content | None: ...
-
-    def list(self, plural: str, labels: Mapping[str, str]) -> list[Content]: ...
-
-    def create(self, plural: str, content: Content) -> Content:
-        """Raises `Refused`."""
-        ...
-
-    def update(self, plural: str, content: Content) -> Content:
-        """Raises `Refused`."""
-        ...
-
-    def update_status(self, plural: str, content: Content) -> Content:
-        """Raises `Refused`."""
-        ...
-
-    def delete(self, plural: str, name: str) -> None:
-        """Raises `Refused`."""
-        ...
-
-    def tell(
-        self, about: Mapping[str, Any], kind: str, reason: str, action: str, note: str
-    ) -> None: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """When the operator looks again, in seconds; ``failed``: as an error, with its back-off."""
-
-    again: float | None
-    failed: bool = False
-
-
-class _Failed(Exception):
-    """This round ends here; ``reason`` is that of ReplicaFailure, empty for any other error."""
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Reconciler:
@@ -124,7 +82,7 @@ class Reconciler:
             if not going and names.REDIS_FINALIZER not in held:
                 changed = copy.deepcopy(cluster)
                 changed["metadata"]["finalizers"] = [*held, names.REDIS_FINALIZER]
-                _as_go_writes(changed["spec"])
+                as_go_writes(changed["spec"])
                 self._objects.update("rayclusters", changed)
                 return Outcome(SOON)
             if going:
@@ -139,7 +97,7 @@ class Reconciler:
         try:
             self._owned(cluster)
             self._pods(cluster)
-        except _Failed as error:
+        except Failed as error:
             failed = True
             failure = (error.reason, f"{error.reason}\n{error}") if error.reason else None
         services = self._objects.list("services", self._head_service_labels(cluster))
@@ -168,7 +126,7 @@ class Reconciler:
                     self._tell(
                         cluster, "Warning", "AutoscalerServiceAccountNotFound", "Validate", note
                     )
-                    raise _Failed(f"serviceaccount {account} not found")
+                    raise Failed(f"serviceaccount {account} not found")
                 self._make(cluster, owned_objects.service_account(cluster), "service account")
             if self._objects.get("roles", names.checked_name(metadata["name"])) is None:
                 self._make(cluster, owned_objects.role(cluster), "role")
@@ -190,7 +148,7 @@ class Reconciler:
         except Refused as error:
             note = f"Failed to create {what} {at}, {error}"
             self._tell(cluster, "Warning", f"FailedToCreate{kind}", "Create", note)
-            raise _Failed(str(error)) from error
+            raise Failed(str(error)) from error
         self._tell(cluster, "Normal", f"Created{kind}", "Create", f"Created {what} {at}")
 
     def _pods(self, cluster: Content) -> None:
@@ -227,11 +185,11 @@ class Reconciler:
         if not self._is_settled(cluster, names.HEAD_GROUP):
             return
         if len(heads) > 1:
-            raise _Failed(f"{len(heads)} head pods found")
+            raise Failed(f"{len(heads)} head pods found")
         if heads:
-            if _should_delete(heads[0]):
+            if should_delete(heads[0]):
                 self._end(cluster, names.HEAD_GROUP, heads[0], "DeletedHeadPod", "head")
-                raise _Failed("the head has ended")
+                raise Failed("the head has ended")
             return
         pod = pod_shapes.head_pod(cluster)
         pod["metadata"]["annotations"] |= {names.HASH: wanted, names.VERSION: names.KUBERAY}
@@ -241,7 +199,7 @@ class Reconciler:
         except Refused as error:
             note = f"Failed to create head Pod {at}/, {error}"
             self._tell(cluster, "Warning", "FailedToCreateHeadPod", "Create", note)
-            raise _Failed(str(error), "FailedCreateHeadPod") from error
+            raise Failed(str(error), "FailedCreateHeadPod") from error
         note = f"Created head Pod {at}/{made['metadata']['name']}"
         self._tell(cluster, "Normal", "CreatedHeadPod", "Create", note)
 
@@ -260,11 +218,11 @@ class Reconciler:
         if int(group.get("numOfHosts") or 1) > 1:
             self._replicas(cluster, group, pods)
             return
-        ended = [pod for pod in pods if _should_delete(pod)]
+        ended = [pod for pod in pods if should_delete(pod)]
         for pod in ended:
             self._end(cluster, name, pod, "DeletedWorkerPod", "worker")
         if ended:
-            raise _Failed(f"{len(ended)} workers have ended")
+            raise Failed(f"{len(ended)} workers have ended")
         gone = set()
         for worker in (group.get("scaleStrategy") or {}).get("workersToDelete") or []:
             try:
@@ -277,7 +235,7 @@ class Reconciler:
             self._tell(cluster, "Normal", "DeletedWorkerPod", "Delete", note)
         running = [pod for pod in pods if pod["metadata"]["name"] not in gone]
         missing = desired_replicas(group) - len(running)
-        used = {int(_label(pod, names.REPLICA_INDEX) or -1) for pod in running}
+        used = {int(label(pod, names.REPLICA_INDEX) or -1) for pod in running}
         for _ in range(missing):
             index = next(i for i in range(len(used) + 1) if i not in used)
             used.add(index)
@@ -298,23 +256,23 @@ class Reconciler:
         name, hosts = group["groupName"], int(group["numOfHosts"])
         replicas: dict[str, list[Content]] = {}
         for pod in pods:
-            if replica := _label(pod, names.REPLICA_NAME):
+            if replica := label(pod, names.REPLICA_NAME):
                 replicas.setdefault(replica, []).append(pod)
         for members in replicas.values():
             if len(members) < hosts:
                 self._end_replica(cluster, name, members, "cleanup of incomplete multi-host group")
-                raise _Failed("an incomplete replica was ended")
+                raise Failed("an incomplete replica was ended")
         for replica, members in list(replicas.items()):
-            if any(map(_should_delete, members)):
+            if any(map(should_delete, members)):
                 self._end_replica(cluster, name, members, "a host has ended")
                 del replicas[replica]
         doomed = set((group.get("scaleStrategy") or {}).get("workersToDelete") or [])
         for members in replicas.values():
             if doomed & {pod["metadata"]["name"] for pod in members}:
                 self._end_replica(cluster, name, members, "autoscaler scale-down request")
-                raise _Failed("replicas were deleted")
+                raise Failed("replicas were deleted")
         missing = desired_replicas(group) // hosts - len(replicas)
-        used = {int(_label(members[0], names.REPLICA_INDEX) or -1) for members in replicas.values()}
+        used = {int(label(members[0], names.REPLICA_INDEX) or -1) for members in replicas.values()}
         for _ in range(missing):
             index = next(i for i in range(len(used) + 1) if i not in used)
             used.add(index)
@@ -333,7 +291,7 @@ class Reconciler:
         except Refused as error:
             note = f"Failed to create worker Pod for the cluster {at}, {error}"
             self._tell(cluster, "Warning", "FailedToCreateWorkerPod", "Create", note)
-            raise _Failed(str(error), "FailedCreateWorkerPod") from error
+            raise Failed(str(error), "FailedCreateWorkerPod") from error
         note = f"Created worker Pod {metadata['namespace']}/{made['metadata']['name']}"
         self._tell(cluster, "Normal", "CreatedWorkerPod", "Create", note)
 
@@ -342,14 +300,14 @@ class Reconciler:
         said = (
             f"{what} Pod {pod['metadata']['namespace']}/{name}; Pod status: {status.get('phase')}; "
             f"Pod restart policy: {pod['spec'].get('restartPolicy', '')}; "
-            f"Ray container terminated status: {_as_go(_terminated(pod))}"
+            f"Ray container terminated status: {as_go(terminated(pod))}"
         )
         try:
             self._objects.delete("pods", name)
         except Refused as error:
             failed = f"FailedToDelete{what.capitalize()}Pod"
             self._tell(cluster, "Warning", failed, "Delete", f"Failed deleting {said}, {error}")
-            raise _Failed(str(error), f"FailedDelete{what.capitalize()}Pod") from error
+            raise Failed(str(error), f"FailedDelete{what.capitalize()}Pod") from error
         self._note_ending(cluster, group, name)
         self._tell(cluster, "Normal", reason, "Delete", f"Deleted {said}")
 
@@ -440,49 +398,3 @@ class Reconciler:
 
     def _tell(self, cluster: Content, kind: str, reason: str, action: str, note: str) -> None:
         self._objects.tell(cluster, kind, reason, action, note)
-
-
-def _should_delete(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has ended for good: a container that may be restarted is the kubelet's."""
-    phase = (pod.get("status") or {}).get("phase")
-    if phase in ("Failed", "Succeeded"):
-        return True
-    ended = phase == "Running" and _terminated(pod) is not None
-    return ended and pod["spec"].get("restartPolicy") == "Never"
-
-
-def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    name = pod["spec"]["containers"][0]["name"]
-    for container in (pod.get("status") or {}).get("containerStatuses") or []:
-        if container.get("name") == name:
-            ended: Mapping[str, Any] | None = (container.get("state") or {}).get("terminated")
-            return ended
-    return None
-
-
-def _as_go(ended: Mapping[str, Any] | None) -> str:
-    """As the operator's events print it."""
-    if ended is None:
-        return "nil"
-
-    def time(field: str) -> str:
-        at = datetime.fromisoformat(ended.get(field, "0001-01-01T00:00:00Z"))
-        return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-
-    return (
-        f"&ContainerStateTerminated{{ExitCode:{ended.get('exitCode', 0)},"
-        f"Signal:{ended.get('signal', 0)},Reason:{ended.get('reason', '')},"
-        f"Message:{ended.get('message', '')},StartedAt:{time('startedAt')},"
-        f"FinishedAt:{time('finishedAt')},ContainerID:{ended.get('containerID', '')},}}"
-    )
-
-
-def _label(pod: Mapping[str, Any], key: str) -> str:
-    return str((pod["metadata"].get("labels") or {}).get(key, ""))
-
-
-def _as_go_writes(spec: Content) -> None:
-    """What a Go client adds when it updates the whole object: fields that are no pointers."""
-    for group in spec.get("workerGroupSpecs") or []:
-        group.setdefault("scaleStrategy", {})
-        group.setdefault("rayStartParams", {})

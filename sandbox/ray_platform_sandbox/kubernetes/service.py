@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ray_platform.config.settings import Settings, child_environment
-from ray_platform.kubernetes.api_client import ClusterAccess
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.text.errors import KubernetesError, LocalServiceError
 from ray_platform_sandbox.kubernetes.certificates import Certificates, ensure_certificates
 from ray_platform_sandbox.services import processes

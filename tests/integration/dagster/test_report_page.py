@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import (
     HOUR_MS,
     HourTotal,

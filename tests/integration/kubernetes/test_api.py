@@ -24,13 +24,8 @@ from ray_platform_sandbox.kubernetes.service import (
 from ray_platform_sandbox.services import processes
 
 from ray_platform.config.settings import Settings
-from ray_platform.kubernetes.api_client import (
-    NAMESPACES,
-    RAY_CLUSTERS,
-    SECRETS,
-    ClusterAccess,
-    KubernetesApi,
-)
+from ray_platform.kubernetes.api_access import ClusterAccess
+from ray_platform.kubernetes.api_client import NAMESPACES, RAY_CLUSTERS, SECRETS, KubernetesApi
 from ray_platform.text.errors import KubernetesError
 from tests.integration.conftest import make_settings
 

@@ -23,7 +23,8 @@ from ray_platform_sandbox.kubernetes.service import (
 
 from ray_platform.config.settings import Settings
 from ray_platform.kubernetes import port_forward_client
-from ray_platform.kubernetes.api_client import NAMESPACES, PODS, ClusterAccess, KubernetesApi
+from ray_platform.kubernetes.api_access import ClusterAccess
+from ray_platform.kubernetes.api_client import NAMESPACES, PODS, KubernetesApi
 from ray_platform.kubernetes.port_forward_client import PortForward, forwarded
 from ray_platform.ray.cluster_client import get_json
 from ray_platform.text.errors import KubernetesError, RayError

@@ -9,7 +9,8 @@ import pytest
 
 from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.terraform.state_bucket_store import ensure_state_bucket
-from ray_platform.terraform.terraform_client import Terraform, terraform_version
+from ray_platform.terraform.terraform_version_process import terraform_version
+from ray_platform.terraform.terraform_client import Terraform
 from ray_platform.cost.estimate import Estimate, estimate
 from ray_platform.cost.price_book import load_price_book
 from ray_platform.text.errors import SettingsError, StalePlan, StateError, ToolError

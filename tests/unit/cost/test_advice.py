@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from ray_platform.config.node_pools import NodePool
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import DAY_MS, HOUR_MS, HourTotal, Reading, UsageTotal
 from ray_platform.cost.price_book import load_price_book
 from ray_platform.cost.report.advice import COMMIT_HOURS, Advice, advise

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage_interval import (
     HOUR_MS,
     HourTotal,

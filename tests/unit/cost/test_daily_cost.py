@@ -18,7 +18,7 @@ import pytest
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.settings import Settings
 from ray_platform.cost.daily_cost import applied_estimates, bill_source, fire_alerts
-from ray_platform.cost.estimate import FixedCost
+from ray_platform.cost.estimate_lines import FixedCost
 from ray_platform.cost.ledger.usage import price_run, usages, watching
 from ray_platform.cost.ledger.usage_interval import Reading, day_of
 from ray_platform.cost.price_book import load_price_book

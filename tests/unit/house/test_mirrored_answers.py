@@ -23,7 +23,7 @@ from ray_platform.github.installation_client import Installation
 from ray_platform.github.manifest_process import NewApp
 from ray_platform.github.model import CheckReport, PullRequest, Watermark
 from ray_platform.gitops.argocd import Sync
-from ray_platform.kubernetes.api_client import ClusterAccess
+from ray_platform.kubernetes.api_access import ClusterAccess
 from ray_platform.kubernetes.field_managers import Writer
 from ray_platform.kubernetes.helm_release_client import Release
 from ray_platform.kubernetes.manifests import Compared

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ray_platform.kubernetes import api_client
-from ray_platform.kubernetes.api_client import PODS, ClusterAccess, KubernetesApi, is_passing
+from ray_platform.kubernetes.api_access import ClusterAccess
+from ray_platform.kubernetes.api_client import PODS, KubernetesApi, is_passing
 from ray_platform.ray import running_jobs
 from ray_platform.text.errors import KubernetesError
 from tests.support.kuberay_recordings import recording

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ray_platform_sandbox.kuberay import labels as names
-from ray_platform_sandbox.kuberay.reconciling import Refused
+from ray_platform_sandbox.kuberay.objects import Refused
 from ray_platform_sandbox.kuberay.recreate_hash import recreate_hash
 from ray_platform_sandbox.kubernetes.admission import Admission
 from ray_platform_sandbox.kubernetes.api import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Api, Request
