@@ -18,7 +18,7 @@ from ray_platform.run_history.burst_metrics import BurstMetrics, read_metrics
 from ray_platform.whatif.answer import Answer
 from ray_platform.whatif.demand import (
     Group,
-    Outcome,
+    ReplayOutcome,
     Task,
     measured_outcome,
     measured_pace,
@@ -34,7 +34,7 @@ def groups(low: int, high: int) -> tuple[Group, ...]:
     return (Group("cpu", "m5.xlarge", 1, 0, low, high, PRICE),)
 
 
-def replayed(metrics: BurstMetrics, on: tuple[Group, ...]) -> Outcome:
+def replayed(metrics: BurstMetrics, on: tuple[Group, ...]) -> ReplayOutcome:
     pace = measured_pace(metrics, beat_seconds=1, idle_timeout_seconds=6, reach_timeout_seconds=180)
     burst = recorded_burst(metrics, hold_seconds=6)
     return replay(burst, on, pace, lambda: RayScheduler(on, burst.task, 6))

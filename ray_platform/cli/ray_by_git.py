@@ -2,12 +2,12 @@
 
 from ray_platform.cli.output import print_json, table
 from ray_platform.gitops import deployed
-from ray_platform.gitops.deployed import Standing
+from ray_platform.gitops.deployed import DeployedState
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 
 
-def rows(found: Standing | None) -> list[tuple[str, str]]:
+def rows(found: DeployedState | None) -> list[tuple[str, str]]:
     """The rows of `ray status`; none where the platform itself deploys."""
     if found is None:
         return []

@@ -17,7 +17,7 @@ from ray_platform.gitops.deliver import is_by_git
 from ray_platform.ray.chart import render
 from ray_platform.ray.clusters import RayOnKubernetes, ray_clusters
 from ray_platform.ray.endpoint import is_ray_ours
-from ray_platform.ray.ray_release import Standing
+from ray_platform.ray.ray_release import ReleaseState
 from ray_platform.ray.upgrade import blue_green
 from ray_platform.ray.upgrade.switch import Switch
 from ray_platform.run_history.asset_facts import RayClusterFacts
@@ -242,10 +242,10 @@ def _outlook(session: EnvironmentSession, wish: UpgradeWish, *, as_json: bool) -
     values, rendered = render(session)
     found = blue_green.outlook(session, values, rendered)
     steps = {
-        Standing.NOTHING: "nothing would be done",
-        Standing.BOUNDS: f"{found.active} would be changed as it stands, no pod is replaced",
-        Standing.ALL: f"{found.active} would be made",
-        Standing.PODS: f"{found.switch.other} would come up beside {found.active} and take the work"
+        ReleaseState.NOTHING: "nothing would be done",
+        ReleaseState.BOUNDS: f"{found.active} would be changed as it stands, no pod is replaced",
+        ReleaseState.ALL: f"{found.active} would be made",
+        ReleaseState.PODS: f"{found.switch.other} would come up beside {found.active} and take the work"
         if wish.how == "blue-green"
         else f"all pods of {found.active} would be replaced"
         + ("; refused while jobs run on it" if found.jobs else ""),

@@ -53,7 +53,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What a run of a job came to. ``metadata`` is that of its materializations, by asset."""
 
     run_id: str
@@ -82,7 +82,7 @@ class Outcome:
         """The result of a check; None where the run did not get to it."""
         return next((check for check in self.checks if check.name == name), None)
 
-    def require(self) -> "Outcome":
+    def require(self) -> "JobOutcome":
         """Itself when it went well.
 
         Raises:
@@ -127,7 +127,7 @@ def run_job(
     tags: Mapping[str, str] | None = None,
     ops: Mapping[str, Any] | None = None,
     quiet: bool = False,
-) -> Outcome:
+) -> JobOutcome:
     """Run a job of the code location and wait for it; progress goes to stderr.
 
     Args:
@@ -170,7 +170,7 @@ def run_job(
         metadata[made.asset_key.to_user_string()] = {
             key: value.value for key, value in made.metadata.items()
         }
-    return Outcome(
+    return JobOutcome(
         run_id=result.run_id,
         success=result.success,
         checks=checks,

@@ -18,7 +18,7 @@ from ray_platform.cli.output import (
     say,
     table,
 )
-from ray_platform.cli.run_jobs import Outcome, run_job
+from ray_platform.cli.run_jobs import JobOutcome, run_job
 from ray_platform.config.partitions import CHANGE_TAG, day_key, despite
 from ray_platform.defs.facts import CostFacts, DriftFacts, ModuleFacts, PlanFacts
 from ray_platform.records.infra_version import MODULES
@@ -64,7 +64,7 @@ def up(env: str, despite_live_runs: bool, as_json: bool) -> None:
         sys.exit(DENIED)
 
 
-def _summary(env: str, walked: Outcome, cost: Outcome, drift: Outcome) -> dict[str, Any]:
+def _summary(env: str, walked: JobOutcome, cost: JobOutcome, drift: JobOutcome) -> dict[str, Any]:
     burst = walked.facts("burst_run", BurstFacts)
     plan = walked.facts("terraform_plan", PlanFacts)
     report = cost.facts("daily_cost_report", CostFacts)

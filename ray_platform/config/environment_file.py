@@ -12,18 +12,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Cloud(_Section):
+class CloudSection(_Section):
     emulator: bool = False
 
 
-class State(_Section):
+class StateSection(_Section):
     """Where the Terraform state lies in S3."""
 
     bucket: str
     key: str
 
 
-class Artifacts(_Section):
+class ArtifactsSection(_Section):
     uri: str = "file"
 
 
@@ -37,7 +37,7 @@ class Kubernetes(_Section):
     api_port: int = Field(443, ge=1, le=65535)
 
 
-class Ray(_Section):
+class RaySection(_Section):
     """Which adapter carries Ray: a release on the environment's ``kubernetes``, or an ``existing`` cluster.
 
     Times in seconds; ``address`` and ``token_path`` (a file) are of an existing cluster,
@@ -57,7 +57,7 @@ class Ray(_Section):
     redis_secret: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")
 
 
-class Burst(_Section):
+class BurstSection(_Section):
     """The burst run's workload: workers of each phase, seconds of a task, seed of data and weights.
 
     ``team`` is who its runs are for, in cost reports.
@@ -69,7 +69,7 @@ class Burst(_Section):
     team: str = ""
 
 
-class Approval(_Section):
+class ApprovalSection(_Section):
     """How many people must approve a plan before it is applied; 0 means automatic.
 
     ``people`` are logins, ``teams`` are ``ORGANISATION/TEAM``. With neither, whoever may write to the
@@ -89,7 +89,7 @@ class Approval(_Section):
         return teams
 
 
-class PullRequests(_Section):
+class PullRequestsSection(_Section):
     """What a pull request does in an environment, where the GitHub App is set up.
 
     ``apply``: when its approved plan is applied: ``approved``, while it is open; ``merged``; or ``never``.
@@ -147,7 +147,7 @@ class Drift(_Section):
     response: Literal["report", "adopt", "revert"] = "report"
 
 
-class Watch(_Section):
+class WatchSection(_Section):
     """What is watched: the Git branch by a sensor, cost and drift by schedules."""
 
     git_pushes: bool = False
@@ -199,18 +199,20 @@ class EnvironmentFile(_Section):
     """The shape of ``environments/NAME.toml``."""
 
     description: str
-    cloud: Cloud
-    state: State
-    artifacts: Artifacts
+    cloud: CloudSection
+    state: StateSection
+    artifacts: ArtifactsSection
     kubernetes: Kubernetes = Field(default_factory=lambda: Kubernetes.model_validate({}))
-    ray: Ray
-    burst: Burst = Field(default_factory=lambda: Burst.model_validate({}))
-    approval: Approval
-    pull_requests: PullRequests = Field(default_factory=lambda: PullRequests.model_validate({}))
+    ray: RaySection
+    burst: BurstSection = Field(default_factory=lambda: BurstSection.model_validate({}))
+    approval: ApprovalSection
+    pull_requests: PullRequestsSection = Field(
+        default_factory=lambda: PullRequestsSection.model_validate({})
+    )
     budget: Budget
     cost: Cost = Field(default_factory=lambda: Cost.model_validate({}))
     drift: Drift = Field(default_factory=Drift)
-    watch: Watch
+    watch: WatchSection
     lineage: Lineage = Field(default_factory=lambda: Lineage.model_validate({}))
     gitops: GitOps = Field(default_factory=lambda: GitOps.model_validate({}))
 

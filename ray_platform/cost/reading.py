@@ -57,7 +57,7 @@ Item = Part | Use | Free | Note
 _MISSING = object()
 
 
-class Look:
+class AttributeView:
     """The attributes of one side of a change.
 
     Args:
@@ -136,7 +136,7 @@ class Look:
         value = self.raw(*path)
         return default if value is None or value == "" else value in (True, "true")
 
-    def blocks(self, name: str) -> list["Look"]:
+    def blocks(self, name: str) -> list["AttributeView"]:
         """The blocks of a kind, each as a look of its own that reports to this one."""
         values, unknown = self.values.get(name) or [], self.unknown.get(name)
         if isinstance(values, Mapping):
@@ -144,7 +144,7 @@ class Look:
         found = []
         for number, block in enumerate(values if isinstance(values, list) else []):
             hidden = _step(unknown, number)
-            inner = Look(
+            inner = AttributeView(
                 block or {},
                 hidden if isinstance(hidden, Mapping) else {},
                 self._configured_block(name, number),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ray_platform.cost.price_book import CONTROL_PLANE, CONTROL_PLANE_EXTENDED, PriceBook, UnitPrice
-from ray_platform.cost.reading import Free, Item, Look, Note, Part, Use
+from ray_platform.cost.reading import AttributeView, Free, Item, Note, Part, Use
 from ray_platform.cost.shapes import SHAPES, free_types
 from ray_platform.cost.surroundings import Surroundings
 from ray_platform.terraform.plan import Plan, ResourceChange
@@ -100,7 +100,7 @@ class ResourcePrices:
             why = () if free else (f"there is no price rule for {change.type}",)
             return Side((), (), free, why, ())
         unknown = change.after_unknown if side == "after" else {}
-        look = Look(values, unknown, self._around.configured(change))
+        look = AttributeView(values, unknown, self._around.configured(change))
         items: Sequence[Item] = list(shape(look, change, self._around, side))
         self._notes |= {item.text for item in items if isinstance(item, Note)}
         if all(isinstance(item, Free | Note) for item in items):
@@ -142,7 +142,9 @@ class ResourcePrices:
         except NotFoundError:
             return None, f"the price book has no prices for the region {region!r}"
 
-    def _priced(self, book: PriceBook | None, why: str, part: Part, look: Look) -> PricedPart:
+    def _priced(
+        self, book: PriceBook | None, why: str, part: Part, look: AttributeView
+    ) -> PricedPart:
         if book is None:
             return PricedPart(part.what, None, None, part.pool, why, False, _service(part))
         prices: list[UnitPrice] = []

@@ -12,12 +12,14 @@ from importlib import resources
 from ray_platform.cost import shapes_compute as compute
 from ray_platform.cost import shapes_data as data
 from ray_platform.cost import shapes_network as network
-from ray_platform.cost.reading import Item, Look, Part, Shape, Use, always
+from ray_platform.cost.reading import AttributeView, Item, Part, Shape, Use, always
 from ray_platform.cost.surroundings import Surroundings
 from ray_platform.terraform.plan import ResourceChange
 
 
-def _cluster(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def _cluster(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     """The control plane: by version and support, and by tier where one is chosen."""
     version = look.text("version", default="latest")
     policy = look.blocks("upgrade_policy")
@@ -42,7 +44,7 @@ def _cluster(look: Look, change: ResourceChange, around: Surroundings, side: str
 
 def _fee(what: str, sku: str) -> Shape:
     def shape(
-        look: Look, change: ResourceChange, around: Surroundings, side: str
+        look: AttributeView, change: ResourceChange, around: Surroundings, side: str
     ) -> Iterator[Item]:
         yield always(what, sku)
 
@@ -51,14 +53,16 @@ def _fee(what: str, sku: str) -> Shape:
 
 def _use(what: str, sku: str) -> Shape:
     def shape(
-        look: Look, change: ResourceChange, around: Surroundings, side: str
+        look: AttributeView, change: ResourceChange, around: Surroundings, side: str
     ) -> Iterator[Item]:
         yield Use(what, sku)
 
     return shape
 
 
-def _secret(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def _secret(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield always("secret", "secret", Decimal(1 + len(look.blocks("replica"))))
     yield Use("its API calls", "secret_calls")
 

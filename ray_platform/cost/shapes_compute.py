@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from ray_platform.cost.reading import (
+    AttributeView,
     Free,
     Item,
-    Look,
     Note,
     Part,
     Quantity,
@@ -35,7 +35,7 @@ _NODE_DISK = (
 
 
 def volume_parts(
-    look: Look, what: str, default_types: tuple[str, ...], size_name: str = "volume_size"
+    look: AttributeView, what: str, default_types: tuple[str, ...], size_name: str = "volume_size"
 ) -> Iterator[Part]:
     """One EBS volume: its size, and the IOPS and throughput above what is included.
 
@@ -79,7 +79,7 @@ def volume_parts(
 
 
 def node_group(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     pool = str(index(change.address) or look.raw("node_group_name") or change.name)
     scaling = look.blocks("scaling_config")
@@ -125,7 +125,7 @@ def node_group(
 
 
 def autoscaling_group(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     name = str(look.raw("name") or change.name)
     low, high = look.number("min_size"), look.number("max_size")
@@ -150,7 +150,9 @@ def autoscaling_group(
     yield from _for_nodes(_disks(look, template), "", low, high, name)
 
 
-def instance(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def instance(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     kind = look.text("instance_type")
     tenancy = look.text("tenancy", default="default")
     market = look.blocks("instance_market_options")
@@ -172,19 +174,21 @@ def instance(look: Look, change: ResourceChange, around: Surroundings, side: str
     yield Note("Instances are priced as Linux: the plan does not say what their image runs.")
 
 
-def volume(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def volume(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield from volume_parts(look, "volume", ("gp2",), "size")
 
 
 def fargate_profile(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Use("vCPUs of the pods that run on it", "fargate_vcpu")
     yield Use("memory of the pods that run on it", "fargate_gb")
 
 
 def container_service(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     """A service of ECS: on Fargate by the size of its tasks; on instances nothing by itself."""
     if look.blocks("capacity_provider_strategy"):
@@ -205,7 +209,7 @@ def container_service(
     if len(found) != 1:
         yield not_known("tasks", "its task definition is not one of this plan")
         return
-    task = Look(found[0], {}, None)
+    task = AttributeView(found[0], {}, None)
     task.reasons = look.reasons
     count = look.number("desired_count", default=Decimal(0))
     cpu, memory = (times(task.number(name), Decimal(1) / 1024) for name in ("cpu", "memory"))
@@ -214,7 +218,7 @@ def container_service(
 
 
 def launch_template(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Free("what is started from it is billed")
 
@@ -235,15 +239,15 @@ def _for_nodes(
         )
 
 
-def _disks(look: Look, template: Mapping[str, Any] | None) -> list[Part]:
+def _disks(look: AttributeView, template: Mapping[str, Any] | None) -> list[Part]:
     """The disks of one node: its launch template's, else the one that EKS gives it."""
     found: list[Part] = []
     for mapping in (template or {}).get("block_device_mappings") or ():
         for block in mapping.get("ebs") or ():
-            ebs = Look(block, {}, None)
+            ebs = AttributeView(block, {}, None)
             ebs.reasons = look.reasons
             if ebs.raw("volume_size") in (None, "", 0):
-                ebs = Look({**block, "volume_size": DEFAULT_VOLUME_GB}, {}, None)
+                ebs = AttributeView({**block, "volume_size": DEFAULT_VOLUME_GB}, {}, None)
             found += volume_parts(_without_zeros(ebs, look), "disk", ("gp3",))
     if found:
         return found
@@ -256,9 +260,9 @@ def _disks(look: Look, template: Mapping[str, Any] | None) -> list[Part]:
     return [Part(f"disk: {_shown(size)} GB gp3", ("ebs/gp3",), size, size, volume_gb=size)]
 
 
-def _without_zeros(ebs: Look, look: Look) -> Look:
+def _without_zeros(ebs: AttributeView, look: AttributeView) -> AttributeView:
     """The provider reads an unset IOPS or throughput back as 0."""
-    clean = Look({k: v for k, v in ebs.values.items() if v not in (0, "")}, {}, None)
+    clean = AttributeView({k: v for k, v in ebs.values.items() if v not in (0, "")}, {}, None)
     clean.reasons = look.reasons
     return clean
 

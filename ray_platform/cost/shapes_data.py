@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from ray_platform.cost.reading import (
+    AttributeView,
     Free,
     Item,
-    Look,
     Note,
     Part,
     Use,
@@ -27,7 +27,9 @@ _GROWS = (
 )
 
 
-def database(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def database(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     engine, kind = look.text("engine"), look.text("instance_class")
     two = look.flag("multi_az")
     zones = "two" if two else "one"
@@ -46,7 +48,7 @@ def database(look: Look, change: ResourceChange, around: Surroundings, side: str
     yield Use("backups of the database", "rds_backup")
 
 
-def _database_volume(look: Look, zones: str) -> Iterator[Item]:
+def _database_volume(look: AttributeView, zones: str) -> Iterator[Item]:
     size = look.number("allocated_storage")
     iops_set = look.raw("iops") not in (None, 0, "")
     kind = look.text("storage_type", default="io1" if iops_set else "gp2")
@@ -68,7 +70,7 @@ def _database_volume(look: Look, zones: str) -> Iterator[Item]:
 
 
 def aurora_cluster(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     engine = look.text("engine")
     kind = look.raw("db_cluster_instance_class")
@@ -89,7 +91,7 @@ def aurora_cluster(
 
 
 def aurora_instance(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     engine, kind = look.text("engine"), look.text("instance_class")
     if engine is None or kind is None:
@@ -104,7 +106,7 @@ def aurora_instance(
         values
         for _, values in around.referenced(change, "cluster_identifier", "aws_rds_cluster", side)
     ]
-    cluster = Look(clusters[0] if len(clusters) == 1 else {}, {}, None)
+    cluster = AttributeView(clusters[0] if len(clusters) == 1 else {}, {}, None)
     cluster.reasons = look.reasons
     if kind == "db.serverless":
         blocks = cluster.blocks("serverlessv2_scaling_configuration")
@@ -122,7 +124,7 @@ def aurora_instance(
 
 
 def replication_group(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     shards_known = look.raw("num_node_groups") not in (None, 0, "") or look.is_unknown(
         "num_node_groups"
@@ -138,7 +140,7 @@ def replication_group(
 
 
 def cache_cluster(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     if look.raw("replication_group_id"):
         yield Free("a node of a replication group, which is priced")
@@ -146,7 +148,7 @@ def cache_cluster(
     yield from _cache_nodes(look, look.number("num_cache_nodes", default=Decimal(1)), "memcached")
 
 
-def _cache_nodes(look: Look, nodes: Decimal | None, default: str) -> Iterator[Item]:
+def _cache_nodes(look: AttributeView, nodes: Decimal | None, default: str) -> Iterator[Item]:
     engine, kind = look.text("engine", default=default), look.text("node_type")
     if engine is None or kind is None:
         yield not_known("cache nodes", "its engine or node_type is not known")
@@ -157,7 +159,7 @@ def _cache_nodes(look: Look, nodes: Decimal | None, default: str) -> Iterator[It
 
 
 def file_system(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     one = bool(look.raw("availability_zone_name"))
     yield Use("files in it", "efs_one_zone" if one else "efs_standard")
@@ -169,7 +171,9 @@ def file_system(
         )
 
 
-def lustre(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def lustre(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     storage, kind = look.text("storage_type"), look.text("deployment_type")
     size = look.number("storage_capacity")
     if storage is None or kind is None:
@@ -182,28 +186,32 @@ def lustre(look: Look, change: ResourceChange, around: Surroundings, side: str) 
     yield always(f"Lustre {kind} {storage}, GB", sku, size)
 
 
-def bucket(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def bucket(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield Use("objects in the bucket", "s3_standard")
 
 
 def stored_object(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Use("the object in its bucket", "s3_standard")
 
 
 def intelligent_tiering(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Use("objects that are watched", "s3_tiering_monitoring")
 
 
-def registry(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def registry(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield Use("images in the repository", "ecr_storage")
 
 
 def registry_scanning(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     if look.text("scan_type", default="BASIC") == "BASIC":
         yield Free("basic scanning")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from ray_platform.cost.reading import Free, Item, Look, Note, Part, Use, always, not_known
+from ray_platform.cost.reading import AttributeView, Free, Item, Note, Part, Use, always, not_known
 from ray_platform.cost.surroundings import Surroundings
 from ray_platform.terraform.plan import ResourceChange
 
@@ -17,7 +17,7 @@ _BALANCERS = ("application", "network", "gateway")
 
 
 def nat_gateway(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     mode = look.text("availability_mode", default="zonal")
     if mode == "regional":
@@ -36,12 +36,14 @@ def nat_gateway(
     yield Use("traffic through the NAT gateway", "nat_gateway_data")
 
 
-def address(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def address(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield always("public IPv4 address", "public_ipv4")
 
 
 def vpc_endpoint(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     kind = look.text("vpc_endpoint_type", default="Gateway")
     if kind == "Gateway":
@@ -72,7 +74,7 @@ def vpc_endpoint(
 
 
 def load_balancer(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     kind = look.text("load_balancer_type", default="application")
     if kind not in _BALANCERS:
@@ -85,18 +87,22 @@ def load_balancer(
 
 
 def classic_balancer(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield always("classic load balancer", "lb/classic")
     yield Use("traffic through it", "lb/classic-data")
 
 
-def zone(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def zone(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     yield always("hosted zone", "route53_zone")
     yield Use("its queries", "route53_queries")
 
 
-def flow_log(look: Look, change: ResourceChange, around: Surroundings, side: str) -> Iterator[Item]:
+def flow_log(
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
+) -> Iterator[Item]:
     kind = look.text("log_destination_type", default="cloud-watch-logs")
     if kind is None:
         yield not_known("flow log", "its log_destination_type is not known")
@@ -105,13 +111,13 @@ def flow_log(look: Look, change: ResourceChange, around: Surroundings, side: str
 
 
 def internet_gateway(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Use("traffic out to the internet", "internet_out")
 
 
 def transit_attachment(
-    look: Look, change: ResourceChange, around: Surroundings, side: str
+    look: AttributeView, change: ResourceChange, around: Surroundings, side: str
 ) -> Iterator[Item]:
     yield Part(
         "transit gateway attachment", ("transit_gateway_attachment",), Decimal(1), Decimal(1)

@@ -11,7 +11,13 @@ from ray_platform.drift.conditions import Fact
 from ray_platform.drift.items import NOT_ASKED, DriftItem
 from ray_platform.drift.rules import RuleBook
 from ray_platform.kubernetes.field_managers import Writer, writer_of
-from ray_platform.kubernetes.manifests import Compared, Difference, Element, differences, identity
+from ray_platform.kubernetes.manifests import (
+    Compared,
+    Element,
+    FieldDifference,
+    differences,
+    identity,
+)
 from ray_platform.text.redaction import redact
 from ray_platform.text.tree_differences import plain
 
@@ -35,7 +41,7 @@ def release_items(release: str, found: Sequence[Compared], book: RuleBook) -> It
         address = f"{address_of(release)}/{kind}/{name}"
         if compared.live is None:
             gone = Because("by_hand", "it is gone; the API keeps no record of who deleted it")
-            yield _item(address, Difference((), None, None), compared, book, gone)
+            yield _item(address, FieldDifference((), None, None), compared, book, gone)
             continue
         pending = _pending(compared)
         for difference in differences(compared.wanted, compared.live):
@@ -47,7 +53,7 @@ def release_gone(release: str, book: RuleBook) -> DriftItem:
     """A release that was deployed, and that Helm no longer knows."""
     gone = Compared({"kind": RELEASE_KIND, "metadata": {"name": release}}, None, None)
     because = Because("by_hand", "its record is gone: uninstalled, or its secrets were deleted")
-    return _item(address_of(release), Difference((), None, None), gone, book, because)
+    return _item(address_of(release), FieldDifference((), None, None), gone, book, because)
 
 
 def not_asked(why: str) -> DriftItem:
@@ -74,7 +80,7 @@ def is_of_release(address: str) -> bool:
 
 
 def _item(
-    address: str, difference: Difference, compared: Compared, book: RuleBook, because: Because
+    address: str, difference: FieldDifference, compared: Compared, book: RuleBook, because: Because
 ) -> DriftItem:
     removed = not difference.path
     severity, reason = book.judge(
@@ -104,7 +110,7 @@ def _item(
     )
 
 
-def _shown(difference: Difference, value: Any) -> Any:
+def _shown(difference: FieldDifference, value: Any) -> Any:
     """The value for people, masked by the name of its field or of its variable."""
     names = [str(step) for step in difference.path if not isinstance(step, Element)]
     elements = [step.name for step in difference.path if isinstance(step, Element)]
@@ -112,7 +118,7 @@ def _shown(difference: Difference, value: Any) -> Any:
     return redact(holder)[names[-1]]
 
 
-def _because(difference: Difference, compared: Compared, pending: frozenset[str]) -> Because:
+def _because(difference: FieldDifference, compared: Compared, pending: frozenset[str]) -> Because:
     if difference.text in pending:
         return Because(
             "unapplied_change",

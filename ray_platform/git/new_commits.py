@@ -14,7 +14,7 @@ from ray_platform.git.revision import WORK_ORDER, Work, work_for
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenCommits:
     """The commit that an environment was handed last.
 
     ``rewinds`` counts the moves that were not forward (a force push), so that a commit to which the
@@ -36,12 +36,12 @@ class Push:
     commits: int
 
 
-def read_cursor(text: str | None) -> dict[str, Seen]:
+def read_cursor(text: str | None) -> dict[str, SeenCommits]:
     """The cursor of the last tick; empty for the first."""
-    return {name: Seen(**seen) for name, seen in json.loads(text).items()} if text else {}
+    return {name: SeenCommits(**seen) for name, seen in json.loads(text).items()} if text else {}
 
 
-def write_cursor(cursor: Mapping[str, Seen]) -> str:
+def write_cursor(cursor: Mapping[str, SeenCommits]) -> str:
     return json.dumps(
         {name: {"commit": s.commit, "rewinds": s.rewinds} for name, s in sorted(cursor.items())}
     )
@@ -50,10 +50,10 @@ def write_cursor(cursor: Mapping[str, Seen]) -> str:
 def watch(
     git: Git,
     branch: str,
-    cursor: Mapping[str, Seen],
+    cursor: Mapping[str, SeenCommits],
     environments: Sequence[str],
     applied: Mapping[str, str],
-) -> tuple[dict[str, Seen], tuple[Push, ...], str]:
+) -> tuple[dict[str, SeenCommits], tuple[Push, ...], str]:
     """One look at the branch.
 
     Args:
@@ -78,7 +78,7 @@ def watch(
     pushes: list[Push] = []
     waiting: list[str] = []
     for name in environments:
-        seen = cursor.get(name) or (Seen(applied[name]) if name in applied else None)
+        seen = cursor.get(name) or (SeenCommits(applied[name]) if name in applied else None)
         if seen is None:
             waiting.append(name)
             continue
@@ -89,7 +89,7 @@ def watch(
         forward = known and git.is_ancestor(seen.commit, head)
         # A commit that is gone leaves nothing to compare with: everything may have changed.
         work = work_for(git.changed_paths(seen.commit, head), name) if known else WORK_ORDER[1:]
-        following[name] = Seen(head, seen.rewinds if forward else seen.rewinds + 1)
+        following[name] = SeenCommits(head, seen.rewinds if forward else seen.rewinds + 1)
         if work:
             suffix = f"-{following[name].rewinds}" if following[name].rewinds else ""
             pushes.append(

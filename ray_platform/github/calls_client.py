@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ray_platform.github.failure import Failure, read_failure
+from ray_platform.github.failure import GitHubFailure, read_failure
 from ray_platform.text.errors import ForgeError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Calls:
         failures, renewed, waited = 0, False, False
         while True:
             outcome = self._once(call)
-            if not isinstance(outcome, Failure):
+            if not isinstance(outcome, GitHubFailure):
                 return outcome
             if outcome.token_refused and not renewed:
                 renewed = True
@@ -159,7 +159,7 @@ class Calls:
         """Ask for a new token with the next call."""
         self._tokens.cleanup()
 
-    def _once(self, call: "Call") -> "Response[Any, Any] | Failure":
+    def _once(self, call: "Call") -> "Response[Any, Any] | GitHubFailure":
         from githubkit.exception import GitHubException
 
         if not self._entered.get():
@@ -201,7 +201,7 @@ def _certificates() -> "ssl.SSLContext":
 class Refusal(ForgeError):
     """GitHub's refusal of one call, with its status, for who knows what to do about it."""
 
-    def __init__(self, failure: Failure, doing: str, where: str) -> None:
+    def __init__(self, failure: GitHubFailure, doing: str, where: str) -> None:
         told = failure.told(doing, where)
         self.failure = failure
         super().__init__(told.what, where=told.where, fix=told.fix)

@@ -19,7 +19,7 @@ _PERMISSIONS = "docs/reference/github-app.md"
 
 
 @dataclass(frozen=True)
-class Failure:
+class GitHubFailure:
     """One failed call.
 
     ``status`` is 0 where there was no answer. ``as_app``: it was made with the App's JWT, not with an
@@ -151,7 +151,7 @@ def clock_skew(headers: Mapping[str, str], now: float) -> float:
         return 0.0
 
 
-def read_failure(raised: Exception) -> Failure:
+def read_failure(raised: Exception) -> GitHubFailure:
     """What githubkit raised, as a `Failure`. Errors within its sign-in are unwrapped."""
     from githubkit.exception import GitHubException, RequestError, RequestFailed
 
@@ -163,11 +163,11 @@ def read_failure(raised: Exception) -> Failure:
     return _unanswered(cause)
 
 
-def _refused(response: Any) -> Failure:
+def _refused(response: Any) -> GitHubFailure:
     request = response.request
     path = str(request.url.path)
     message = _message(response)
-    return Failure(
+    return GitHubFailure(
         status=int(response.status_code),
         message=message,
         method=str(request.method),
@@ -183,7 +183,7 @@ def _refused(response: Any) -> Failure:
 
 
 #: What is known of a call without an answer, before it is looked at.
-_NO_ANSWER = Failure(
+_NO_ANSWER = GitHubFailure(
     status=0,
     message="",
     method="",
@@ -198,7 +198,7 @@ _NO_ANSWER = Failure(
 )
 
 
-def _unanswered(cause: Exception) -> Failure:
+def _unanswered(cause: Exception) -> GitHubFailure:
     import httpx
 
     if not isinstance(cause, httpx.TransportError):

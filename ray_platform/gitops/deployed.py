@@ -16,7 +16,7 @@ HISTORY = 20
 
 
 @dataclass(frozen=True)
-class Standing:
+class DeployedState:
     """How an environment that Argo CD deploys stands; texts are empty for what is not known.
 
     ``commit`` is what was deployed last, ``revision`` what Argo CD has compared with, ``is_known`` whether
@@ -38,7 +38,7 @@ class Standing:
         return dict(self.__dict__)
 
 
-def standing(session: EnvironmentSession) -> Standing | None:
+def standing(session: EnvironmentSession) -> DeployedState | None:
     """How it stands, as recorded and as Argo CD says; None where the platform itself deploys.
 
     Raises:
@@ -51,7 +51,7 @@ def standing(session: EnvironmentSession) -> Standing | None:
     content = argocd_sync.application(argocd_sync.argocd_api(session), target)
     found = read_application(content or {})
     is_good = found.status == SYNCED and found.health == HEALTHY
-    return Standing(
+    return DeployedState(
         application=target.application,
         is_known=content is not None,
         repository=target.repository,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ray_platform.kubernetes.manifests import Difference, Element, Path
+from ray_platform.kubernetes.manifests import Element, FieldDifference, Path
 from ray_platform.text.tree_differences import ABSENT
 
 Owns = Literal["field", "list", "nothing"]
@@ -46,7 +46,7 @@ class Writer:
 
 
 def writer_of(
-    live: Mapping[str, Any], difference: Difference, *, ours: Iterable[str]
+    live: Mapping[str, Any], difference: FieldDifference, *, ours: Iterable[str]
 ) -> Writer | None:
     """Who is most likely to have made a difference; None when nobody else has written.
 

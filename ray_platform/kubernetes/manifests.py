@@ -50,7 +50,7 @@ Path = tuple[str | Element, ...]
 
 
 @dataclass(frozen=True)
-class Difference:
+class FieldDifference:
     """One place: ``wanted`` in the manifest, ``live`` in the API; `ABSENT` for what is not there."""
 
     path: Path
@@ -81,7 +81,7 @@ def identity(document: Mapping[str, Any]) -> tuple[str, str]:
     return str(document.get("kind", "")), str(document["metadata"]["name"])
 
 
-def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[Difference]:
+def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[FieldDifference]:
     """Each place where a live object is not as its manifest says.
 
     Args:
@@ -117,12 +117,12 @@ def put_back(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, An
 class _Comparison:
     kind: str
 
-    def of(self, path: Path, wanted: Any, live: Any) -> Iterator[Difference]:
+    def of(self, path: Path, wanted: Any, live: Any) -> Iterator[FieldDifference]:
         if self._is_left_out(path) or _same(path, wanted, live):
             return
         if wanted is ABSENT:
             if self._is_added(path, live):
-                yield Difference(path, wanted, live)
+                yield FieldDifference(path, wanted, live)
         elif isinstance(wanted, Mapping) and isinstance(live, Mapping):
             for key in sorted({*wanted, *live}):
                 yield from self.of((*path, key), wanted.get(key, ABSENT), live.get(key, ABSENT))
@@ -130,7 +130,7 @@ class _Comparison:
             for element, ours, theirs in self._pairs(path, wanted, live):
                 yield from self.of((*path, element), ours, theirs)
         else:
-            yield Difference(path, wanted, live)
+            yield FieldDifference(path, wanted, live)
 
     def mended(self, path: Path, wanted: Any, live: Any) -> Any:
         if self._is_left_out(path) or wanted is ABSENT or _same(path, wanted, live):

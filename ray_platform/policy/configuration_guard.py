@@ -21,7 +21,7 @@ from ray_platform.policy.guard_expressions import (
     variables_findings,
 )
 from ray_platform.policy.guard_files import file_findings, is_readable, too_much
-from ray_platform.policy.guard_findings import Finding, Judged, judged
+from ray_platform.policy.guard_findings import GuardFinding, Judged, judged
 from ray_platform.text.errors import PolicyDenied
 
 SHOWN = 10
@@ -31,7 +31,7 @@ def guard(
     files: Mapping[str, TreeEntry],
     base: Mapping[str, TreeEntry] | None,
     rules: GuardRules,
-) -> tuple[Finding, ...]:
+) -> tuple[GuardFinding, ...]:
     """All that a Terraform folder holds and a pull request's may not, by file and line.
 
     Args:
@@ -81,7 +81,7 @@ def require_harmless(
     )
 
 
-def _content_findings(what: Judged) -> Iterator[Finding]:
+def _content_findings(what: Judged) -> Iterator[GuardFinding]:
     folders: dict[str, dict[str, Body]] = {}
     for path, entry in sorted(what.files.items()):
         if entry.content is None or not is_readable(path, entry):
@@ -98,7 +98,7 @@ def _content_findings(what: Judged) -> Iterator[Finding]:
         except Unreadable as error:
             reason = f"it cannot be read in one way alone: {error.why}"
             fix = "write it plainly; `terraform fmt` and `terraform validate` help"
-            yield Finding("syntax", path, error.line, reason, fix, path)
+            yield GuardFinding("syntax", path, error.line, reason, fix, path)
         except UnicodeDecodeError:
             continue  # told of as a binary
     for folder, bodies in folders.items():

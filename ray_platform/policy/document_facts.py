@@ -10,7 +10,7 @@ from typing import Any
 
 from ray_platform.policy.access_documents import UNTIL_APPLY, read_blocks, read_text
 from ray_platform.policy.principals import OWN_PRINCIPALS, is_set
-from ray_platform.policy.references import Configuration, Targets, without_keys
+from ray_platform.policy.references import ConfigurationReferences, Targets, without_keys
 from ray_platform.terraform.plan import Plan, ResourceChange
 
 #: Attributes that hold a policy document, whatever the type; others are recognized by what they hold.
@@ -55,7 +55,7 @@ class DocumentFacts:
     """
 
     def __init__(
-        self, plan: Plan, configuration: Configuration | None, own: frozenset[str]
+        self, plan: Plan, configuration: ConfigurationReferences | None, own: frozenset[str]
     ) -> None:
         self.configuration, self.own = configuration, own
         self._read = plan.read_data

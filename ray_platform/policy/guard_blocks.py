@@ -17,7 +17,7 @@ from ray_platform.policy.configuration_rules import (
     TERRAFORM_PARTS,
 )
 from ray_platform.policy.guard_expressions import own_path
-from ray_platform.policy.guard_findings import Finding, Judged, is_sensitive, named
+from ray_platform.policy.guard_findings import GuardFinding, Judged, is_sensitive, named
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")
@@ -56,12 +56,12 @@ class FolderBlocks:
         self._judged = judged
         self._sources = dict(self._named_providers())
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[GuardFinding]:
         """What speaks against each block."""
         for file, body in self._bodies.items():
             for argument in body.arguments.values():
                 what = f"{argument.name} stands outside a block"
-                yield Finding("syntax", file, argument.line, what, "put it into a block", file)
+                yield GuardFinding("syntax", file, argument.line, what, "put it into a block", file)
             for block in body.blocks:
                 yield from self._top(file, block)
 
@@ -78,19 +78,21 @@ class FolderBlocks:
     def _address(self, name: str) -> str:
         return self._sources.get(name, BUILTIN if name == "terraform" else _full(name))
 
-    def _provider(self, file: str, block: Block, name: str, of: str) -> Iterator[Finding]:
+    def _provider(self, file: str, block: Block, name: str, of: str) -> Iterator[GuardFinding]:
         address = self._address(name)
         if address not in self._judged.providers:
             what = f"{of} is of the provider {address or name}, which is not allowed"
             fix = "use a provider of the base branch's lock file"
             yield self._found("provider", file, block, what, fix, ".".join(block.labels) or of)
 
-    def _found(self, rule: str, file: str, block: Block, what: str, fix: str, name: str) -> Finding:
-        return Finding(rule, file, block.line, what, fix, named(file, name))
+    def _found(
+        self, rule: str, file: str, block: Block, what: str, fix: str, name: str
+    ) -> GuardFinding:
+        return GuardFinding(rule, file, block.line, what, fix, named(file, name))
 
     # Blocks
 
-    def _top(self, file: str, block: Block) -> Iterator[Finding]:
+    def _top(self, file: str, block: Block) -> Iterator[GuardFinding]:
         name = ".".join((block.kind, *block.labels))
         if block.kind not in BLOCK_TYPES | self._judged.rules.block_types:
             what = f"a block {block.kind!r} is not allowed"
@@ -123,12 +125,12 @@ class FolderBlocks:
                     yield from self._top(file, part)
         yield from self._programs(file, block)
 
-    def _terraform(self, file: str, block: Block) -> Iterator[Finding]:
+    def _terraform(self, file: str, block: Block) -> Iterator[GuardFinding]:
         for name, argument in block.body.arguments.items():
             if name not in TERRAFORM_PARTS:
                 what = f"the setting {name} of terraform is not allowed"
                 named_ = named(file, f"terraform.{name}")
-                yield Finding("block", file, argument.line, what, _WIDEN, named_)
+                yield GuardFinding("block", file, argument.line, what, _WIDEN, named_)
         for part in block.body.blocks:
             if part.kind not in TERRAFORM_PARTS:
                 what = f"a block {part.kind!r} in terraform is not allowed"
@@ -140,19 +142,19 @@ class FolderBlocks:
                 fix = "restore the base branch's"
                 yield self._found("backend", file, part, what, fix, "backend")
 
-    def _required(self, file: str, block: Block) -> Iterator[Finding]:
+    def _required(self, file: str, block: Block) -> Iterator[GuardFinding]:
         for name, argument in block.body.arguments.items():
             address = _source_of(name, argument.value)
             if address is None:
                 what = f"the provider {name} has a source that is no plain text"
                 named_ = named(file, f"provider.{name}")
                 fix = 'write source = "NAMESPACE/NAME"'
-                yield Finding("provider", file, argument.line, what, fix, named_)
+                yield GuardFinding("provider", file, argument.line, what, fix, named_)
             elif address not in self._judged.providers or self._sources[name] != address:
                 what = f"the provider {address} is not allowed"
                 fix = "use a provider of the base branch's lock file"
                 named_ = named(file, f"provider.{name}")
-                yield Finding("provider", file, argument.line, what, fix, named_)
+                yield GuardFinding("provider", file, argument.line, what, fix, named_)
         for part in block.body.blocks:
             what = "a block in required_providers has no meaning"
             yield self._found("syntax", file, part, what, "write NAME = {...}", "provider")
@@ -169,7 +171,7 @@ class FolderBlocks:
             and set(block.body.arguments) <= BACKEND_SETTINGS
         )
 
-    def _provider_block(self, file: str, block: Block) -> Iterator[Finding]:
+    def _provider_block(self, file: str, block: Block) -> Iterator[GuardFinding]:
         label = block.labels[0]
         yield from self._provider(file, block, label, f"provider.{label}")
         if self._is_the_bases(block):
@@ -191,7 +193,7 @@ class FolderBlocks:
         parts = [part for part in block.body.blocks if part.kind == key]
         return all(self._is_the_bases(part) for part in parts)
 
-    def _module(self, file: str, block: Block) -> Iterator[Finding]:
+    def _module(self, file: str, block: Block) -> Iterator[GuardFinding]:
         label = block.labels[0]
         argument = block.body.arguments.get("source")
         source = argument.value.literal if argument else None
@@ -209,7 +211,7 @@ class FolderBlocks:
         prefix = "" if target == "." else f"{target}/"
         return any(path.startswith(prefix) for path in self._judged.files)
 
-    def _import(self, file: str, block: Block) -> Iterator[Finding]:
+    def _import(self, file: str, block: Block) -> Iterator[GuardFinding]:
         to = block.body.arguments.get("to")
         words = [word for node in (to.value.walk() if to else ()) for word in node.name.split(".")]
         for word in words:
@@ -218,13 +220,13 @@ class FolderBlocks:
                 yield self._found("data", file, block, what, _WIDEN, f"import.{word}")
         yield from self._provider_argument(file, block, "import")
 
-    def _provider_argument(self, file: str, block: Block, of: str) -> Iterator[Finding]:
+    def _provider_argument(self, file: str, block: Block, of: str) -> Iterator[GuardFinding]:
         argument = block.body.arguments.get("provider")
         if argument is None:
             return
         yield from self._provider(file, block, _provider_name(argument.value), of)
 
-    def _resource(self, file: str, block: Block) -> Iterator[Finding]:
+    def _resource(self, file: str, block: Block) -> Iterator[GuardFinding]:
         kind, (type_, label) = block.kind, block.labels
         if not _TYPE.fullmatch(type_):
             what = f"{type_!r} is no type of a resource"
@@ -247,9 +249,9 @@ class FolderBlocks:
                 what = f"{name} of {type_} may name a file outside this Terraform folder"
                 fix = 'write "${path.module}/NAME" with the name of a file that is there'
                 named_ = named(file, f"{type_}.{label}")
-                yield Finding("path", file, value.line, what, fix, named_)
+                yield GuardFinding("path", file, value.line, what, fix, named_)
 
-    def _programs(self, file: str, block: Block) -> Iterator[Finding]:
+    def _programs(self, file: str, block: Block) -> Iterator[GuardFinding]:
         for part in block.walk():
             if part is block:
                 continue

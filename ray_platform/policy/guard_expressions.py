@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from ray_platform.hcl.hcl_blocks import Argument, Block, Body, Expression
 from ray_platform.policy.configuration_rules import FILE_FUNCTIONS, FUNCTIONS, TEMPLATES, TYPES
 from ray_platform.policy.configuration_tree import TreeEntry
-from ray_platform.policy.guard_findings import Finding, Judged, named
+from ray_platform.policy.guard_findings import GuardFinding, Judged, named
 
 _PATH = re.compile(r"[A-Za-z0-9_.@+=/-]*")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?{},/-]+")
@@ -17,7 +17,7 @@ _LEAVE_OUT = (
 _OWN_FILE = 'write "${path.module}/NAME" with the name of a file that is there'
 
 
-def call_findings(file: str, body: Body, judged: Judged) -> Iterator[Finding]:
+def call_findings(file: str, body: Body, judged: Judged) -> Iterator[GuardFinding]:
     """What speaks against the calls in a configuration file."""
     for block in body.blocks:
         yield from _of_block(file, block, ".".join((block.kind, *block.labels)), judged)
@@ -25,11 +25,11 @@ def call_findings(file: str, body: Body, judged: Judged) -> Iterator[Finding]:
         yield from _of_argument(file, argument, file, judged)
 
 
-def variables_findings(file: str, body: Body) -> Iterator[Finding]:
+def variables_findings(file: str, body: Body) -> Iterator[GuardFinding]:
     """What speaks against a ``.tfvars`` file: it holds values and nothing else."""
     for block in body.blocks:
         what, fix = f"a block {block.kind!r} in a file of variables", "write NAME = VALUE"
-        yield Finding("syntax", file, block.line, what, fix, file)
+        yield GuardFinding("syntax", file, block.line, what, fix, file)
     for argument in body.arguments.values():
         for node in argument.value.walk():
             if node.kind in ("call", "reference", "get", "splat", "for") and not _is_key(
@@ -37,10 +37,10 @@ def variables_findings(file: str, body: Body) -> Iterator[Finding]:
             ):
                 what = f"{node.name or node.kind} in a file of variables"
                 fix = "write the value itself"
-                yield Finding("syntax", file, node.line, what, fix, file)
+                yield GuardFinding("syntax", file, node.line, what, fix, file)
 
 
-def template_findings(file: str, template: Expression, judged: Judged) -> Iterator[Finding]:
+def template_findings(file: str, template: Expression, judged: Judged) -> Iterator[GuardFinding]:
     """What speaks against the calls in a template."""
     for node in template.walk():
         yield from _of_call(file, node, file, judged)
@@ -79,7 +79,7 @@ def _is_key(node: Expression, value: Expression) -> bool:
     )
 
 
-def _of_block(file: str, block: Block, name: str, judged: Judged) -> Iterator[Finding]:
+def _of_block(file: str, block: Block, name: str, judged: Judged) -> Iterator[GuardFinding]:
     for argument in block.body.arguments.values():
         is_type = block.kind == "variable" and argument.name == "type"
         yield from _of_argument(file, argument, name, judged, types=is_type)
@@ -89,7 +89,7 @@ def _of_block(file: str, block: Block, name: str, judged: Judged) -> Iterator[Fi
 
 def _of_argument(
     file: str, argument: Argument, name: str, judged: Judged, *, types: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[GuardFinding]:
     for node in argument.value.walk():
         if node.kind != "call" or (types and node.name in TYPES):
             continue
@@ -98,7 +98,7 @@ def _of_argument(
         yield from _of_call(file, node, name, judged)
 
 
-def _of_call(file: str, node: Expression, name: str, judged: Judged) -> Iterator[Finding]:
+def _of_call(file: str, node: Expression, name: str, judged: Judged) -> Iterator[GuardFinding]:
     if node.kind != "call":
         return
     # The same function by its full name.
@@ -107,13 +107,13 @@ def _of_call(file: str, node: Expression, name: str, judged: Judged) -> Iterator
     if function in FILE_FUNCTIONS:
         if function not in judged.rules.functions and not _reads_own(file, function, node, judged):
             what = f"{node.name}() may read files outside this Terraform folder"
-            yield Finding("path", file, node.line, what, _OWN_FILE, named(file, name))
+            yield GuardFinding("path", file, node.line, what, _OWN_FILE, named(file, name))
     elif function == "nonsensitive" and function not in allowed:
         what = "nonsensitive() lets a secret be shown"
-        yield Finding("secret", file, node.line, what, _LEAVE_OUT, named(file, name))
+        yield GuardFinding("secret", file, node.line, what, _LEAVE_OUT, named(file, name))
     elif function not in allowed:
         what = f"the function {node.name}() is not allowed"
-        yield Finding("function", file, node.line, what, _LEAVE_OUT, named(file, name))
+        yield GuardFinding("function", file, node.line, what, _LEAVE_OUT, named(file, name))
 
 
 def _reads_own(file: str, function: str, node: Expression, judged: Judged) -> bool:

@@ -14,7 +14,7 @@ from ray_platform.policy.configuration_rules import (
     TEXTS,
 )
 from ray_platform.policy.configuration_tree import TreeEntry
-from ray_platform.policy.guard_findings import LOCK_FILE, Finding, Judged, locked_providers
+from ray_platform.policy.guard_findings import LOCK_FILE, GuardFinding, Judged, locked_providers
 
 _NAME = re.compile(r"[A-Za-z0-9_.@+=-]+")
 _BARE_NAMES = frozenset({"LICENSE", "NOTICE", "README"})
@@ -27,24 +27,26 @@ _REMOVE = "remove the file"
 class _Found(Protocol):
     """Makes a finding about one file."""
 
-    def __call__(self, rule: str, what: str, fix: str = ...) -> Finding: ...
+    def __call__(self, rule: str, what: str, fix: str = ...) -> GuardFinding: ...
 
 
-def too_much(judged: Judged) -> Finding | None:
+def too_much(judged: Judged) -> GuardFinding | None:
     """Why nothing of a tree is read: it is too large."""
     if len(judged.files) > MOST_FILES:
-        return Finding("size", "", 0, f"there are more than {MOST_FILES} files", _REMOVE, "size")
+        return GuardFinding(
+            "size", "", 0, f"there are more than {MOST_FILES} files", _REMOVE, "size"
+        )
     if sum(entry.size for entry in judged.files.values()) > MOST_BYTES:
         what = f"all files together are larger than {MOST_BYTES // 2**20} MiB"
-        return Finding("size", "", 0, what, _REMOVE, "size")
+        return GuardFinding("size", "", 0, what, _REMOVE, "size")
     hcl = sum(entry.size for path, entry in judged.files.items() if path.endswith(_HCL))
     if hcl > 4 * MOST_BYTES_OF_HCL:
         what = f"the configuration is larger than {4 * MOST_BYTES_OF_HCL // 2**10} KiB"
-        return Finding("size", "", 0, what, "split it into several Terraform folders", "size")
+        return GuardFinding("size", "", 0, what, "split it into several Terraform folders", "size")
     return None
 
 
-def file_findings(judged: Judged) -> Iterator[Finding]:
+def file_findings(judged: Judged) -> Iterator[GuardFinding]:
     """What speaks against each file, and against the lock file."""
     yield from _lock(judged)
     for path, entry in sorted(judged.files.items()):
@@ -58,9 +60,9 @@ def is_readable(path: str, entry: TreeEntry) -> bool:
     return entry.content is not None and entry.size <= limit
 
 
-def _file(path: str, entry: TreeEntry, judged: Judged) -> Iterator[Finding]:
-    def found(rule: str, what: str, fix: str = _REMOVE) -> Finding:
-        return Finding(rule, path, 0, what, fix, path)
+def _file(path: str, entry: TreeEntry, judged: Judged) -> Iterator[GuardFinding]:
+    def found(rule: str, what: str, fix: str = _REMOVE) -> GuardFinding:
+        return GuardFinding(rule, path, 0, what, fix, path)
 
     parts = path.split("/")
     name = parts[-1]
@@ -87,7 +89,7 @@ def _file(path: str, entry: TreeEntry, judged: Judged) -> Iterator[Finding]:
         yield found("binary", "it is no text in UTF-8")
 
 
-def _of_kind(path: str, entry: TreeEntry, judged: Judged, found: _Found) -> Iterator[Finding]:
+def _of_kind(path: str, entry: TreeEntry, judged: Judged, found: _Found) -> Iterator[GuardFinding]:
     parts = path.split("/")
     name = parts[-1]
     before = (judged.base or {}).get(path)
@@ -122,16 +124,16 @@ def _is_binary(content: bytes) -> bool:
     return False
 
 
-def _lock(judged: Judged) -> Iterator[Finding]:
+def _lock(judged: Judged) -> Iterator[GuardFinding]:
     entry = judged.files.get(LOCK_FILE)
     if judged.base is not None and not judged.rules.lock_may_change:
         before = judged.base.get(LOCK_FILE)
         if (entry and entry.content) != (before and before.content):
             what = "it is not the base branch's, byte for byte: another provider could be loaded"
-            yield Finding("lock", LOCK_FILE, 0, what, "restore the base branch's file", "lock")
+            yield GuardFinding("lock", LOCK_FILE, 0, what, "restore the base branch's file", "lock")
         return
     if entry is None:
         return
     for address in sorted(locked_providers(entry) - judged.providers):
         what = f"it names the provider {address}, which is not allowed"
-        yield Finding("lock", LOCK_FILE, 0, what, "remove the provider", "lock")
+        yield GuardFinding("lock", LOCK_FILE, 0, what, "remove the provider", "lock")

@@ -13,7 +13,7 @@ LOCK_FILE = ".terraform.lock.hcl"
 
 
 @dataclass(frozen=True)
-class Finding:
+class GuardFinding:
     """One thing that a pull request's configuration may not hold.
 
     Args:

@@ -11,7 +11,7 @@ from ray_platform.policy.access_documents import UNTIL_APPLY, account_of
 from ray_platform.policy.document_facts import DOCUMENTS, NO_RIGHTS, DocumentFacts
 from ray_platform.policy.network_ranges import is_world
 from ray_platform.policy.principals import NAMING, is_set, named_principals
-from ray_platform.policy.references import Configuration, without_keys
+from ray_platform.policy.references import ConfigurationReferences, without_keys
 from ray_platform.terraform.plan import Plan, ResourceChange
 
 #: Resource type -> attributes of which a rule asks, while their values are unknown, whether the configuration
@@ -63,7 +63,7 @@ def judged_attributes(kind: str) -> tuple[str, ...]:
     return (*documents, *_RANGES.get(kind, ()), *named)
 
 
-class PlanFacts:
+class ResourceFacts:
     """The facts about one plan.
 
     Args:
@@ -80,7 +80,7 @@ class PlanFacts:
         known = [*(c.address for c in plan.changes if not c.deposed), *plan.read_data]
         #: None where the plan came without a configuration: then no reference is known.
         self.configuration = (
-            Configuration(plan.configuration, known) if plan.configuration else None
+            ConfigurationReferences(plan.configuration, known) if plan.configuration else None
         )
         self.own = frozenset({*accounts, *self._caller_accounts()})
         self._documents = DocumentFacts(plan, self.configuration, self.own)

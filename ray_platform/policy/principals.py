@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray_platform.policy.access_documents import UNTIL_APPLY, account_of, is_everyone
-from ray_platform.policy.references import Configuration
+from ray_platform.policy.references import ConfigurationReferences
 from ray_platform.terraform.plan import ResourceChange
 
 #: Resource type -> the attribute that names somebody.
@@ -46,7 +46,7 @@ OWN_PRINCIPALS = (
 
 
 def named_principals(
-    change: ResourceChange, configuration: Configuration | None, own: frozenset[str]
+    change: ResourceChange, configuration: ConfigurationReferences | None, own: frozenset[str]
 ) -> Iterator[dict[str, str]]:
     """Whom a resource names.
 
@@ -79,7 +79,9 @@ def named_principals(
             yield {"attribute": attribute, "who": who, "whose": whose}
 
 
-def is_set(configuration: Configuration | None, change: ResourceChange, attribute: str) -> bool:
+def is_set(
+    configuration: ConfigurationReferences | None, change: ResourceChange, attribute: str
+) -> bool:
     """Whether the configuration sets an attribute; without a configuration nobody knows, so yes."""
     if configuration is None:
         return True
@@ -88,7 +90,7 @@ def is_set(configuration: Configuration | None, change: ResourceChange, attribut
 
 
 def _is_made_here(
-    change: ResourceChange, attribute: str, configuration: Configuration | None
+    change: ResourceChange, attribute: str, configuration: ConfigurationReferences | None
 ) -> bool:
     if configuration is None:
         return False

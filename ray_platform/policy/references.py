@@ -53,7 +53,7 @@ def keys_of(address: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
-class Configuration:
+class ConfigurationReferences:
     """The configuration of one plan.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray_platform.config.node_pools import NodePool
-from ray_platform.policy.plan_facts import PlanFacts, judged_attributes
+from ray_platform.policy.plan_facts import ResourceFacts, judged_attributes
 from ray_platform.terraform.plan import Action, Plan, ResourceChange
 
 #: What every resource is judged by, whatever its type.
@@ -194,7 +194,7 @@ def policy_input(
         accounts: Account ids that are ours besides the one that the plan was made in.
         protected: Types of which is said what goes with them.
     """
-    facts = PlanFacts(plan, accounts=accounts, protected=protected)
+    facts = ResourceFacts(plan, accounts=accounts, protected=protected)
     return {
         "prepared": True,
         "environment": environment,
@@ -317,7 +317,9 @@ def _buckets_of(item: Mapping[str, Any]) -> list[str]:
     return [item["address"].replace(f"{item['type']}.", "aws_s3_bucket.")]
 
 
-def _change(change: ResourceChange, kept: Sequence[str] | None, facts: PlanFacts) -> dict[str, Any]:
+def _change(
+    change: ResourceChange, kept: Sequence[str] | None, facts: ResourceFacts
+) -> dict[str, Any]:
     stands = change.action not in ("delete", "forget")
     after = _pick(change.after, kept) if stands else None
     hidden = _pick(change.after_unknown, kept) if stands else {}

@@ -59,7 +59,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Rules:
+class ApprovalRules:
     """How an environment takes pull requests; see ``pull_requests`` in its file."""
 
     apply: str
@@ -68,7 +68,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DecisionFacts:
     """All that a decision rests on.
 
     ``commit`` is what is to be planned: the head, or the merge commit once that differs in what Terraform
@@ -79,7 +79,7 @@ class Facts:
     """
 
     pull: PullRequest
-    rules: Rules
+    rules: ApprovalRules
     commit: str
     base: str
     state: State
@@ -114,7 +114,7 @@ class Decision:
     why: str = ""
 
 
-def decide(facts: Facts) -> Decision:
+def decide(facts: DecisionFacts) -> Decision:
     """What is next for one pull request in one environment."""
     pull, report = facts.pull, facts.report
     if pull.from_fork and facts.rules.forks == "ignore":
@@ -139,7 +139,7 @@ def decide(facts: Facts) -> Decision:
     return _gates(facts, report)
 
 
-def _applied(facts: Facts, report: PlanReport) -> Decision:
+def _applied(facts: DecisionFacts, report: PlanReport) -> Decision:
     run = facts.run
     # Another run that tried to apply it again was refused, which says nothing of this one.
     if run is not None and (report.outcome is None or run.run_id != report.outcome.run_id):
@@ -153,7 +153,7 @@ def _applied(facts: Facts, report: PlanReport) -> Decision:
     )
 
 
-def _plan(facts: Facts, report: PlanReport | None, why: str) -> Decision:
+def _plan(facts: DecisionFacts, report: PlanReport | None, why: str) -> Decision:
     run = facts.run
     tried = run is not None and run.kind == "plan" and run.asked_for == facts.asks_for
     # A denied plan's run fails too, but leaves its report.
@@ -163,7 +163,7 @@ def _plan(facts: Facts, report: PlanReport | None, why: str) -> Decision:
     return Decision(Next.PLAN, why)
 
 
-def _failed_apply(facts: Facts, report: PlanReport) -> str:
+def _failed_apply(facts: DecisionFacts, report: PlanReport) -> str:
     run = facts.run
     if run is None or not run.failed or run.plan_digest != report.plan_digest:
         return ""
@@ -173,7 +173,7 @@ def _failed_apply(facts: Facts, report: PlanReport) -> str:
     return run.said
 
 
-def _outdated(facts: Facts, report: PlanReport) -> str | None:
+def _outdated(facts: DecisionFacts, report: PlanReport) -> str | None:
     """Why the plan must be made again; empty: it need not; None: it is of another commit."""
     if report.commit != facts.commit:
         return None
@@ -187,7 +187,7 @@ def _outdated(facts: Facts, report: PlanReport) -> str | None:
     return ""
 
 
-def _gates(facts: Facts, report: PlanReport) -> Decision:
+def _gates(facts: DecisionFacts, report: PlanReport) -> Decision:
     """Everything that an apply waits for; all of it is told at once."""
     pull, rules = facts.pull, facts.rules
     lacking = []

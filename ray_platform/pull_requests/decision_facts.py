@@ -9,7 +9,7 @@ from ray_platform.drift.incidents.incident_store import incidents
 from ray_platform.git.git_client import Git
 from ray_platform.git.revision import work_for
 from ray_platform.github.model import PullRef, PullRequest, Review
-from ray_platform.pull_requests.decide import Facts, Rules, Run, State
+from ray_platform.pull_requests.decide import ApprovalRules, DecisionFacts, Run, State
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords, Standing
 from ray_platform.pull_requests.queue import Queue
 from ray_platform.pull_requests.report import PlanReport
@@ -25,7 +25,7 @@ class EnvironmentNow:
 
     name: str
     session: EnvironmentSession
-    rules: Rules
+    rules: ApprovalRules
     approvers: Approvers
     after: str
     state: State
@@ -66,7 +66,7 @@ def look_at(
     return EnvironmentNow(
         name=name,
         session=session,
-        rules=Rules(
+        rules=ApprovalRules(
             environment.pull_requests.apply, named.required, environment.pull_requests.forks
         ),
         approvers=Approvers.of(named.required, people if named.people or named.teams else None),
@@ -189,12 +189,12 @@ def facts_of(
     behind: int,
     earlier: str = "",
     ahead: str = "",
-) -> Facts:
+) -> DecisionFacts:
     """Everything that `decide` asks for, of one pull request in one environment."""
     report = standing.report
     reviewed = weigh(reviews, pull, now.approvers, shown_at=report.shown_at if report else "")
     holder = now.queue.holder
-    return Facts(
+    return DecisionFacts(
         pull=pull,
         rules=now.rules,
         commit=commit,

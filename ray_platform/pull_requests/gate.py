@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from ray_platform.git.git_client import Git
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import PullRef, Review
-from ray_platform.pull_requests.decide import Decision, Facts, Next, decide
+from ray_platform.pull_requests.decide import Decision, DecisionFacts, Next, decide
 from ray_platform.pull_requests.decision_facts import (
     EnvironmentNow,
     SessionMaker,
@@ -118,7 +118,7 @@ def take_the_environment(
 
 def _facts(
     session: EnvironmentSession, record: PlanRecord, ref: PullRef, connection: Connection
-) -> tuple[Facts, Git]:
+) -> tuple[DecisionFacts, Git]:
     forge = connection.forge
     pull = forge.pull_request(ref.number)
     git = connection.fetch([ref.number])

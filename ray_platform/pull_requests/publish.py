@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ray_platform.github.forge import Forge
 from ray_platform.github.model import CheckReport, DeploymentState, PullRef
 from ray_platform.pull_requests.comment import MARKER, Row, render_check, render_comment
-from ray_platform.pull_requests.decide import Decision, Facts, Next
+from ray_platform.pull_requests.decide import Decision, DecisionFacts, Next
 from ray_platform.pull_requests.decision_facts import EnvironmentNow
 from ray_platform.pull_requests.polling.cursor import Watched
 from ray_platform.pull_requests.pull_request_store import Standing
@@ -23,7 +23,7 @@ PROGRESS_SECONDS = 120
 UNDER_WAY = frozenset({Next.PLAN, Next.RUNNING, Next.APPLY})
 
 #: What is known of a pull request in an environment: facts, decision, standing.
-Known = tuple[Facts, Decision, Standing]
+Known = tuple[DecisionFacts, Decision, Standing]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ray_platform.config.partitions import (
     WHY_TAG,
 )
 from ray_platform.github.model import PullRef
-from ray_platform.pull_requests.decide import Decision, Facts
+from ray_platform.pull_requests.decide import Decision, DecisionFacts
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Request:
     tags: Mapping[str, str]
 
 
-def plan_request(ref: PullRef, name: str, facts: Facts, decision: Decision) -> Request:
+def plan_request(ref: PullRef, name: str, facts: DecisionFacts, decision: Decision) -> Request:
     return Request(
         job="plan",
         environment=name,
@@ -41,7 +41,7 @@ def plan_request(ref: PullRef, name: str, facts: Facts, decision: Decision) -> R
     )
 
 
-def apply_request(ref: PullRef, name: str, facts: Facts) -> Request:
+def apply_request(ref: PullRef, name: str, facts: DecisionFacts) -> Request:
     plan = facts.report.plan_digest if facts.report else ""
     # The same plan may be asked for again: refused under rules that changed since, then approved anew.
     before = facts.run.applies if facts.run else 0
@@ -53,7 +53,7 @@ def apply_request(ref: PullRef, name: str, facts: Facts) -> Request:
     )
 
 
-def _tags(ref: PullRef, name: str, facts: Facts) -> dict[str, str]:
+def _tags(ref: PullRef, name: str, facts: DecisionFacts) -> dict[str, str]:
     return {
         CHANGE_TAG: name,
         COMMIT_TAG: facts.commit,

@@ -72,7 +72,7 @@ def install(
     return installed
 
 
-class Standing(StrEnum):
+class ReleaseState(StrEnum):
     """What a release lacks of what is asked for."""
 
     NOTHING = "nothing: it is in line"
@@ -86,20 +86,20 @@ def standing(
     name: str,
     values: Mapping[str, Any],
     rendered: RenderedChart | None = None,
-) -> Standing:
+) -> ReleaseState:
     """What a release lacks of chart and values; arguments and errors as `put`."""
     cluster = ray_clusters(session)
     history = cluster.releases.history(name)
     current = history[-1] if history else None
     content = cluster.ray_cluster(name)
     if current is None or content is None or content["metadata"].get("deletionTimestamp"):
-        return Standing.ALL
+        return ReleaseState.ALL
     own = release_values(values, name)
     if _is_made_from(current, _made_from(session.settings.ray_chart, own)):
-        return Standing.NOTHING
+        return ReleaseState.NOTHING
     made = rendered or rendered_for(session, name, values)
     same = pods_digest(_spec_of(cluster, current)) == pods_digest(spec_in(list(made.documents)))
-    return Standing.BOUNDS if same else Standing.PODS
+    return ReleaseState.BOUNDS if same else ReleaseState.PODS
 
 
 def rendered_for(

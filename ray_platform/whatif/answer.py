@@ -8,7 +8,7 @@ from typing import Any
 from ray_platform.config.node_pools import NodePool
 from ray_platform.text.errors import SettingsError
 from ray_platform.text.markdown import code
-from ray_platform.whatif.demand import Group, Outcome
+from ray_platform.whatif.demand import Group, ReplayOutcome
 
 _BOUNDS = re.compile(r"(\d+):(\d+)")
 
@@ -25,9 +25,9 @@ class Answer:
     run_id: str
     before: tuple[Group, ...]
     after: tuple[Group, ...]
-    measured: Outcome
-    unchanged: Outcome
-    proposed: Outcome
+    measured: ReplayOutcome
+    unchanged: ReplayOutcome
+    proposed: ReplayOutcome
     own_boots: bool = False
 
     @property
@@ -159,7 +159,7 @@ def _worker_pool(pools: Mapping[str, NodePool], name: str, where: str) -> NodePo
     return pool
 
 
-def _hours(outcome: Outcome) -> float:
+def _hours(outcome: ReplayOutcome) -> float:
     return sum(outcome.node_hours.values())
 
 
@@ -186,20 +186,20 @@ def _text(groups: Sequence[Group]) -> str:
     )
 
 
-def _reach(outcome: Outcome, number: int) -> str:
+def _reach(outcome: ReplayOutcome, number: int) -> str:
     phase = outcome.phases[number]
     if phase.seconds_to_reach is not None:
         return f"{phase.seconds_to_reach:.1f}"
     return f"{phase.unmet} of {phase.tasks} did not come"
 
 
-def _waiting(outcome: Outcome) -> str:
+def _waiting(outcome: ReplayOutcome) -> str:
     reached = sum(phase.seconds_to_reach is not None for phase in outcome.phases)
     of = "" if reached == len(outcome.phases) else f" in {reached} of {len(outcome.phases)} phases"
     return f"{outcome.seconds_to_reach:.1f}{of}"
 
 
-def _json(outcome: Outcome) -> dict[str, Any]:
+def _json(outcome: ReplayOutcome) -> dict[str, Any]:
     return {
         "phases": [
             {

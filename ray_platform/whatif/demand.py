@@ -56,7 +56,7 @@ class NodeView:
 
 
 @dataclass(frozen=True)
-class Decision:
+class ScalingDecision:
     """Nodes to launch by group, ids of nodes to end, and tasks that fit on no node there may be."""
 
     launch: Mapping[str, int]
@@ -67,7 +67,7 @@ class Decision:
 class Scheduler(Protocol):
     """Decides as an autoscaler does, from the nodes and the number of waiting tasks."""
 
-    def decide(self, nodes: Sequence[NodeView], pending: int) -> Decision: ...
+    def decide(self, nodes: Sequence[NodeView], pending: int) -> ScalingDecision: ...
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class PhaseOutcome:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReplayOutcome:
     """A burst on some worker groups. ``low`` and ``high`` of a phase are the fastest and the slowest replay.
 
     ``usd`` is the price of the node-hours; ``usd_per_hour_idle`` that of the groups' minimum, burst or not.
@@ -237,9 +237,9 @@ def measured_pace(
     )
 
 
-def measured_outcome(metrics: BurstMetrics, groups: Sequence[Group]) -> Outcome:
+def measured_outcome(metrics: BurstMetrics, groups: Sequence[Group]) -> ReplayOutcome:
     """What a recorded run itself took, priced like a replay; nodes of unknown groups cost nothing."""
-    return Outcome(
+    return ReplayOutcome(
         phases=tuple(
             PhaseOutcome(
                 phase.name,

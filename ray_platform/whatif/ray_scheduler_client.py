@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray_platform.text.errors import RayError
-from ray_platform.whatif.demand import Decision, Group, NodeView, Task
+from ray_platform.whatif.demand import Group, NodeView, ScalingDecision, Task
 
 if TYPE_CHECKING:
     from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReply
@@ -50,7 +50,7 @@ class RayScheduler:
         self._task = task
         self._idle_timeout_seconds = idle_timeout_seconds
 
-    def decide(self, nodes: Sequence[NodeView], pending: int) -> Decision:
+    def decide(self, nodes: Sequence[NodeView], pending: int) -> ScalingDecision:
         """What to launch and what to end now.
 
         Raises:
@@ -61,7 +61,7 @@ class RayScheduler:
             launch: dict[str, int] = {}
             for request in reply.to_launch:
                 launch[request.instance_type] = launch.get(request.instance_type, 0) + request.count
-            return Decision(
+            return ScalingDecision(
                 launch=launch,
                 terminate=tuple(request.instance_id for request in reply.to_terminate),
                 infeasible=len(reply.infeasible_resource_requests),

@@ -17,9 +17,9 @@ from ray_platform.whatif.demand import (
     Burst,
     Group,
     NodeView,
-    Outcome,
     Pace,
     PhaseOutcome,
+    ReplayOutcome,
     Scheduler,
     Task,
     Wave,
@@ -37,7 +37,7 @@ def replay(
     scheduler: Callable[[], Scheduler],
     *,
     replays: int = REPLAYS,
-) -> Outcome:
+) -> ReplayOutcome:
     """Replay a burst on worker groups, several times, and sum it up by the medians.
 
     Args:
@@ -69,7 +69,7 @@ def replay(
         name: statistics.median(run.node_seconds.get(name, 0.0) for run in found) / 3600
         for name in names
     }
-    return Outcome(
+    return ReplayOutcome(
         phases=tuple(phases),
         seconds=round(statistics.median(run.seconds for run in found), 3),
         node_hours={name: value for name, value in hours.items() if value},

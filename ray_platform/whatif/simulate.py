@@ -14,7 +14,7 @@ from ray_platform.text.redaction import redact, redact_text
 from ray_platform.whatif.answer import Answer, same_workers
 from ray_platform.whatif.demand import (
     Group,
-    Outcome,
+    ReplayOutcome,
     measured_outcome,
     measured_pace,
     recorded_burst,
@@ -113,7 +113,7 @@ def ask(
     )
     burst = recorded_burst(metrics, hold_seconds=session.environment.burst.task_seconds)
 
-    def outcome(groups: tuple[Group, ...]) -> Outcome:
+    def outcome(groups: tuple[Group, ...]) -> ReplayOutcome:
         return replay(
             burst,
             groups,

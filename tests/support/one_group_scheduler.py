@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ray_platform.whatif.demand import Decision, Group, NodeView
+from ray_platform.whatif.demand import Group, NodeView, ScalingDecision
 
 
 class OneGroup:
@@ -11,13 +11,13 @@ class OneGroup:
     def __init__(self, group: Group, idle_timeout_seconds: float = 6) -> None:
         self.group, self.idle_timeout_seconds = group, idle_timeout_seconds
 
-    def decide(self, nodes: Sequence[NodeView], pending: int) -> Decision:
+    def decide(self, nodes: Sequence[NodeView], pending: int) -> ScalingDecision:
         room = sum(1 for node in nodes if node.free_cpus >= 1)
         wanted = max(pending - room, self.group.min - len(nodes), 0)
         launch = min(wanted, self.group.max - len(nodes))
         idle = [node for node in nodes if node.up and node.idle_seconds > self.idle_timeout_seconds]
         spare = max(0, len(nodes) - self.group.min) if not pending else 0
-        return Decision(
+        return ScalingDecision(
             launch={self.group.name: launch} if launch else {},
             terminate=tuple(node.node_id for node in idle[:spare]),
             infeasible=max(0, pending - room - launch),

@@ -30,7 +30,7 @@ from ray_platform.github.forge import Forge
 from ray_platform.github.model import PullRef
 from ray_platform.pull_requests.gate import Connection
 from ray_platform.pull_requests.polling.cursor import Memory
-from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.discovery import RepositoryWatch
 from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.pull_requests.reporting import failure_noted
 from ray_platform.pull_requests.requests_now import PullRequestNow
@@ -180,7 +180,7 @@ class Flow:
     def tick(self) -> Tick:
         """One look, by a process that knows only what the one before wrote down; in another second."""
         self.server.clock.advance(2)
-        watch = Watch(
+        watch = RepositoryWatch(
             settings=self.settings,
             forge=self.forge,
             instance=cast(dg.DagsterInstance, None),

@@ -38,7 +38,7 @@ from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.policy.verdict import Verdict, Violation
 from ray_platform.pull_requests.gate import Connection
 from ray_platform.pull_requests.polling.cursor import Memory
-from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.discovery import RepositoryWatch
 from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.pull_requests.pull_request_store import PullRequestRecords
 from ray_platform.pull_requests.queue import Queue
@@ -391,7 +391,7 @@ class World:
 
     def tick(self) -> Tick:
         """One look of the sensor; what it asks for is started once for each key."""
-        watch = Watch(
+        watch = RepositoryWatch(
             settings=Settings(self.folder, self.folder / "home", {}),
             forge=self.forge,
             instance=cast(dg.DagsterInstance, None),

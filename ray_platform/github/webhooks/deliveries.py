@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-class Verdict(Enum):
+class DeliveryVerdict(Enum):
     """What a delivery came to, with the HTTP status that its sender gets."""
 
     MARKED = ("the repository is looked at with the next tick", 202)
@@ -54,7 +54,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class WebhookDelivery:
     """One webhook. ``digest`` is over its body; ``repository`` is None for one about the App itself."""
 
     id: str
@@ -75,7 +75,7 @@ def is_signed(secret: bytes, body: bytes, signature: str) -> bool:
     return hmac.compare_digest(expected, signature)
 
 
-def read_delivery(delivery: str, event: str, body: bytes) -> Delivery | None:
+def read_delivery(delivery: str, event: str, body: bytes) -> WebhookDelivery | None:
     """A signed delivery; None where it is no webhook that GitHub sends.
 
     Args:
@@ -92,7 +92,7 @@ def read_delivery(delivery: str, event: str, body: bytes) -> Delivery | None:
     if not isinstance(payload, dict):
         return None
     action = payload.get("action")
-    return Delivery(
+    return WebhookDelivery(
         id=delivery,
         event=event,
         action=action if isinstance(action, str) and _NAME.fullmatch(action) else "",
@@ -111,15 +111,15 @@ def _repository(value: Any) -> Repository | None:
     return None
 
 
-def judge(delivery: Delivery, watched: tuple[Repository, ...]) -> Verdict:
+def judge(delivery: WebhookDelivery, watched: tuple[Repository, ...]) -> DeliveryVerdict:
     """What a signed delivery, not seen before, asks for."""
     if delivery.event in ABOUT_THE_APP or delivery.event not in EVENTS:
-        return Verdict.NO_MATTER
+        return DeliveryVerdict.NO_MATTER
     if delivery.repository is None:
-        return Verdict.MALFORMED
+        return DeliveryVerdict.MALFORMED
     if find_watched(delivery.repository, watched) is None:
-        return Verdict.NOT_OURS
-    return Verdict.MARKED
+        return DeliveryVerdict.NOT_OURS
+    return DeliveryVerdict.MARKED
 
 
 def find_watched(repository: Repository, watched: tuple[Repository, ...]) -> Repository | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES, Delivery, Verdict
+from ray_platform.github.webhooks.deliveries import MAX_BODY_BYTES, DeliveryVerdict, WebhookDelivery
 from ray_platform.github.webhooks.webhooks_store import Inbox
 
 #: How long a connection may last, and how many may be open at once.
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: a request's own words are its sender's; `log_line` is what is said."""
 
 
-def log_line(verdict: Verdict, delivery: Delivery | None) -> str:
+def log_line(verdict: DeliveryVerdict, delivery: WebhookDelivery | None) -> str:
     """One line about a delivery. What is shown of it was read from a signed body, or is ours."""
     if delivery is None:
         return f"{verdict.status} {verdict.said}"

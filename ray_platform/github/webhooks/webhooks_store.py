@@ -17,8 +17,8 @@ from pathlib import Path
 from ray_platform.config.github_app import GitHubApp
 from ray_platform.config.repository import Repository
 from ray_platform.github.webhooks.deliveries import (
-    Delivery,
-    Verdict,
+    DeliveryVerdict,
+    WebhookDelivery,
     find_watched,
     is_signed,
     judge,
@@ -72,7 +72,9 @@ class Inbox:
         self._file = home / "github-app" / "deliveries.sqlite"
         self._secret = read_webhook_secret(app)
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Verdict, Delivery | None]:
+    def receive(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> tuple[DeliveryVerdict, WebhookDelivery | None]:
         """Judge one delivery and act on it.
 
         Args:
@@ -80,20 +82,20 @@ class Inbox:
             body: Its bytes as they came.
         """
         if not is_signed(self._secret, body, headers.get("x-hub-signature-256", "")):
-            return Verdict.FORGED, None
+            return DeliveryVerdict.FORGED, None
         delivery = read_delivery(
             headers.get("x-github-delivery", ""), headers.get("x-github-event", ""), body
         )
         if delivery is None:
-            return Verdict.MALFORMED, None
+            return DeliveryVerdict.MALFORMED, None
         with self._database() as database:
             if verdict := _seen(database, delivery):
                 return verdict, delivery
             verdict = judge(delivery, self._app.repositories)
-            if verdict is Verdict.MARKED and delivery.repository:
+            if verdict is DeliveryVerdict.MARKED and delivery.repository:
                 known = find_watched(delivery.repository, self._app.repositories)
                 self.marks.mark(known or delivery.repository)
-            if verdict is not Verdict.MALFORMED:
+            if verdict is not DeliveryVerdict.MALFORMED:
                 _note(database, delivery)
         return verdict, delivery
 
@@ -149,17 +151,17 @@ def read_webhook_secret(app: GitHubApp) -> bytes:
     return secret
 
 
-def _seen(database: sqlite3.Connection, delivery: Delivery) -> Verdict | None:
+def _seen(database: sqlite3.Connection, delivery: WebhookDelivery) -> DeliveryVerdict | None:
     database.execute("BEGIN IMMEDIATE")
     if database.execute("SELECT 1 FROM deliveries WHERE id = ?", (delivery.id,)).fetchone():
-        return Verdict.SEEN
+        return DeliveryVerdict.SEEN
     row = database.execute(
         "SELECT 1 FROM deliveries WHERE digest = ?", (delivery.digest,)
     ).fetchone()
-    return Verdict.REPLAYED if row else None
+    return DeliveryVerdict.REPLAYED if row else None
 
 
-def _note(database: sqlite3.Connection, delivery: Delivery) -> None:
+def _note(database: sqlite3.Connection, delivery: WebhookDelivery) -> None:
     database.execute(
         "INSERT INTO deliveries (id, digest) VALUES (?, ?)", (delivery.id, delivery.digest)
     )

@@ -36,7 +36,7 @@ _TEAMS_SECONDS = 600
 
 
 @dataclass
-class Watch:
+class RepositoryWatch:
     """A repository that is watched, with all that a tick talks to.
 
     ``fetch`` brings the mirror up to date with the branches and the heads of the pull requests given.
@@ -59,7 +59,7 @@ class Watch:
 class Look:
     """One look under way: what it has read so far."""
 
-    watch: Watch
+    watch: RepositoryWatch
     memory: Memory
     git: Git
     base: str
@@ -104,7 +104,7 @@ class Look:
         return PullRef(self.watch.forge.repository, number)
 
 
-def records_at(watch: Watch, name: str, git: Git, base: str) -> PullRequestRecords:
+def records_at(watch: RepositoryWatch, name: str, git: Git, base: str) -> PullRequestRecords:
     """The records of an environment under the base branch's rules, without a look at its state.
 
     Raises:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ray_platform.github.model import PullRequest
-from ray_platform.pull_requests.decide import Decision, Facts, Next, Run, decide
+from ray_platform.pull_requests.decide import Decision, DecisionFacts, Next, Run, decide
 from ray_platform.pull_requests.decision_facts import earlier, facts_of
 from ray_platform.pull_requests.polling.cursor import Memory, Watched
 from ray_platform.pull_requests.polling.discovery import (
     Look,
-    Watch,
+    RepositoryWatch,
     move_queues,
     note_commits,
     note_runs,
@@ -52,7 +52,7 @@ class Tick:
     unkept: Mapping[str, str] = field(default_factory=dict)
 
 
-def tick(watch: Watch, memory: Memory) -> Tick:
+def tick(watch: RepositoryWatch, memory: Memory) -> Tick:
     """Look at a repository once.
 
     Args:
@@ -118,7 +118,7 @@ def tick(watch: Watch, memory: Memory) -> Tick:
     return Tick(tuple(requests), told, decisions, memory, unread, unkept)
 
 
-def _note_change(watch: Watch, memory: Memory, pull: PullRequest) -> None:
+def _note_change(watch: RepositoryWatch, memory: Memory, pull: PullRequest) -> None:
     reviews = watch.forge.reviews(pull.number)
     watched = memory.pulls.get(pull.number)
     if watched is None:
@@ -127,7 +127,7 @@ def _note_change(watch: Watch, memory: Memory, pull: PullRequest) -> None:
         watched.pull, watched.reviews, watched.finished = pull, reviews, False
 
 
-def _resume(watch: Watch, memory: Memory, newest: str) -> Mapping[str, str]:
+def _resume(watch: RepositoryWatch, memory: Memory, newest: str) -> Mapping[str, str]:
     """Take up the merged pull requests that a lost memory knew; why an environment could not be asked."""
     base = (git := watch.fetch(())).head(watch.base_branch)
     if base is None:
@@ -210,11 +210,11 @@ def _is_history(memory: Memory, pull: PullRequest) -> bool:
 
 def _decide(
     look: Look, active: Mapping[int, Watched]
-) -> tuple[list[Request], dict[tuple[int, str], Decision], dict[tuple[int, str], Facts]]:
+) -> tuple[list[Request], dict[tuple[int, str], Decision], dict[tuple[int, str], DecisionFacts]]:
     """Decide for every pull request in the order of the queue: at most one apply an environment."""
     requests: list[Request] = []
     decisions: dict[tuple[int, str], Decision] = {}
-    facts: dict[tuple[int, str], Facts] = {}
+    facts: dict[tuple[int, str], DecisionFacts] = {}
     taken: dict[str, str] = {}
     planning: dict[str, int] = {}
     for number in sorted(active, key=lambda n: (active[n].pull.is_open, n)):
@@ -284,7 +284,7 @@ def _run(watched: Watched, name: str, standing: Standing) -> Run | None:
 def _settle(
     look: Look,
     watched: Watched,
-    facts: Mapping[tuple[int, str], Facts],
+    facts: Mapping[tuple[int, str], DecisionFacts],
     decisions: Mapping[tuple[int, str], Decision],
 ) -> None:
     """Note whether a pull request is over, and whether it need not be looked at until something changes."""

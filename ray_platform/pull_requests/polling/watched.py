@@ -12,7 +12,7 @@ from ray_platform.pull_requests.connection import connect
 from ray_platform.pull_requests.decision_facts import environments_set_up
 from ray_platform.pull_requests.polling.cursor import Memory
 from ray_platform.pull_requests.polling.cursor_store import TickMemory
-from ray_platform.pull_requests.polling.discovery import Watch
+from ray_platform.pull_requests.polling.discovery import RepositoryWatch
 from ray_platform.pull_requests.polling.poll import Tick, tick
 from ray_platform.session.environment_session import EnvironmentSession
 
@@ -77,7 +77,7 @@ def look_at_all(
         if marked or not due_only:
             before.issues_at = 0  # the mark may be of an issue
         connection = connect(settings, repository)
-        watch = Watch(
+        watch = RepositoryWatch(
             settings=settings,
             forge=connection.forge,
             instance=instance,

@@ -17,7 +17,7 @@ from ray_platform.ray import ray_release, readiness
 from ray_platform.ray.chart import require_allowed
 from ray_platform.ray.clusters import ray_clusters
 from ray_platform.ray.jobs_client import RayJobs
-from ray_platform.ray.ray_release import Installed, Standing
+from ray_platform.ray.ray_release import Installed, ReleaseState
 from ray_platform.ray.running_jobs import jobs_on
 from ray_platform.ray.upgrade.drain import drain, now, take_away
 from ray_platform.ray.upgrade.switch import (
@@ -42,7 +42,7 @@ class Outlook:
     """What an upgrade would do now; ``jobs`` run on the cluster that takes the work."""
 
     active: str
-    lacks: Standing
+    lacks: ReleaseState
     jobs: tuple[str, ...]
     switch: Switch
 
@@ -94,7 +94,7 @@ def bring(
         switch = drain(session, values, tell, until=patience)
     name = switch.active
     lacks = ray_release.standing(session, name, values, rendered if name == BLUE else None)
-    if lacks is not Standing.PODS:
+    if lacks is not ReleaseState.PODS:
         if switch.upgrade and switch.upgrade.step == PREPARING:
             tell(f"What was asked for stands already: {switch.upgrade.after} is not needed")
             take_away(session, switch, values, tell)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ray_platform.cli.output import json_option, print_json, say
-from ray_platform.cli.run_jobs import Outcome, run_job
+from ray_platform.cli.run_jobs import JobOutcome, run_job
 from ray_platform.config.partitions import CHANGE_TAG, COMMIT_TAG, PLAN_TAG
 from ray_platform.config.repository import Repository
 from ray_platform.config.settings import Settings, load_settings
@@ -196,7 +196,7 @@ def look(stage: Stage) -> None:
             return
 
 
-def apply(stage: Stage, record: PlanRecord) -> Outcome:
+def apply(stage: Stage, record: PlanRecord) -> JobOutcome:
     """Try to apply a plan, as `ray-platform apply --plan` does."""
     tags = {CHANGE_TAG: ENVIRONMENT, PLAN_TAG: record.plan_digest, **_run_tags(stage, record)}
     return run_job("apply", partition=ENVIRONMENT, tags=tags, quiet=True)
@@ -229,7 +229,7 @@ def _report(stage: Stage) -> PlanReport:
     return standing.report
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: JobOutcome) -> str:
     if outcome.failure is None:
         raise Refused("a gate let through what it must refuse", where=f"run {outcome.run_id}")
     return outcome.failure.what

@@ -21,7 +21,7 @@ from ray_platform.whatif import simulate
 from ray_platform.whatif.answer import Answer, change_pools
 from ray_platform.whatif.demand import (
     Group,
-    Outcome,
+    ReplayOutcome,
     measured_outcome,
     measured_pace,
     recorded_burst,
@@ -48,7 +48,7 @@ def groups(cpu: tuple[int, int] = (2, 10), gpu: tuple[int, int] = (0, 5)) -> tup
 
 def replayed(
     metrics: BurstMetrics, on: tuple[Group, ...], paced_by: BurstMetrics | None = None
-) -> Outcome:
+) -> ReplayOutcome:
     pace = measured_pace(
         paced_by or metrics, beat_seconds=1, idle_timeout_seconds=6, reach_timeout_seconds=60
     )

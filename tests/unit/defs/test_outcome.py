@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.objects import UserFailureData
 
-from ray_platform.cli.run_jobs import Check, Outcome, _denial, _stage_failure
+from ray_platform.cli.run_jobs import Check, JobOutcome, _denial, _stage_failure
 from ray_platform.defs.facts import DriftFacts, PolicyFacts
 from ray_platform.policy.verdict import Verdict, Violation
 from ray_platform.store.failure_facts import FailureFacts
@@ -43,6 +43,6 @@ def test_a_denied_plan_names_rule_resource_and_remedy() -> None:
 def test_a_run_without_the_asset_raises_its_failure_or_says_that_there_are_no_facts() -> None:
     failure = PlatformError("it broke", where="here")
     with pytest.raises(PlatformError, match="it broke"):
-        Outcome("r", False, (), {}, failure).facts("drift_report", DriftFacts)
+        JobOutcome("r", False, (), {}, failure).facts("drift_report", DriftFacts)
     with pytest.raises(FactsError, match="no facts of drift_report"):
-        Outcome("r", True, (), {}, None).facts("drift_report", DriftFacts)
+        JobOutcome("r", True, (), {}, None).facts("drift_report", DriftFacts)

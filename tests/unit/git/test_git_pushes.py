@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ray_platform.git.git_client import Git
-from ray_platform.git.new_commits import Push, Seen, read_cursor, watch, write_cursor
+from ray_platform.git.new_commits import Push, SeenCommits, read_cursor, watch, write_cursor
 from ray_platform.text.errors import GitError
 
 
@@ -157,7 +157,7 @@ def test_an_environment_without_a_first_apply_is_left_alone(repository: Reposito
 
 
 def test_the_cursor_survives_its_text() -> None:
-    cursor = {"dev": Seen("c" * 40, 2), "local": Seen("d" * 40)}
+    cursor = {"dev": SeenCommits("c" * 40, 2), "local": SeenCommits("d" * 40)}
     assert read_cursor(write_cursor(cursor)) == cursor
     assert read_cursor(None) == {}
 

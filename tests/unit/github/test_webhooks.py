@@ -8,7 +8,7 @@ import pytest
 
 from ray_platform.config.repository import Repository
 from ray_platform.github.webhooks.deliveries import (
-    Verdict,
+    DeliveryVerdict,
     is_signed,
     judge,
     read_delivery,
@@ -42,15 +42,15 @@ def test_an_empty_secret_signs_nothing() -> None:
 @pytest.mark.parametrize(
     ("event", "watched", "verdict"),
     [
-        ("push", (INFRA,), Verdict.MARKED),
-        ("pull_request_review", (Repository("Acme", "Infra"),), Verdict.MARKED),
-        ("push", (Repository("acme", "other"),), Verdict.NOT_OURS),
-        ("star", (INFRA,), Verdict.NO_MATTER),
-        ("ping", (INFRA,), Verdict.NO_MATTER),
+        ("push", (INFRA,), DeliveryVerdict.MARKED),
+        ("pull_request_review", (Repository("Acme", "Infra"),), DeliveryVerdict.MARKED),
+        ("push", (Repository("acme", "other"),), DeliveryVerdict.NOT_OURS),
+        ("star", (INFRA,), DeliveryVerdict.NO_MATTER),
+        ("ping", (INFRA,), DeliveryVerdict.NO_MATTER),
     ],
 )
 def test_only_events_of_watched_repositories_matter(
-    event: str, watched: tuple[Repository, ...], verdict: Verdict
+    event: str, watched: tuple[Repository, ...], verdict: DeliveryVerdict
 ) -> None:
     delivery = read_delivery("0a1b-2c", event, body(action="opened"))
     assert delivery and judge(delivery, watched) is verdict
@@ -79,5 +79,7 @@ def test_a_repository_of_no_good_name_is_none(name: object) -> None:
         "0a1b", "push", json.dumps({"repository": {"full_name": name}}).encode()
     )
     assert (
-        delivery and delivery.repository is None and judge(delivery, (INFRA,)) is Verdict.MALFORMED
+        delivery
+        and delivery.repository is None
+        and judge(delivery, (INFRA,)) is DeliveryVerdict.MALFORMED
     )

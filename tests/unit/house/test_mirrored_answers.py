@@ -18,7 +18,7 @@ from ray_platform.drift.causes import Evidence
 from ray_platform.drift.configuration import Configuration
 from ray_platform.drift.trail import TrailEvent
 from ray_platform.drift.unmanaged import LiveResource
-from ray_platform.github.failure import Failure
+from ray_platform.github.failure import GitHubFailure
 from ray_platform.github.installation_client import Installation
 from ray_platform.github.manifest_process import NewApp
 from ray_platform.github.model import CheckReport, PullRequest, Watermark
@@ -41,7 +41,7 @@ PRODUCT = Path(__file__).resolve().parents[3] / "ray_platform"
 
 #: One class of each module whose dataclasses mirror answers.
 MIRRORS = (
-    *(PullRequest, Installation, NewApp, Failure),  # GitHub
+    *(PullRequest, Installation, NewApp, GitHubFailure),  # GitHub
     *(
         ResourceChange,
         TerraformState,

@@ -12,7 +12,7 @@ from ray_platform.cli.checks.guard import guard as guard_command
 from ray_platform.policy.configuration_guard import guard, require_harmless
 from ray_platform.policy.configuration_rules import MOST_FILES, GuardRules, read_rules
 from ray_platform.policy.configuration_tree import TreeEntry, read_tree
-from ray_platform.policy.guard_findings import Finding
+from ray_platform.policy.guard_findings import GuardFinding
 from ray_platform.text.errors import PolicyDenied, SettingsError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,7 +29,9 @@ def text(content: str | bytes, *, executable: bool = False) -> TreeEntry:
     return TreeEntry("file", executable, len(data), data)
 
 
-def found_in(content: str | bytes, file: str = "new.tf", rules: GuardRules = NONE) -> list[Finding]:
+def found_in(
+    content: str | bytes, file: str = "new.tf", rules: GuardRules = NONE
+) -> list[GuardFinding]:
     return list(guard({**OURS, file: text(content)}, OURS, rules))
 
 

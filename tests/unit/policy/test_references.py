@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ray_platform.policy.references import Configuration, keys_of, longest, without_keys
+from ray_platform.policy.references import ConfigurationReferences, keys_of, longest, without_keys
 
 
 def refers(*names: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ ADDRESSES = [
     'module.a["x"].aws_s3_bucket.own',
     'module.a["y"].aws_s3_bucket.own',
 ]
-READ = Configuration(CONFIGURATION, ADDRESSES)
+READ = ConfigurationReferences(CONFIGURATION, ADDRESSES)
 
 
 def meant(owner: str, attribute: str = "bucket") -> list[str]:
@@ -117,13 +117,13 @@ def test_a_circle_of_modules_ends() -> None:
             }
         }
     }
-    read = Configuration(around, [])
+    read = ConfigurationReferences(around, [])
     assert read.targets("module.a.aws_x.y", "bucket").found == frozenset()
 
 
 def test_ten_thousand_instances_are_told_apart_at_once() -> None:
     addresses = [f'aws_s3_bucket.many["{number}"]' for number in range(10_000)]
-    read = Configuration(CONFIGURATION, addresses)
+    read = ConfigurationReferences(CONFIGURATION, addresses)
     for number in range(10_000):
         owner = f'aws_x.each["{number}"]'
         assert read.instances(owner, read.targets(owner, "bucket")) == [addresses[number]]

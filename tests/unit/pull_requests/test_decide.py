@@ -7,9 +7,9 @@ import pytest
 
 from ray_platform.pull_requests.decide import (
     MOST_APPLIES,
-    Facts,
+    ApprovalRules,
+    DecisionFacts,
     Next,
-    Rules,
     Run,
     State,
     decide,
@@ -18,9 +18,9 @@ from ray_platform.pull_requests.report import Outcome
 from ray_platform.pull_requests.reviews import Reviewed
 from tests.unit.pull_requests.test_comment import PULL, REPORT
 
-READY = Facts(
+READY = DecisionFacts(
     pull=PULL,
-    rules=Rules("approved", 2, "ignore"),
+    rules=ApprovalRules("approved", 2, "ignore"),
     commit=PULL.head,
     base="b" * 40,
     state=State("lineage", 4),
@@ -53,10 +53,10 @@ def test_what_lacks_nothing_is_applied() -> None:
         ({"earlier": "dev comes first"}, "dev comes first"),
         ({"holder": "a/b#2"}, "a/b#2 holds the environment"),
         ({"ahead": "a/b#2"}, "a/b#2 comes first"),
-        ({"rules": Rules("never", 2, "ignore")}, "pull requests are not applied here"),
-        ({"rules": Rules("merged", 2, "ignore")}, "once it is merged"),
+        ({"rules": ApprovalRules("never", 2, "ignore")}, "pull requests are not applied here"),
+        ({"rules": ApprovalRules("merged", 2, "ignore")}, "once it is merged"),
         (
-            {"pull": replace(PULL, from_fork=True), "rules": Rules("approved", 2, "plan")},
+            {"pull": replace(PULL, from_fork=True), "rules": ApprovalRules("approved", 2, "plan")},
             "a fork's pull request is never applied",
         ),
         ({"report": replace(REPORT, harms="a run is live")}, "a run is live"),

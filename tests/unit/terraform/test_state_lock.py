@@ -21,7 +21,7 @@ from ray_platform.store.artifact_store import FileStore
 from ray_platform.records.audit import AuditEvent
 from ray_platform.text.canonical import canonical_json
 from ray_platform.text.errors import BusyError, NotFoundError, SettingsError, StateError
-from ray_platform.config.environment_file import Artifacts
+from ray_platform.config.environment_file import ArtifactsSection
 from ray_platform.session.lock import change_lock, run_state, unlock
 from ray_platform.config.settings import Settings
 from ray_platform.session.lock import change_lock, run_state
@@ -180,7 +180,7 @@ def test_a_lease_that_is_to_lie_in_the_state_bucket_makes_the_bucket_first(sessi
         environment=environment_with(
             session.environment,
             state=session.environment.state.model_copy(update={"bucket": bucket}),
-            artifacts=Artifacts(uri=f"s3://{bucket}/platform"),
+            artifacts=ArtifactsSection(uri=f"s3://{bucket}/platform"),
         )
     )
     with change_lock(session, "plan"):

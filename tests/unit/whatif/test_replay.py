@@ -14,8 +14,8 @@ from ray_platform.whatif.answer import Answer, change_pools, same_workers
 from ray_platform.whatif.demand import (
     Burst,
     Group,
-    Outcome,
     Pace,
+    ReplayOutcome,
     Task,
     Wave,
     measured_outcome,
@@ -43,7 +43,7 @@ def burst(*waves: tuple[int, float], nodes: int = 2) -> Burst:
     return Burst(named, Task(1), {"cpu": nodes})
 
 
-def run(of: Burst, group: Group = CPU, pace: Pace = PACE) -> Outcome:
+def run(of: Burst, group: Group = CPU, pace: Pace = PACE) -> ReplayOutcome:
     return replay(of, (group,), pace, lambda: OneGroup(group, pace.idle_timeout_seconds))
 
 
