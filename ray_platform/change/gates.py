@@ -9,7 +9,12 @@ from ray_platform.policy.verdict import Verdict
 from ray_platform.records import approval
 from ray_platform.records.records_store import PlanRecord
 from ray_platform.records.stored_plan import stored_plan
-from ray_platform.run_history.live_runs import Harm, LiveRun, harms, told
+from ray_platform.run_history.live_runs import (
+    Disruption,
+    LiveRun,
+    describe_disruptions,
+    disruptions,
+)
 from ray_platform.run_history.run_history_store import live_bursts
 from ray_platform.session import audit_notes
 from ray_platform.session.environment_session import EnvironmentSession
@@ -101,7 +106,7 @@ def require_within_budget(session: EnvironmentSession, record: PlanRecord) -> No
 
 def harmed_runs(
     session: EnvironmentSession, record: PlanRecord
-) -> tuple[str, tuple[LiveRun, ...], tuple[Harm, ...]]:
+) -> tuple[str, tuple[LiveRun, ...], tuple[Disruption, ...]]:
     """Why a plan harms live burst runs, or an empty string; the live runs; what they would lose.
 
     Raises:
@@ -114,8 +119,8 @@ def harmed_runs(
             fix="start it by a job of the code location",
         )
     live = live_bursts(session.instance, session.name, besides=session.run_id)
-    found = harms(stored_plan(session.records, record)) if live else ()
-    return told(live, found), live, found
+    found = disruptions(stored_plan(session.records, record)) if live else ()
+    return describe_disruptions(live, found), live, found
 
 
 def require_no_harm(session: EnvironmentSession, record: PlanRecord) -> None:

@@ -23,7 +23,13 @@ from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import short
 from ray_platform.text.errors import RayError
 from ray_platform.training.autoscaling_trace import plot_png
-from ray_platform.training.burst import BurstResult, Ground, keep, settle, workload_command
+from ray_platform.training.burst import (
+    BurstResult,
+    RunBaseline,
+    resolve_infra_version,
+    store_results,
+    workload_command,
+)
 from ray_platform.whatif.simulate import remember
 
 
@@ -40,7 +46,7 @@ def burst_run(
     context: dg.AssetExecutionContext, sessions: EnvironmentSessions
 ) -> dg.MaterializeResult[Any]:
     with sessions.open(context) as session:
-        ground = settle(session)
+        ground = resolve_infra_version(session)
         # Before the job starts, so that a run that dies half-way can be traced too.
         context.instance.add_run_tags(context.run_id, {INFRA_VERSION_TAG: ground.infra_version})
         with exported(session, context.run_id, ground, context.log.warning) as export:
@@ -83,7 +89,7 @@ def burst_run(
 
 
 def _train(
-    context: dg.AssetExecutionContext, session: EnvironmentSession, ground: Ground
+    context: dg.AssetExecutionContext, session: EnvironmentSession, ground: RunBaseline
 ) -> BurstResult:
     endpoint = ray_endpoint(session, context.log.info)
     context.log.info(f"Training on infra version {short(ground.infra_version)}")
@@ -108,7 +114,9 @@ def _train(
             where=f"{endpoint.address}, job {job_of(context.run_id)}",
             fix="its log in the run's compute logs says what went wrong",
         ) from error
-    result = keep(session, context.run_id, invocation.get_custom_messages(), context.log.warning)
+    result = store_results(
+        session, context.run_id, invocation.get_custom_messages(), context.log.warning
+    )
     remember(session, context.run_id, ground.infra_version)
     return result
 

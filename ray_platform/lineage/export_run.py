@@ -23,7 +23,7 @@ from ray_platform.run_history.burst_metrics import unreached
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.text.canonical import digest_bytes
 from ray_platform.text.redaction import redact_text
-from ray_platform.training.burst import BurstResult, Ground
+from ray_platform.training.burst import BurstResult, RunBaseline
 
 ERROR_CHARS = 1000
 
@@ -32,7 +32,11 @@ class RunExport:
     """Tells of one run; the body of `exported` hands its result over with `finish`."""
 
     def __init__(
-        self, session: EnvironmentSession, run_id: str, ground: Ground, warn: Callable[[str], None]
+        self,
+        session: EnvironmentSession,
+        run_id: str,
+        ground: RunBaseline,
+        warn: Callable[[str], None],
     ) -> None:
         self.session, self.run_id, self.ground, self._warn = session, run_id, ground, warn
         self.result: BurstResult | None = None
@@ -104,7 +108,7 @@ class RunExport:
 
 @contextmanager
 def exported(
-    session: EnvironmentSession, run_id: str, ground: Ground, warn: Callable[[str], None]
+    session: EnvironmentSession, run_id: str, ground: RunBaseline, warn: Callable[[str], None]
 ) -> Iterator[RunExport]:
     """Tell of a run's start, and of its end however the body ends.
 

@@ -41,7 +41,7 @@ class LiveRun:
 
 
 @dataclass(frozen=True)
-class Harm:
+class Disruption:
     """One resource that live runs need and that a plan takes away; ``how`` says how."""
 
     address: str
@@ -51,13 +51,15 @@ class Harm:
         return asdict(self)
 
 
-def harms(plan: Plan) -> tuple[Harm, ...]:
+def disruptions(plan: Plan) -> tuple[Disruption, ...]:
     """What a plan takes away from under a run that is live in its environment, by address."""
     found = [(change.address, _how(change)) for change in plan.changes]
-    return tuple(Harm(address, how) for address, how in sorted(found) if how)
+    return tuple(Disruption(address, how) for address, how in sorted(found) if how)
 
 
-def told(live: Iterable[LiveRun], found: Iterable[Harm], *, most: int = 5) -> str:
+def describe_disruptions(
+    live: Iterable[LiveRun], found: Iterable[Disruption], *, most: int = 5
+) -> str:
     """One sentence for people: which runs, which resources. Empty when there is nothing to tell."""
     runs, resources = list(live), list(found)
     if not runs or not resources:

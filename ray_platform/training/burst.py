@@ -23,7 +23,7 @@ from ray_platform.whatif.simulate import worker_cpus
 
 
 @dataclass(frozen=True)
-class Ground:
+class RunBaseline:
     """What a run stands on: the infra version and its manifest."""
 
     infra_version: str
@@ -45,7 +45,7 @@ class BurstResult:
     files: Mapping[str, str]
 
 
-def settle(session: EnvironmentSession) -> Ground:
+def resolve_infra_version(session: EnvironmentSession) -> RunBaseline:
     """The infra version that a run is about to run on.
 
     Raises:
@@ -74,7 +74,7 @@ def settle(session: EnvironmentSession) -> Ground:
     version = session.records.record_infra_version()
     if version is None:
         raise NotFoundError(f"nothing is applied in {session.name}", fix=again)
-    return Ground(version, session.records.manifest(version))
+    return RunBaseline(version, session.records.manifest(version))
 
 
 def workload_command(session: EnvironmentSession, endpoint: RayEndpoint, run_id: str) -> list[str]:
@@ -109,7 +109,7 @@ def workload_command(session: EnvironmentSession, endpoint: RayEndpoint, run_id:
     ]
 
 
-def keep(
+def store_results(
     session: EnvironmentSession, run_id: str, messages: Iterable[Any], tell: Callable[[str], None]
 ) -> BurstResult:
     """Store what a run sent back (metrics, trace, usage) and price it; ``tell`` hears what is amiss.

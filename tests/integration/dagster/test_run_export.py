@@ -30,7 +30,7 @@ from ray_platform.records.infra_version import Applied, Ray
 from ray_platform.run_history.burst_metrics import read_metrics
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.training.autoscaling_trace import Trace
-from ray_platform.training.burst import BurstResult, Ground
+from ray_platform.training.burst import BurstResult, RunBaseline
 from tests.integration.conftest import free_port
 from tests.support.openlineage_schema import OURS, check_infra_facet, check_run_event
 
@@ -140,7 +140,7 @@ def make_session(home: Path, target: str) -> EnvironmentSession:
     return session
 
 
-def settled(session: EnvironmentSession) -> Ground:
+def settled(session: EnvironmentSession) -> RunBaseline:
     modules = dict.fromkeys(("vpc", "eks_cluster", "node_pools", "storage", "platform"), D)
     session.records.save_applied(
         Applied(D[:40], "", D, D, D, D, "lineage-1", 7, modules, D, "book")
@@ -148,7 +148,7 @@ def settled(session: EnvironmentSession) -> Ground:
     session.records.save_ray(Ray(D, D, D, "rayproject/ray:2.60.0-py311", "2.60.0"))
     version = session.records.record_infra_version()
     assert version is not None
-    return Ground(version, session.records.manifest(version))
+    return RunBaseline(version, session.records.manifest(version))
 
 
 def finished(session: EnvironmentSession, run_id: str, *, reached: bool = True) -> BurstResult:

@@ -412,7 +412,7 @@ def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
     )
     monkeypatch.setattr(burst, "require_applied", lambda session, terraform: None)
     with pytest.raises(NotFoundError, match="nothing is applied"):  # what comes after all else
-        burst.settle(session)
+        burst.resolve_infra_version(session)
     path = f"{FOLDER}/ray/ray/raycluster-ray.yaml"
     reverted = delivered.push(path, delivered.show(path).replace("s: 10", "s: 4"))
     deadline = time.monotonic() + 30
@@ -420,7 +420,7 @@ def test_no_burst_runs_on_an_export_that_was_reverted_in_git(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with pytest.raises(SyncError, match=r"not what was exported: .*\[cpu\]\.maxReplicas") as error:
-        burst.settle(session)
+        burst.resolve_infra_version(session)
     assert "ray-platform up" in error.value.fix
 
 

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from ray_platform.run_history.live_runs import Harm, LiveRun, harms, told
+from ray_platform.run_history.live_runs import (
+    Disruption,
+    LiveRun,
+    describe_disruptions,
+    disruptions,
+)
 from ray_platform.terraform.plan import read_plan
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -15,7 +20,7 @@ CREATED = json.loads((DATA / "plan_local.json").read_text(encoding="utf-8"))
 POOL = 'module.node_pools.aws_eks_node_group.this["cpu"]'
 
 
-def planned(actions: list[str], only: str = "", **change: Any) -> tuple[Harm, ...]:
+def planned(actions: list[str], only: str = "", **change: Any) -> tuple[Disruption, ...]:
     """A plan with ``actions`` on the resources whose address begins with ``only``."""
     plan = copy.deepcopy(CREATED)
     for item in plan["resource_changes"]:
@@ -27,7 +32,7 @@ def planned(actions: list[str], only: str = "", **change: Any) -> tuple[Harm, ..
             "after": {**(was["after"] or {}), **(change if touched else {})},
             "after_unknown": {},
         }
-    return harms(read_plan(plan))
+    return disruptions(read_plan(plan))
 
 
 def test_creating_or_keeping_harms_nobody() -> None:
@@ -38,7 +43,7 @@ def test_creating_or_keeping_harms_nobody() -> None:
     ("actions", "how"), [(["delete"], "removed"), (["delete", "create"], "replaced")]
 )
 def test_a_pool_that_is_removed_or_replaced_is_named(actions: list[str], how: str) -> None:
-    assert planned(actions, POOL) == (Harm(POOL, how),)
+    assert planned(actions, POOL) == (Disruption(POOL, how),)
 
 
 def test_an_update_harms_only_where_it_replaces_nodes() -> None:
@@ -56,7 +61,7 @@ def test_a_launch_template_version_that_is_not_known_yet_replaces_nodes() -> Non
         if item["address"] == POOL:
             item["change"]["actions"] = ["update"]
             item["change"]["after_unknown"] = {"launch_template": [{"version": True}]}
-    assert [harm.address for harm in harms(read_plan(plan))] == [POOL]
+    assert [harm.address for harm in disruptions(read_plan(plan))] == [POOL]
 
 
 def test_a_removal_of_everything_takes_network_control_plane_pools_and_bucket() -> None:
@@ -74,11 +79,11 @@ def test_a_removal_of_everything_takes_network_control_plane_pools_and_bucket() 
 
 def test_one_sentence_names_runs_and_resources() -> None:
     run = LiveRun("run-1", "local", "f" * 64, None)
-    many = [Harm(f"r{at}", "removed") for at in range(7)]
-    assert told([run], many[:1]) == (
+    many = [Disruption(f"r{at}", "removed") for at in range(7)]
+    assert describe_disruptions([run], many[:1]) == (
         "burst run run-1 is live and needs what this plan takes away: r0 is removed"
     )
-    assert told([run, LiveRun("run-2", "local", "f", None)], many).endswith(
+    assert describe_disruptions([run, LiveRun("run-2", "local", "f", None)], many).endswith(
         "r4 is removed; and 2 more"
     )
-    assert told([], many) == told([run], []) == ""
+    assert describe_disruptions([], many) == describe_disruptions([run], []) == ""

@@ -9,7 +9,7 @@ import pytest
 
 from ray_platform.policy.policy_engine import PolicyEngine
 from ray_platform.text.errors import PlanFormatError
-from ray_platform.run_history.live_runs import harms
+from ray_platform.run_history.live_runs import disruptions
 from ray_platform.terraform.plan import Plan, read_plan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,7 +90,7 @@ def test_a_protected_type_is_not_forgotten(name: str, engine: PolicyEngine) -> N
 def test_a_deposed_object_of_a_protected_type_may_go(engine: PolicyEngine) -> None:
     plan = case("deposed-protected")
     assert "deletion" not in denied_by(engine, plan)
-    assert harms(plan) == ()
+    assert disruptions(plan) == ()
     live = content("deposed-protected")
     live["resource_changes"][1].pop("deposed")
     assert "deletion" in denied_by(engine, read_plan(live))

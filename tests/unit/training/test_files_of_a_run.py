@@ -14,7 +14,7 @@ from ray_platform.run_history.burst_metrics import MESSAGE_KEY
 from ray_platform.session.environment_session import EnvironmentSession
 from ray_platform.store.artifact_store import Artifacts, FileStore
 from ray_platform.text.errors import ArtifactError
-from ray_platform.training.burst import keep
+from ray_platform.training.burst import store_results
 
 
 def sent(*names: str) -> Iterator[Any]:
@@ -34,7 +34,7 @@ def test_a_file_that_leads_out_of_its_run_is_refused_before_anything_is_stored(
     store.put("approvals/prod/0123/other.json", b"{}")
     session = cast(EnvironmentSession, SimpleNamespace(artifacts=Artifacts(store)))
     with pytest.raises(ArtifactError, match="has no key 'runs/r1/") as refused:
-        keep(session, "r1", sent("metrics.json", "trace.json", name), lambda _: None)
+        store_results(session, "r1", sent("metrics.json", "trace.json", name), lambda _: None)
     assert "correct the name in its code" in refused.value.fix
     files = [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file()]
     assert files == ["artifacts/approvals/prod/0123/other.json"]
