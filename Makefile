@@ -8,6 +8,9 @@ STORAGE ?= $(RAY_PLATFORM_STORAGE)
 ENVIRONMENT ?= local
 # "local" for a GitHub on this machine, and a pull request played through on it.
 GITHUB ?=
+# A topic of the tests: the folders of that name below tests/; empty for all of them.
+TOPIC ?=
+TESTS := $(if $(TOPIC),$(wildcard tests/*/$(TOPIC)))
 UV_VERSION := 0.13.9
 TOOLS := .venv-tools
 UV := $(TOOLS)/bin/uv
@@ -34,7 +37,7 @@ help:
 	@echo "make dev     set up, then the Dagster UI on http://127.0.0.1:3000"
 	@echo "make down    stop all local services of this checkout"
 	@echo "make doctor  check this machine's tools, ports and disk"
-	@echo "make test    set up, then run lint and every test"
+	@echo "make test    set up, then run lint and every test; TOPIC=cost runs one topic"
 	@echo "make lint    ruff, mypy and the prose check"
 	@echo "make bench   run the benchmarks of bench/"
 
@@ -58,8 +61,11 @@ doctor: $(SETUP)
 	@$(BIN)/ray-platform doctor --env $(ENVIRONMENT)
 
 test: $(SETUP_TEST) lint
+ifneq ($(TOPIC),)
+	@test -n "$(TESTS)" || { echo "there is no topic $(TOPIC): see the folders below tests/unit, tests/integration, tests/contract"; exit 1; }
+endif
 	@$(BIN)/python -m tests.support.set_up
-	@$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15
+	@$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations=15 $(TESTS)
 
 test-fast: $(SETUP_TEST)
 	@$(BIN)/pytest -m "not real" -q
