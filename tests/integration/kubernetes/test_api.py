@@ -331,7 +331,7 @@ def counted(kubernetes: Kubernetes) -> KubernetesApi:
     # Connections are shared among the same alone: this one's name is its own.
     authority = kubernetes.authority.read_text() + f"\n# {os.urandom(4).hex()}\n"
     return KubernetesApi(
-        Counting(kubernetes.url, authority, lambda refused: kubernetes.token), "test"
+        Counting(kubernetes.url, authority, lambda refused: kubernetes.token, "", ""), "test"
     )
 
 

@@ -354,7 +354,7 @@ def test_before_the_switch_a_deployment_in_place_is_refused(world: World) -> Non
 def test_a_head_that_lives_and_does_not_answer_is_not_taken_for_idle(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running_jobs, "is_head_ready", lambda content: True)
+    monkeypatch.setattr(running_jobs, "is_head_running", lambda cluster, name: True)
     world.heads[BLUE].mute = True
     with pytest.raises(RayError, match="the jobs cannot be listed"):
         world.upgrade()

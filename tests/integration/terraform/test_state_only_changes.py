@@ -1,5 +1,6 @@
 """A plan that only moves, imports or forgets is applied for real: dropping its block later destroys nothing."""
 
+from ray_platform.pull_requests.requests_now import PullRequestNow
 from ray_platform.session.environment_session import open_session
 import json
 import shutil
@@ -68,7 +69,9 @@ class World:
             with change_lock(session, "plan", tell=print):
                 made = make_plan(session, destroy=False, progress=print)
             session = open_session(self.settings, "local", instance=instance, run_id="a-change")
-            return made, apply_plan(session, made.record.plan_digest, progress=print)
+            return made, apply_plan(
+                session, made.record.plan_digest, progress=print, request=PullRequestNow()
+            )
 
     def addresses(self) -> set[str]:
         session = open_session(self.settings, "local")
