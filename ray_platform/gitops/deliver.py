@@ -163,7 +163,7 @@ def _spare_jobs(
     if _pods(found.get(path, b"")) in ("", _pods(files[path].encode())):
         return
     if target.sync == "automatic":
-        require_no_jobs(ray_clusters(session), BLUE)
+        require_no_jobs(ray_clusters(session), BLUE, tell)
     elif jobs := jobs_on(ray_clusters(session), BLUE):
         tell(f"The sync will end these jobs, wait for them first: {', '.join(jobs)}")
 

@@ -102,9 +102,7 @@ def stop_job(cluster: RayOnKubernetes, name: str, job: str) -> None:
         RayJobs(cluster.address(content), cluster.token_file()).stop(job)
 
 
-def require_no_jobs(
-    cluster: RayOnKubernetes, name: str, tell: Callable[[str], None] = lambda said: None
-) -> None:
+def require_no_jobs(cluster: RayOnKubernetes, name: str, tell: Callable[[str], None]) -> None:
     """Refuse to replace the pods of a RayCluster under its jobs.
 
     Args:
