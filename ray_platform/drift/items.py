@@ -37,6 +37,7 @@ _PLACE_CHARS, _SIDE_CHARS, _CAUSE_CHARS, _MOST_ROWS = 56, 20, 24, 200
 _SHORT: Mapping[Cause, str] = {
     "autoscaler": "autoscaler",
     "provider_default": "filled in by AWS",
+    "aws": "AWS by itself",
     "unapplied_change": "not applied yet",
     "by_hand": "by hand",
     "unmanaged": "beside Terraform",

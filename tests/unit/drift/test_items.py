@@ -4,11 +4,12 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from ray_platform.config.node_pools import NodePool
+from ray_platform.drift.causes import Cause
 from ray_platform.drift.items import DriftItem, drift_items, to_json, to_markdown, worst
 from ray_platform.drift.rules import read_rules
 from ray_platform.terraform.plan import read_plan
@@ -307,3 +308,11 @@ def test_what_opens_or_weakens_the_database_or_redis_is_major(
 ) -> None:
     (item,) = drifted(type_, {attribute: before}, {attribute: after})
     assert item.severity == severity
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_an_item_of_every_cause_has_a_line_in_the_table(cause: Cause) -> None:
+    (item,) = drifted("aws_vpc", {"x": "a"}, {"x": "b"})
+    line = to_markdown((replace(item, cause=cause),)).splitlines()[-1]
+    assert line.startswith("| minor | `vpc.aws_vpc.x x` |")
+    assert line.split("|")[-2].strip(" `")
