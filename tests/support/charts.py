@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 #: KubeRay's definitions, as they lie beside a checkout, or with the local Kubernetes API.
 CRD_FOLDERS = (
-    ROOT / "ray_platform" / "local" / "kubernetes" / "crds",
+    ROOT / "sandbox" / "ray_platform_sandbox" / "kubernetes" / "crds",
     ROOT.parent / "shared" / "data" / "kuberay-crds",
 )
 

@@ -4,8 +4,10 @@ import json
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import dagster as dg
@@ -16,6 +18,7 @@ from ray_platform.config import partitions
 from ray_platform.config.environment_file import EnvironmentFile
 from ray_platform.config.settings import load_settings
 from ray_platform.definitions import defs
+from ray_platform.drift.causes import Cause
 from tests.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,7 +39,8 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 NAME = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(
-    r"(?:ray_platform|terraform|helm|policies|workloads|environments|tests|docs|bench|kubernetes)/[\w./*-]*"
+    r"(?:ray_platform|terraform|helm|policies|workloads|environments|tests|docs|bench|kubernetes|sandbox|deploy)"
+    r"/[\w./*-]*"
 )
 PLACEHOLDER = re.compile(r"\b(NAME|ENV|DIGEST|DAY|RUN_ID|VERSION)\b")
 RUN_TAGS = {value for value in vars(partitions).values() if str(value).startswith("ray_platform/")}
@@ -282,6 +286,20 @@ def test_the_folders_in_the_architecture_are_those_of_the_checkout() -> None:
     ).stdout.splitlines()
     folders = {path.split("/")[0] for path in tracked if "/" in path and path[0] != "."}
     assert listed == folders - {"docs"}
+
+
+def test_the_topics_in_the_architecture_have_the_linters_order() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (layers,) = (
+        contract["layers"]
+        for contract in settings["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    assert names(DOCS / "explanation" / "architecture.md", "Topics") == layers
+
+
+def test_the_reference_lists_every_cause_of_drift() -> None:
+    assert set(names(REFERENCE / "drift.md", "Causes")) == set(get_args(Cause))
 
 
 def test_each_fault_names_the_tests_that_show_it() -> None:
