@@ -8,9 +8,9 @@ STORAGE ?= $(RAY_PLATFORM_STORAGE)
 ENVIRONMENT ?= local
 # "local" for a GitHub on this machine, and a pull request played through on it.
 GITHUB ?=
-# A topic of the tests: the folders of that name below tests/; empty for all of them.
+# A topic of the tests: the folders of that name in unit, contract and integration; empty for all tests.
 TOPIC ?=
-TESTS := $(if $(TOPIC),$(wildcard tests/*/$(TOPIC)))
+TESTS := $(if $(TOPIC),$(wildcard $(addsuffix /$(TOPIC),tests/unit tests/contract tests/integration)))
 UV_VERSION := 0.13.9
 TOOLS := .venv-tools
 UV := $(TOOLS)/bin/uv
@@ -38,7 +38,7 @@ help:
 	@echo "make down    stop all local services of this checkout"
 	@echo "make doctor  check this machine's tools, ports and disk"
 	@echo "make test    set up, then run lint and every test; TOPIC=cost runs one topic"
-	@echo "make lint    ruff, mypy and the prose check"
+	@echo "make lint    ruff, mypy, import-linter and the prose check"
 	@echo "make bench   run the benchmarks of bench/"
 
 up: $(SETUP)
