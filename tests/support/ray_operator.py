@@ -81,6 +81,8 @@ class Operator(threading.Thread):
 
     def _see(self, content: Mapping[str, Any]) -> None:
         metadata, spec = content["metadata"], content["spec"]
+        if metadata.get("deletionTimestamp"):
+            return
         if (content.get("status") or {}).get("observedGeneration") == metadata["generation"]:
             return
         name, namespace = metadata["name"], metadata["namespace"]

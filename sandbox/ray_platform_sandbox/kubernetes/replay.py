@@ -37,6 +37,7 @@ class Replay:
     def __init__(self, folder: Path, levels: Mapping[str, str]) -> None:
         self._levels = levels
         self._api = Api(Journal(folder), lambda event: None)
+        self._api.store.collects_late = False
         register_kuberay(self._api)
         self._admission = Admission(self._api.store)
 

@@ -47,6 +47,9 @@ class Store:
         self.version, self._objects = journal.load()
         self.events: deque[Event] = deque(maxlen=HISTORY)
         self._oldest = self.version
+        #: Whether an object is collected at once whose owners are gone when it is made. A replay of one
+        #: controller's writes leaves it out: the owners that other controllers made are not in it.
+        self.collects_late = True
 
     def get(self, key: Key) -> Mapping[str, Any] | None:
         return self._objects.get(key)
@@ -98,7 +101,18 @@ class Store:
             if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
                 return self._remove(key, content)
         self._objects[key] = content
-        return self._emit(ADDED if old is None else MODIFIED, key, content, old)
+        written = self._emit(ADDED if old is None else MODIFIED, key, content, old)
+        if old is None and self.collects_late and self._owners_are_gone(content):
+            # The garbage collector also takes what was made after its owner went.
+            self.delete(key)
+        return written
+
+    def _owners_are_gone(self, content: Mapping[str, Any]) -> bool:
+        """Whether an object names owners of which none exists (any more)."""
+        owners = {owner.get("uid") for owner in content["metadata"].get("ownerReferences") or []}
+        if not owners:
+            return False
+        return not any(other["metadata"]["uid"] in owners for other in self._objects.values())
 
     def restore(self, key: Key, content: dict[str, Any]) -> None:
         """Store an object as it was elsewhere, with the uid and the generation that it had there."""

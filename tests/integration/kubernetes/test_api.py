@@ -248,6 +248,27 @@ def test_status_and_spec_are_written_apart_and_only_spec_makes_a_generation(
     assert same["metadata"]["resourceVersion"] == through_spec["metadata"]["resourceVersion"]
 
 
+def test_what_was_made_after_its_owner_went_is_collected_with_it(
+    api: KubernetesApi, namespace: str
+) -> None:
+    """As Kubernetes' garbage collector does: it looks the owner up by uid, also for a late object."""
+    owner = api.create(RAY_CLUSTERS, ray_cluster("owner", namespace), namespace)
+    reference = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "owner"}
+
+    def owned(name: str, *uids: str) -> dict[str, Any]:
+        owners = [{**reference, "uid": uid} for uid in uids]
+        return {"metadata": {"name": name, "ownerReferences": owners}, "data": {}}
+
+    uid = owner["metadata"]["uid"]
+    other = api.create(RAY_CLUSTERS, ray_cluster("other", namespace), namespace)["metadata"]["uid"]
+    api.create(SECRETS, owned("early", uid), namespace)
+    api.delete(RAY_CLUSTERS, "owner", namespace)
+    api.create(SECRETS, owned("late", uid), namespace)
+    api.create(SECRETS, owned("shared", uid, other), namespace)
+    left = [each["metadata"]["name"] for each in api.list(SECRETS, namespace)["items"]]
+    assert left == ["shared"]
+
+
 def test_without_the_token_nothing_is_answered_and_its_files_are_the_owners_alone(
     kubernetes: Kubernetes,
 ) -> None:

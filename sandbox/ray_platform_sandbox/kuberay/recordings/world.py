@@ -68,6 +68,7 @@ class World:
         self._names: dict[str, list[str]] = {}
         self._is_quiet = True
         self.api = Api(Journal(folder), self._changed)
+        self.api.store.collects_late = False
         register_kuberay(self.api)
         self._is_quiet = False
 
