@@ -1,7 +1,7 @@
 """How to reach the cluster of a kubeconfig's context, as kubectl does: a server, whom to trust, who asks.
 
-https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. What is read is the user's own token or
-certificate; programs that a kubeconfig names are not run.
+https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. A user signs in by a token, a client
+certificate, or a program that the kubeconfig names (`exec`).
 """
 
 import base64
@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from ray_platform.kubernetes.api_access import ClusterAccess
+from ray_platform.kubernetes.exec_credential_process import ExecSignIn
 from ray_platform.text.errors import KubernetesError
 
 #: Ways to sign in that are not followed: without them the identity would be another.
-_REFUSED = ("exec", "auth-provider", "username", "as")
+_REFUSED = ("auth-provider", "username", "as")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def context_access(paths: Sequence[Path], context: str) -> ClusterAccess:
 
     Raises:
         KubernetesError: no file is there, one is malformed, the context or what it names is not in
-            them, or it signs in by a program.
+            them, or its sign-in program fails.
     """
     clusters, users = _Read.of(paths).at(context)
     server = str(clusters.content.get("server") or "")
@@ -57,13 +58,18 @@ def context_access(paths: Sequence[Path], context: str) -> ClusterAccess:
             raise _wrong(
                 users,
                 f"context {context!r} signs in by {name}, which is not followed",
-                fix="use a context with a token or a client certificate (kind makes one), or leave "
+                fix="use a context with a token, a client certificate (kind makes one) or exec, or leave "
                 "[kubernetes] context empty for the cluster that EKS names",
             )
     certificate, key = _text(users, "client-certificate"), _text(users, "client-key")
+    token = _token(paths, context)
+    if (sign_in := users.content.get("exec")) is not None:
+        program = _program(users, sign_in, context)
+        first = program.credential()
+        certificate, key = first.certificate or certificate, first.key or key
+        token = _program_token(program)
     if bool(certificate) != bool(key):
         raise _wrong(users, f"context {context!r} has a client certificate or a key, not both")
-    token = _token(paths, context)
     if not certificate and not token(False):
         raise _wrong(users, f"context {context!r} has neither a token nor a client certificate")
     access = ClusterAccess(server.rstrip("/"), authority, token, certificate, key)
@@ -178,6 +184,17 @@ def _text(entry: _Entry, name: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is not what it should be"
         raise _wrong(entry, f"{name} cannot be read: {why}") from error
     return ""
+
+
+def _program(user: _Entry, content: Any, context: str) -> ExecSignIn:
+    if not isinstance(content, Mapping):
+        raise _wrong(user, f"exec of context {context!r} is not understood")
+    return ExecSignIn(content, user.file, context)
+
+
+def _program_token(program: ExecSignIn) -> Callable[[bool], str]:
+    """The token of a sign-in program, renewed when it ends or is refused."""
+    return lambda was_refused: program.credential(was_refused=was_refused).token
 
 
 def _token(paths: Sequence[Path], context: str) -> Callable[[bool], str]:

@@ -239,7 +239,12 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "http": ({"server": "http://127.0.0.1:1"}, {}, "not https://"),
     "no authority": ({"certificate-authority-data": None}, {}, "which certificate of the server"),
     "unchecked": ({"insecure-skip-tls-verify": True}, {}, "which certificate of the server"),
-    "exec": ({}, {"exec": {"command": "aws"}}, "signs in by exec, which is not followed"),
+    "old exec": (
+        {},
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "aws"}},
+        "its apiVersion is 'client.authentication.k8s.io/v1alpha1'",
+    ),
+    "exec of text": ({}, {"exec": "aws"}, "exec of context 'kind-ray-platform' is not understood"),
     "provider": ({}, {"auth-provider": {"name": "gcp"}}, "signs in by auth-provider"),
     "password": ({}, {"username": "me", "password": "x"}, "signs in by username"),
     "somebody else": ({}, {"as": "admin"}, "signs in by as"),
