@@ -221,7 +221,7 @@ def test_new_bounds_reach_the_running_autoscaler_which_owns_the_replicas(
     ]
     assert theirs == {"f:spec": {"f:workerGroupSpecs": {}}}
     # What the autoscaler owns, nobody else's apply overwrites by chance.
-    with pytest.raises(KubernetesError, match='conflicts with "python-requests"'):
+    with pytest.raises(KubernetesError, match=r'conflicts? with "python-requests"'):
         api.apply(RAY_CLUSTERS, ray_cluster(least=1), force=False)
 
 

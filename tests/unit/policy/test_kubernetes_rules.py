@@ -90,7 +90,9 @@ def test_an_apply_takes_away_what_it_applied_before_and_nothing_of_others() -> N
 def test_a_field_of_another_manager_conflicts_unless_it_is_forced_or_the_same() -> None:
     live = applied({}, {"size": 1, "parts": [{"name": "x", "value": 1}]}, "one")
     assert owners(applied(live, {"size": 1}, "two"))["two"] == {"spec.size"}
-    with pytest.raises(ApiFailure, match=r'2 conflicts: conflicts with "one": .*\.spec\.size') as e:
+    with pytest.raises(
+        ApiFailure, match=r'2 conflicts: conflicts with "one":\n- .*\n- \.spec\.size'
+    ) as e:
         applied(live, {"size": 2, "parts": [{"name": "x", "value": 5}]}, "two")
     assert e.value.code == 409
     assert {cause["reason"] for cause in e.value.details["causes"]} == {"FieldManagerConflict"}

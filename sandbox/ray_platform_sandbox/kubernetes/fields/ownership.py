@@ -157,16 +157,21 @@ def _with_owned(
 
 def _conflict(conflicts: Mapping[Manager, set[Path]]) -> ApiFailure:
     count = sum(len(paths) for paths in conflicts.values())
-    told, causes = [], []
+    lines: list[str] = []
+    causes = []
     for manager, paths in sorted(conflicts.items(), key=lambda item: item[0].name):
         how = f" with subresource {manager.subresource!r}" if manager.subresource else ""
         using = f" using {manager.api_version}" if manager.operation == UPDATE else ""
         listed = sorted(map(_spell, paths))
-        told.append(f'conflicts with "{manager.name}"{how}{using}: ' + ", ".join(listed))
+        who = f'"{manager.name}"{how}{using}'
+        if count == 1:
+            lines.append(f"conflict with {who}: {listed[0]}")
+        else:
+            lines += [f"conflicts with {who}:", *(f"- {path}" for path in listed)]
         causes += [
             {
                 "reason": "FieldManagerConflict",
-                "message": f'conflict with "{manager.name}"{how}{using}',
+                "message": f"conflict with {who}",
                 "field": field,
             }
             for field in listed
@@ -175,7 +180,7 @@ def _conflict(conflicts: Mapping[Manager, set[Path]]) -> ApiFailure:
     return ApiFailure(
         409,
         "Conflict",
-        f"Apply failed with {count} {plural}: " + "; ".join(told),
+        f"Apply failed with {count} {plural}: " + "\n".join(lines),
         {"causes": causes},
     )
 
