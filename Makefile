@@ -27,7 +27,7 @@ export RAY_PLATFORM_STORAGE := $(STORAGE)
 # The tests choose for themselves.
 test test-fast bench: RAY_PLATFORM_STORAGE :=
 
-.PHONY: help up dev down doctor test test-fast lint bench clean
+.PHONY: help up dev down doctor test test-fast test-kubernetes lint bench clean
 
 help:
 	@echo "make up      set up, then run every stage in the environment local"
@@ -69,6 +69,10 @@ endif
 
 test-fast: $(SETUP_TEST)
 	@$(BIN)/pytest -m "not real" -q
+
+# What the local Kubernetes API is held to, on the API of a kubeconfig's context that serves KubeRay's objects.
+test-kubernetes: $(SETUP_TEST)
+	@RAY_PLATFORM_TEST_CONTEXT=$(CONTEXT) $(BIN)/pytest tests/contract/kubernetes -q
 
 lint: $(SETUP_TEST)
 	@$(BIN)/ruff check .

@@ -351,6 +351,7 @@ def test_the_run_on_kind_runs_the_commands_of_the_docs_in_their_order() -> None:
         "make up ENVIRONMENT=kind",
         ".venv/bin/ray-platform burst --env kind",
         ".venv/bin/ray-platform ray status --env kind",
+        "make test-kubernetes CONTEXT=kind-ray-platform",
         "kubectl --context kind-ray-platform get rayclusters,pods,events --all-namespaces",
         ".venv/bin/ray-platform destroy --env kind --confirm kind",
         "make down",
