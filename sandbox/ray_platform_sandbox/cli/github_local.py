@@ -143,8 +143,6 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
     if applied.outcome is None or applied.plan_digest != report.plan_digest:
         raise Refused("the plan that was approved was not applied", where=stage.url)
     tell(f"✓ applied: infra version {short(applied.outcome.infra_version)}")
-    again = apply(stage, record)
-    tell(f"✗ applied again: {_why(again)}")
     service.person(AUTHOR).merge(str(stage.ref.repository), stage.ref.number)
     look(stage)
     # This checkout's own files are another commit's than what stands now.
@@ -161,7 +159,6 @@ def play(settings: Settings, service: GitHubService, *, quiet: bool) -> dict[str
         "plan_digest": report.plan_digest,
         "refused": _why(refused),
         "infra_version": facts.infra_version,
-        "refused_again": _why(again),
         "burst_run": burst.run_id,
         "lineage": origin,
     }
