@@ -1,7 +1,5 @@
 """Expensive things that real tests share: a running emulator, and `local` applied in it."""
 
-import random
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +8,13 @@ import pytest
 from ray_platform_sandbox.aws.service import Emulator, ensure_emulator, stop_emulator
 from ray_platform_sandbox.github.client.caller import Sent
 from ray_platform_sandbox.github.client.testing import LocalGitHub, reset
-from ray_platform_sandbox.services.processes import port_is_free
 
 from ray_platform.config.settings import Settings
 from ray_platform.terraform.state_bucket_store import ensure_state_bucket
 from ray_platform.terraform.terraform_client import PlanOutput, Terraform
-from tests.support.checkout import PORT_BASE, Checkout, Walked
+from tests.support.checkout import Checkout, Walked
 from tests.support.openapi import check_answer
+from tests.support.ports import free_port_base
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,24 +35,6 @@ class AppliedLocal:
     def at_commit(self, commit: str) -> Terraform:
         """Terraform on the same environment, at another commit."""
         return make_terraform(self.settings, self.emulator, "local", commit=commit)
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def free_port_base() -> int:
-    """The first of twelve free ports, below those that the kernel gives to connections by itself.
-
-    Of a port that the kernel names, the third above it may be some connection's by the time it is asked for.
-    """
-    while True:
-        base = random.randrange(10_000, 32_000)  # noqa: S311  (no secret)
-        if all(port_is_free(base + offset) for offset in range(12)):
-            return base
 
 
 def make_settings(home: Path, port: int | None = None) -> Settings:
@@ -110,7 +90,7 @@ def applied_local(
 @pytest.fixture(scope="session")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     """`ray-platform up` in a fresh checkout, as a newcomer runs it."""
-    checkout = Checkout(tmp_path_factory.mktemp("walk"), PORT_BASE)
+    checkout = Checkout(tmp_path_factory.mktemp("walk"), free_port_base())
     try:
         # As `make up GITHUB=local` does: the App is known before anything stands.
         prepared = checkout.run("github", "local", "--set-up", "--json")

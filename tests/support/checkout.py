@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Below the ports that the system gives away by itself.
-PORT_BASE = 5700
 _IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "gc.auto=0"]
 
 
@@ -38,6 +36,7 @@ class Checkout:
     def __init__(self, folder: Path, port_base: int) -> None:
         self.folder = folder
         self.home = folder / ".ray_platform"
+        self.port_base = port_base
         self.variables = {
             **{
                 k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "DAGSTER", "AWS_"))

@@ -14,8 +14,8 @@ from ray_platform.ray.cluster_client import describe_cluster, is_ready, wait_rea
 from ray_platform.ray.jobs_client import RayJobs
 from ray_platform.ray.spec import HEAD_GROUP
 from ray_platform.text.errors import RayError
-from tests.integration.conftest import free_port_base
 from tests.integration.ray.test_ray import checkout, ensure_ray
+from tests.support.ports import free_port_base
 from tests.support.ray_head import Head
 
 pytestmark = pytest.mark.timeout(300)

@@ -16,17 +16,17 @@ import pytest
 
 from ray_platform.config.partitions import CODE_LOCATION
 from tests.support.checkout import Checkout
+from tests.support.ports import free_port, free_port_base
 from tests.support.set_up import find_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.xdist_group("dagster-ui")]
 
-PORT_BASE = 6200
 PICTURE = os.environ.get("RAY_PLATFORM_TIMELINE_PICTURE", "")
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return Checkout(tmp_path_factory.mktemp("code-location"), PORT_BASE)
+    return Checkout(tmp_path_factory.mktemp("code-location"), free_port_base())
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,7 @@ def ui(request: pytest.FixtureRequest, checkout: Checkout, run_id: str) -> Itera
     """The UI of the checkout; its address."""
     name = request.param
     program = str(Path(sys.executable).with_name(name))
-    # Each server has a port of its own: the one before may still be closing its own.
-    port = PORT_BASE + 9 + len(name)
+    port = free_port()
     log = checkout.folder / f"{name}.log"
     with log.open("wb") as out:
         server = subprocess.Popen(

@@ -31,8 +31,8 @@ from ray_platform.run_history.burst_metrics import read_metrics
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.training.autoscaling_trace import Trace
 from ray_platform.training.burst import BurstResult, RunBaseline
-from tests.integration.conftest import free_port
 from tests.support.openlineage_schema import OURS, check_infra_facet, check_run_event
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from ray_platform.records.infra_version import MODULES
-from tests.support.checkout import PORT_BASE, Walked
+from tests.support.checkout import Walked
 from tests.support.set_up import find_chromium
 
 # In one group with test_walk.py: both look at the same walk.
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
 
-UI_PORT = PORT_BASE + 9
 #: Where pictures go; the documents' own are made by ``RAY_PLATFORM_PICTURES=docs/pictures make test``.
 PICTURES = os.environ.get("RAY_PLATFORM_PICTURES", "")
 
@@ -29,9 +28,10 @@ PICTURES = os.environ.get("RAY_PLATFORM_PICTURES", "")
 def ui(walked: Walked) -> Iterator[str]:
     """`dagster dev` in the checkout, as README says; its address."""
     log = walked.checkout.folder / "dagster-dev.log"
+    port = walked.checkout.port_base + 9
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(UI_PORT)],
+            [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
             cwd=walked.checkout.folder,
             env=walked.checkout.variables,
             stdout=out,
@@ -39,7 +39,7 @@ def ui(walked: Walked) -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            url = f"http://127.0.0.1:{UI_PORT}"
+            url = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + 120
             while not _answers(url):
                 assert server.poll() is None, log.read_text(encoding="utf-8")

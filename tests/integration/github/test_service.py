@@ -13,8 +13,9 @@ from ray_platform_sandbox.github.service import PORT, ensure_github, find_github
 
 from ray_platform.config.settings import Settings
 from ray_platform.text.errors import LocalServiceError
-from tests.integration.conftest import ROOT, free_port
+from tests.integration.conftest import ROOT
 from tests.support.github_callers import as_installation
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real
 

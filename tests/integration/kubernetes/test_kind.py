@@ -38,7 +38,8 @@ from ray_platform.ray.jobs_client import RayJobs, entrypoint
 from ray_platform.ray.pipes_client import pipes_client, pipes_module
 from ray_platform.session.environment_session import EnvironmentSession, open_session
 from ray_platform.text.errors import RayError
-from tests.integration.conftest import ROOT, free_port, free_port_base
+from tests.integration.conftest import ROOT
+from tests.support.ports import free_port, free_port_base
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
 

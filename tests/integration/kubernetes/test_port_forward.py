@@ -28,7 +28,8 @@ from ray_platform.kubernetes.api_client import NAMESPACES, PODS, KubernetesApi
 from ray_platform.kubernetes.port_forward_client import PortForward, forwarded
 from ray_platform.ray.cluster_client import get_json
 from ray_platform.text.errors import KubernetesError, RayError
-from tests.integration.conftest import free_port, make_settings
+from tests.integration.conftest import make_settings
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("kubernetes")]
 

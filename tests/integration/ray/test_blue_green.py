@@ -34,14 +34,13 @@ from tests.support.sessions import environment_with, on_cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400), pytest.mark.xdist_group("blue-green")]
 
-PORT_BASE = 5960
 WORKLOADS = Path(__file__).resolve().parents[3] / "workloads"
 PHASES = ("1", "3", "3", "3", "3", "1")
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    settings = make_settings(tmp_path_factory.mktemp("blue-green"), PORT_BASE)
+    settings = make_settings(tmp_path_factory.mktemp("blue-green"))
     yield settings
     stop_all(settings)
 

@@ -1,5 +1,6 @@
 """The local Ray cluster, its jobs and the bursty workload, for real."""
 
+import functools
 import json
 import os
 import shutil
@@ -38,18 +39,23 @@ from ray_platform.run_history.burst_metrics import (
 )
 from ray_platform.text.errors import LocalServiceError, RayError
 from ray_platform.training.autoscaling_trace import plot_png, read_trace
+from tests.support.ports import free_port_base
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKLOADS = ROOT / "workloads"
-PORT_BASE = "5625"
 POOLS = """
 region = "us-east-1"
 node_pools = {
   cpu = { instance_types = ["m5.xlarge"], min_size = 2, max_size = %d }
 }
 """
+
+
+@functools.cache
+def port_base() -> str:
+    return str(free_port_base())
 
 
 def checkout(folder: Path, largest: int) -> tuple[Settings, Environment]:
@@ -59,7 +65,7 @@ def checkout(folder: Path, largest: int) -> tuple[Settings, Environment]:
     (folder / "workspace.yaml").touch()
     shutil.copy(ROOT / "environments" / "local.toml", folder / "environments" / "local.toml")
     (folder / "terraform" / "environments" / "local.tfvars").write_text(POOLS % largest)
-    settings = Settings(folder, folder / "home", {"RAY_PLATFORM_PORT_BASE": PORT_BASE})
+    settings = Settings(folder, folder / "home", {"RAY_PLATFORM_PORT_BASE": port_base()})
     return settings, settings.environment("local")
 
 
@@ -406,10 +412,11 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     import socket
 
     settings, environment = checkout(tmp_path, 2)
-    other = Settings(settings.root, settings.home, {"RAY_PLATFORM_PORT_BASE": "5630"})
+    base = free_port_base()
+    other = Settings(settings.root, settings.home, {"RAY_PLATFORM_PORT_BASE": str(base)})
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 5632))
+        held.bind(("127.0.0.1", base + 2))
         held.listen()
-        with pytest.raises(LocalServiceError, match="port 5632 is in use"):
+        with pytest.raises(LocalServiceError, match=f"port {base + 2} is in use"):
             ensure_ray(other, environment)
     assert find_ray(other) is None

@@ -32,7 +32,8 @@ from ray_platform.pull_requests.polling.watched import look_at_all
 from ray_platform.session.environment_session import EnvironmentSession
 from tests.support import canaries
 from tests.support.canaries import CANARIES, IN_ENVIRONMENT, ORDINARY
-from tests.integration.conftest import ROOT, free_port_base
+from tests.integration.conftest import ROOT
+from tests.support.ports import free_port_base
 from tests.support.github_site import running_github
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("canaries")]

@@ -12,7 +12,7 @@ from ray_platform.terraform.terraform_client import Terraform
 from ray_platform.text.errors import PlatformError
 from ray_platform.config.settings import Settings
 from ray_platform.terraform.cli_configuration import cli_configuration
-from tests.integration.conftest import free_port_base
+from tests.support.ports import free_port_base
 
 pytestmark = [
     pytest.mark.real,

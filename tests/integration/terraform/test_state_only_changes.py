@@ -17,7 +17,7 @@ from ray_platform.change.apply import AppliedPlan, apply_plan
 from ray_platform.session.lock import change_lock
 from ray_platform.change.make_plan import MadePlan, make_plan
 from ray_platform.session.environment_session import EnvironmentSession
-from tests.integration.conftest import free_port_base
+from tests.support.ports import free_port_base
 
 pytestmark = pytest.mark.real
 

@@ -19,7 +19,7 @@ from ray_platform_sandbox.kubernetes.service import kubernetes_access
 from ray_platform.config.settings import Settings
 from ray_platform.kubernetes.api_client import KubernetesApi
 from ray_platform.records.infra_version import MODULES
-from tests.support.checkout import PORT_BASE, Checkout, Walked
+from tests.support.checkout import Checkout, Walked
 from tests.support.openlineage_schema import OURS, check_run_event
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.xdist_group("walk")]
@@ -53,8 +53,9 @@ def test_lineage_leads_from_the_run_to_its_infrastructure_and_back(walked: Walke
 def test_status_gives_the_addresses_of_what_runs(walked: Walked) -> None:
     status = walked.checkout.run("status", "--json").json
     assert status["infra_version"] == walked.answer["infra_version"]
-    assert status["emulator"] == f"http://127.0.0.1:{PORT_BASE}"
-    assert status["ray"] == f"http://127.0.0.1:{PORT_BASE + 2}"
+    port = walked.checkout.port_base
+    assert status["emulator"] == f"http://127.0.0.1:{port}"
+    assert status["ray"] == f"http://127.0.0.1:{port + 2}"
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
@@ -66,7 +67,7 @@ def test_kubectl_shows_the_ray_cluster_and_its_release_stands_once(walked: Walke
     told = walked.checkout.run("ray", "status", "--json").json
     assert told["ready"]
     assert told["release"]["revision"] == 1
-    assert told["address"] == f"http://127.0.0.1:{PORT_BASE + 2}"
+    assert told["address"] == f"http://127.0.0.1:{walked.checkout.port_base + 2}"
 
 
 def test_the_days_cost_sums_to_the_cent(walked: Walked) -> None:
@@ -272,10 +273,12 @@ def test_a_second_up_with_nothing_changed_keeps_the_infra_version(walked: Walked
 
 def test_an_opened_security_group_and_network_policy_are_major_drift(walked: Walked) -> None:
     checkout = walked.checkout
-    settings = Settings(checkout.folder, checkout.home, {"RAY_PLATFORM_PORT_BASE": str(PORT_BASE)})
+    settings = Settings(
+        checkout.folder, checkout.home, {"RAY_PLATFORM_PORT_BASE": str(checkout.port_base)}
+    )
     api = KubernetesApi(kubernetes_access(settings), "kubectl-edit")
     policies = ("networking.k8s.io/v1", "networkpolicies")
-    ec2 = emulator_client("ec2")
+    ec2 = emulator_client(checkout, "ec2")
     groups = ec2.describe_security_groups(
         Filters=[{"Name": "tag:environment", "Values": ["local"]}]
     )["SecurityGroups"]
@@ -394,7 +397,7 @@ REPOSITORY = "acme/ml-platform"
 def person_of(checkout: Checkout, login: str) -> Person:
     """Somebody who acts at the local GitHub."""
     people = json.loads((checkout.home / "github" / "people.json").read_text(encoding="utf-8"))
-    return Person(f"http://127.0.0.1:{PORT_BASE + GITHUB_PORT}/api/v3", people[login])
+    return Person(f"http://127.0.0.1:{checkout.port_base + GITHUB_PORT}/api/v3", people[login])
 
 
 def wait_for_the_second_after(moment: str) -> None:
@@ -403,13 +406,13 @@ def wait_for_the_second_after(moment: str) -> None:
         time.sleep(0.1)
 
 
-def emulator_client(service: str) -> Any:
+def emulator_client(checkout: Checkout, service: str) -> Any:
     import boto3
 
     return boto3.client(
         service,
         region_name="us-east-1",
-        endpoint_url=f"http://127.0.0.1:{PORT_BASE}",
+        endpoint_url=f"http://127.0.0.1:{checkout.port_base}",
         aws_access_key_id="emulator",
         aws_secret_access_key="emulator",
     )
