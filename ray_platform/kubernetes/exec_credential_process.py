@@ -49,6 +49,8 @@ class ExecCredential:
 class ExecSignIn:
     """The program of one user entry; its answer is kept until it ends or is refused.
 
+    A token is renewed. A client certificate is not: `context_access` takes it once, when access is set up.
+
     Args:
         content: The user's ``exec``.
         file: The kubeconfig: a relative path of the command starts from its folder.

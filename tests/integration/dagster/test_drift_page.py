@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from ray_platform.defs.facts import DriftFacts
 from ray_platform.drift.items import DriftItem, to_json, to_markdown
+from tests.support.ports import free_port
 from tests.support.set_up import find_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -39,12 +39,6 @@ ITEM = DriftItem(
     who="arn:aws:iam::123456789012:user/somebody",
 )
 ITEMS = tuple(replace(ITEM, attribute=f"ingress[{at}] | `x`") for at in range(8))
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
 
 
 def answers(url: str) -> bool:
